@@ -1,0 +1,1 @@
+//! The saas-backup command.

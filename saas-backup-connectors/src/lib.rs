@@ -1,0 +1,1 @@
+//! Connectors to provider accounts and data stores.

@@ -1,0 +1,1 @@
+//! The vendor half of the Open Export Protocol: a server kit.

@@ -1,0 +1,1 @@
+//! Open formats: archives and vaults that everybody can open.

@@ -1,0 +1,1 @@
+//! The durable store: points in time on any object store, in standard parts.

@@ -1,0 +1,1 @@
+//! Back up SaaS accounts: connectors, repository and open formats behind one door.

@@ -1,0 +1,3 @@
+//! House checks of this workspace.
+
+fn main() {}
