@@ -58,8 +58,9 @@ pub trait Writer: Debug + Send {
     /// Makes everything written so far durable, together with the cursor that covers it.
     async fn flush(&mut self, cursor: Option<&Cursor>) -> Result<()>;
 
-    /// Begins, or goes on with, a full read: from here on every key that is put or seen is remembered under the
-    /// epoch, and at each flush made durable beside the cursor.
+    /// Begins, or goes on with, a full read: from here on every key that is put, seen or named by a gap is remembered
+    /// under the epoch, and at each flush made durable beside the cursor. Another epoch than the one that is open
+    /// begins anew.
     ///
     /// The defaults of the three extent methods are for sinks without `mirror`: they remember nothing and delete nothing.
     async fn open_extent(&mut self, epoch: Epoch) -> Result<()> {
@@ -72,8 +73,11 @@ pub trait Writer: Debug + Send {
         Ok(Candidates::none(scope.clone()))
     }
 
-    /// Ends the open extent: with [`Verdict::Delete`] what was not seen is recorded as deleted, as of `at`.
-    /// Returns how many. Gaps of the scope that name no record are closed.
+    /// Ends the open extent, durable with the next flush. Returns how many records were recorded as deleted.
+    ///
+    /// With [`Verdict::Delete`] what was not seen is recorded as deleted ([`Reconciled`](crate::DeletionReason::Reconciled))
+    /// as of `at`, [`FeedState::full_at`] becomes `at`, and gaps of the scope that this extent did not report again
+    /// are closed.
     async fn close_extent(&mut self, scope: &Scope, verdict: Verdict, at: DateTime<Utc>) -> Result<u64> {
         let _ = (scope, verdict, at);
         Ok(0)
@@ -228,8 +232,10 @@ impl Candidates {
 pub enum Verdict {
     /// Record them as deleted.
     Delete,
-    /// Leave them as they are.
+    /// Leave them as they are, and the feed's position too: the extent counts for nothing.
     Keep,
+    /// Leave them as they are, and forget the feed's position: the next run reads it in full.
+    Restart,
 }
 
 /// What a sink knows when a session opens.
