@@ -1,0 +1,5 @@
+//! The scheduler under paused time.
+
+mod history;
+mod scheduler;
+mod support;

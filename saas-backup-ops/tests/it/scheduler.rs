@@ -1,0 +1,264 @@
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use proptest::prelude::*;
+use saas_backup_core::{Clock as _, ErrorKind, RunStatus};
+use saas_backup_ops::{History, Job, Reason, Schedule, Scheduler, SchedulerOptions, job_statuses};
+use tokio_util::sync::CancellationToken;
+
+use crate::support::{Does, Log, PausedClock, Run, job, kill_after, run_for, schedule};
+
+const MINUTE: Duration = Duration::from_mins(1);
+const HOUR: Duration = Duration::from_hours(1);
+const DAY: Duration = Duration::from_hours(24);
+
+fn hourly() -> Vec<Job> {
+    vec![job("blog", "0 * * * *", "UTC")]
+}
+
+#[tokio::test(start_paused = true)]
+async fn runs_at_each_due_time_and_not_at_the_first_start() {
+    let folder = tempfile::tempdir().unwrap();
+    let log = Log::new(&PausedClock::at("2026-01-01T00:20:00Z"));
+    run_for(folder.path(), hourly(), &log, Does::Takes(MINUTE), 4 * HOUR).await;
+    assert_eq!(log.starts(), ["01:00", "02:00", "03:00", "04:00"]);
+    assert!(log.runs().iter().all(|run| run.reason == Reason::Due && run.started == run.due));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_nightly_job_survives_both_changes_of_the_clocks() {
+    for (from, expected) in [
+        ("2026-03-28T12:00:00Z", ["03-29T01:00", "03-30T00:30"]),
+        ("2026-10-24T12:00:00Z", ["10-25T00:30", "10-26T01:30"]),
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        let log = Log::new(&PausedClock::at(from));
+        let nightly = vec![job("blog", "30 2 * * *", "Europe/Madrid")];
+        run_for(folder.path(), nightly, &log, Does::Takes(MINUTE), 2 * DAY).await;
+        let starts: Vec<String> = log.runs().iter().map(|run| run.started.format("%m-%dT%H:%M").to_string()).collect();
+        assert_eq!(starts, expected);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_falls_due_during_a_run_counts_once_and_runs_right_afterwards() {
+    let folder = tempfile::tempdir().unwrap();
+    let log = Log::new(&PausedClock::at("2026-01-01T00:20:00Z"));
+    run_for(folder.path(), hourly(), &log, Does::Takes(150 * MINUTE), 6 * HOUR).await;
+    assert_eq!(log.starts(), ["01:00", "03:30", "06:00"]);
+    let runs = log.runs();
+    assert!(runs.windows(2).all(|pair| pair[0].ended.unwrap() <= pair[1].started));
+    assert_eq!(runs[1].reason, Reason::CatchUp);
+}
+
+#[tokio::test(start_paused = true)]
+async fn after_downtime_what_was_missed_runs_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let log = Log::new(&PausedClock::at("2026-01-01T00:20:00Z"));
+    run_for(folder.path(), hourly(), &log, Does::Takes(MINUTE), HOUR).await;
+    tokio::time::sleep(3 * DAY).await;
+    run_for(folder.path(), hourly(), &log, Does::Takes(MINUTE), HOUR).await;
+    let reasons: Vec<Reason> = log.runs().iter().map(|run| run.reason).collect();
+    assert_eq!(reasons, [Reason::Due, Reason::CatchUp, Reason::Due]);
+    assert_eq!(log.starts(), ["01:00", "01:20", "02:00"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stop_lets_a_short_run_finish() {
+    let folder = tempfile::tempdir().unwrap();
+    let log = Log::new(&PausedClock::at("2026-01-01T00:59:50Z"));
+    run_for(folder.path(), hourly(), &log, Does::Takes(Duration::from_secs(35)), Duration::from_secs(20)).await;
+    assert!(log.runs()[0].ended.is_some());
+    let last = History::read(folder.path()).unwrap()["blog"].last.clone().unwrap();
+    assert_eq!(last.result.status, RunStatus::Complete);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stop_cancels_a_long_run_and_the_next_start_goes_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let log = Log::new(&PausedClock::at("2026-01-01T00:59:50Z"));
+    let before = tokio::time::Instant::now();
+    run_for(folder.path(), hourly(), &log, Does::UntilToldToStop, Duration::from_secs(20)).await;
+    assert_eq!(before.elapsed().as_secs(), 20 + 30, "the time to finish was not granted");
+    let known = History::read(folder.path()).unwrap()["blog"].clone();
+    assert_eq!(known.last.unwrap().result.status, RunStatus::Cancelled);
+
+    run_for(folder.path(), hourly(), &log, Does::Takes(MINUTE), 10 * MINUTE).await;
+    let runs = log.runs();
+    assert_eq!((runs.len(), runs[1].reason, runs[1].due), (2, Reason::Interrupted, runs[0].due));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_run_that_does_not_hear_is_dropped_and_runs_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let log = Log::new(&PausedClock::at("2026-01-01T00:59:50Z"));
+    let before = tokio::time::Instant::now();
+    run_for(folder.path(), hourly(), &log, Does::Hangs, Duration::from_secs(20)).await;
+    assert_eq!(before.elapsed().as_secs(), 20 + 30 + 30);
+    run_for(folder.path(), hourly(), &log, Does::Takes(MINUTE), 10 * MINUTE).await;
+    assert_eq!(log.runs()[1].reason, Reason::Interrupted);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_run_that_was_killed_runs_again_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let log = Log::new(&PausedClock::at("2026-01-01T00:59:00Z"));
+    kill_after(folder.path(), hourly(), &log, Does::Hangs, 2 * MINUTE).await;
+    assert!(History::read(folder.path()).unwrap()["blog"].running.is_some());
+    run_for(folder.path(), hourly(), &log, Does::Takes(MINUTE), 10 * MINUTE).await;
+    run_for(folder.path(), hourly(), &log, Does::Takes(MINUTE), 10 * MINUTE).await;
+    let reasons: Vec<Reason> = log.runs().iter().map(|run| run.reason).collect();
+    assert_eq!(reasons, [Reason::Due, Reason::Interrupted]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_panic_ends_one_run_and_not_the_scheduler() {
+    let folder = tempfile::tempdir().unwrap();
+    let log = Log::new(&PausedClock::at("2026-01-01T00:20:00Z"));
+    run_for(folder.path(), hourly(), &log, Does::Panics, 2 * HOUR).await;
+    assert_eq!(log.starts(), ["01:00", "02:00"]);
+    let last = History::read(folder.path()).unwrap()["blog"].last.clone().unwrap();
+    assert_eq!((last.result.status, last.result.message.as_deref()), (RunStatus::Failed, Some("the run panicked")));
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_more_runs_at_a_time_than_allowed() {
+    let folder = tempfile::tempdir().unwrap();
+    let log = Log::new(&PausedClock::at("2026-01-01T00:59:00Z"));
+    let jobs = (0..10).map(|n| job(&format!("source {n}"), "0 1 * * *", "UTC")).collect();
+    let stop = CancellationToken::new();
+    let options = SchedulerOptions::default().with_parallel(3);
+    let work = schedule(folder.path(), jobs, &log, Does::Takes(10 * MINUTE), options, stop.clone());
+    let timer = async {
+        tokio::time::sleep(HOUR).await;
+        stop.cancel();
+    };
+    tokio::join!(work, timer);
+    let runs = log.runs();
+    let each: std::collections::BTreeSet<&str> = runs.iter().map(|run| run.job.as_str()).collect();
+    assert_eq!((runs.len(), each.len()), (10, 10));
+    for run in &runs {
+        let at = run.started;
+        let others = runs.iter().filter(|other| other.started <= at && at < other.ended.unwrap());
+        assert!(others.count() <= 3);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn jitter_delays_the_start_by_what_the_status_says() {
+    let folder = tempfile::tempdir().unwrap();
+    let clock = PausedClock::at("2026-01-01T00:20:00Z");
+    let log = Log::new(&clock);
+    let spread = Schedule::parse("0 * * * *", "UTC").unwrap().with_jitter(30 * MINUTE);
+    let jobs = vec![Job::new("blog", spread)];
+    let planned = job_statuses(&jobs, &History::read(folder.path()).unwrap(), clock.now())[0].clone();
+    run_for(folder.path(), jobs, &log, Does::Takes(MINUTE), 70 * MINUTE).await;
+    let run = &log.runs()[0];
+    assert_eq!(Some(run.due), planned.due);
+    assert!(run.started > run.due);
+    let off = run.started - planned.starts.unwrap();
+    assert!(off.num_milliseconds().abs() < 5, "{off}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_clock_that_was_far_ahead_does_not_stop_the_backups() {
+    let folder = tempfile::tempdir().unwrap();
+    let ahead = Log::new(&PausedClock::at("2036-01-01T00:59:00Z"));
+    run_for(folder.path(), hourly(), &ahead, Does::Takes(MINUTE), 10 * MINUTE).await;
+    let log = Log::new(&PausedClock::at("2026-01-01T00:30:00Z"));
+    run_for(folder.path(), hourly(), &log, Does::Takes(MINUTE), HOUR).await;
+    assert_eq!(log.starts(), ["01:00"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_damaged_history_is_set_aside_and_everything_counts_as_due() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("schedule.json"), "{\"version\":1,\"jobs\":{\"blog\":").unwrap();
+    let log = Log::new(&PausedClock::at("2026-01-01T00:20:00Z"));
+    run_for(folder.path(), hourly(), &log, Does::Takes(MINUTE), 10 * MINUTE).await;
+    assert_eq!(log.starts(), ["00:20"]);
+    assert!(folder.path().join("schedule.damaged.json").exists());
+}
+
+#[test]
+fn two_jobs_of_one_name_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let twice = vec![job("blog", "@daily", "UTC"), job("blog", "@hourly", "UTC")];
+    let history = History::open(folder.path()).unwrap();
+    let clock = std::sync::Arc::new(saas_backup_core::SystemClock);
+    let error = Scheduler::new(twice, history, clock, SchedulerOptions::default()).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Configuration);
+}
+
+#[derive(Clone, Debug)]
+struct Phase {
+    killed: bool,
+    minutes: u64,
+    run_minutes: u64,
+    down_minutes: u64,
+}
+
+fn phase() -> impl Strategy<Value = Phase> {
+    (any::<bool>(), 5_u64..600, 1_u64..200, 0_u64..900).prop_map(|(killed, minutes, run_minutes, down_minutes)| Phase {
+        killed,
+        minutes,
+        run_minutes,
+        down_minutes,
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+
+    /// Whatever is killed, stopped and down in between: no two runs at a time, every due time is followed by a run
+    /// that finished, one that was missed is run at the next start, and there are no more runs than due times and
+    /// interruptions.
+    #[test]
+    fn every_due_time_is_covered_once(phases in prop::collection::vec(phase(), 1..6)) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
+        let (runs, due_times, starts) = runtime.block_on(async {
+            let folder = tempfile::tempdir().unwrap();
+            let clock = PausedClock::at("2026-10-24T00:10:00Z");
+            let log = Log::new(&clock);
+            let from = clock.now();
+            let jobs = || vec![job("blog", "0 */2 * * *", "Europe/Madrid")];
+            let mut starts = Vec::new();
+            for phase in &phases {
+                starts.push(clock.now());
+                let does = Does::Takes(Duration::from_mins(phase.run_minutes));
+                let time = Duration::from_mins(phase.minutes);
+                if phase.killed {
+                    kill_after(folder.path(), jobs(), &log, does, time).await;
+                } else {
+                    run_for(folder.path(), jobs(), &log, does, time).await;
+                }
+                tokio::time::sleep(Duration::from_mins(phase.down_minutes)).await;
+            }
+            starts.push(clock.now());
+            run_for(folder.path(), jobs(), &log, Does::Takes(MINUTE), 3 * HOUR).await;
+            let schedule = jobs().remove(0).schedule;
+            let until = clock.now() - Duration::from_mins(5);
+            let first = schedule.next_after(from);
+            let due_times: Vec<DateTime<Utc>> =
+                std::iter::successors(first, |due| schedule.next_after(*due)).take_while(|due| *due < until).collect();
+            (log.runs(), due_times, starts)
+        });
+        for pair in runs.windows(2) {
+            prop_assert!(pair[0].ended.is_none_or(|ended| ended <= pair[1].started));
+        }
+        for due in &due_times {
+            prop_assert!(runs.iter().any(|run| run.started >= *due && run.ended.is_some()), "{due} {runs:?}");
+        }
+        for start in starts {
+            let covered = |due: &DateTime<Utc>| {
+                runs.iter().any(|run| run.started >= *due && run.ended.is_some_and(|ended| ended <= start))
+            };
+            if due_times.iter().take_while(|due| **due <= start).any(|due| !covered(due)) {
+                let delay = |run: &Run| (run.started - start).num_seconds();
+                prop_assert!(runs.iter().any(|run| (0..2).contains(&delay(run))), "{start} {runs:?}");
+            }
+        }
+        let cut = runs.iter().filter(|run| run.ended.is_none()).count();
+        prop_assert!(runs.len() <= due_times.len() + cut, "{runs:?}");
+    }
+}

@@ -1,0 +1,127 @@
+#![expect(clippy::unwrap_used, reason = "a helper of tests fails loudly")]
+
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use saas_backup_core::{Clock, RunStatus};
+use saas_backup_ops::{History, Job, Reason, RunResult, Schedule, Scheduler, SchedulerOptions, Task};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+/// A wall clock that moves with tokio's paused one.
+#[derive(Clone, Debug)]
+pub(crate) struct PausedClock {
+    base: DateTime<Utc>,
+    start: Instant,
+}
+
+impl PausedClock {
+    pub(crate) fn at(text: &str) -> Arc<Self> {
+        Arc::new(Self { base: text.parse().unwrap(), start: Instant::now() })
+    }
+}
+
+impl Clock for PausedClock {
+    fn now(&self) -> DateTime<Utc> {
+        self.base + self.start.elapsed()
+    }
+}
+
+/// What a run does.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Does {
+    Takes(Duration),
+    UntilToldToStop,
+    Hangs,
+    Panics,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Run {
+    pub(crate) job: String,
+    pub(crate) reason: Reason,
+    pub(crate) due: DateTime<Utc>,
+    pub(crate) started: DateTime<Utc>,
+    pub(crate) ended: Option<DateTime<Utc>>,
+}
+
+/// Notes what ran.
+#[derive(Clone, Debug)]
+pub(crate) struct Log {
+    clock: Arc<PausedClock>,
+    runs: Arc<Mutex<Vec<Run>>>,
+}
+
+impl Log {
+    pub(crate) fn new(clock: &Arc<PausedClock>) -> Self {
+        Self { clock: Arc::clone(clock), runs: Arc::default() }
+    }
+
+    pub(crate) fn runs(&self) -> Vec<Run> {
+        self.runs.lock().unwrap().clone()
+    }
+
+    /// The starts, as hours and minutes.
+    pub(crate) fn starts(&self) -> Vec<String> {
+        self.runs().iter().map(|run| run.started.format("%H:%M").to_string()).collect()
+    }
+
+    pub(crate) async fn run(self, task: Task, does: Does) -> RunResult {
+        let index = {
+            let mut runs = self.runs.lock().unwrap();
+            let started = self.clock.now();
+            runs.push(Run { job: task.job, reason: task.reason, due: task.due, started, ended: None });
+            runs.len() - 1
+        };
+        let status = match does {
+            Does::Takes(duration) => {
+                tokio::time::sleep(duration).await;
+                RunStatus::Complete
+            }
+            Does::UntilToldToStop => {
+                task.stop.cancelled().await;
+                RunStatus::Cancelled
+            }
+            Does::Hangs => std::future::pending().await,
+            Does::Panics => panic!("a broken run"),
+        };
+        self.runs.lock().unwrap()[index].ended = Some(self.clock.now());
+        RunResult::new(status)
+    }
+}
+
+pub(crate) fn job(name: &str, pattern: &str, zone: &str) -> Job {
+    Job::new(name, Schedule::parse(pattern, zone).unwrap())
+}
+
+/// Runs a scheduler for a while and then stops it in order.
+pub(crate) async fn run_for(folder: &Path, jobs: Vec<Job>, log: &Log, does: Does, time: Duration) {
+    let stop = CancellationToken::new();
+    let work = schedule(folder, jobs, log, does, SchedulerOptions::default(), stop.clone());
+    let timer = async {
+        tokio::time::sleep(time).await;
+        stop.cancel();
+    };
+    tokio::join!(work, timer);
+}
+
+/// Runs a scheduler for a while and then drops it, as the end of the process would.
+pub(crate) async fn kill_after(folder: &Path, jobs: Vec<Job>, log: &Log, does: Does, time: Duration) {
+    let work = schedule(folder, jobs, log, does, SchedulerOptions::default(), CancellationToken::new());
+    assert!(tokio::time::timeout(time, work).await.is_err());
+}
+
+pub(crate) async fn schedule(
+    folder: &Path,
+    jobs: Vec<Job>,
+    log: &Log,
+    does: Does,
+    options: SchedulerOptions,
+    stop: CancellationToken,
+) {
+    let clock = Arc::clone(&log.clock);
+    let scheduler = Scheduler::new(jobs, History::open(folder).unwrap(), clock, options).unwrap();
+    scheduler.run(|task| log.clone().run(task, does), stop).await;
+}
