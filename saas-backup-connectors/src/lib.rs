@@ -1,1 +1,13 @@
 //! Connectors to provider accounts and data stores.
+//!
+//! Each connector is a folder and a feature of the same name. The `http` module is what the ones that speak HTTP share,
+//! and yours may use it: pacing, retries, limits, paging and addresses are solved there once.
+//!
+//! | feature | what it adds |
+//! |---|---|
+//! | `tls` (default) | HTTPS by rustls |
+//! | `http` | the shared HTTP client alone |
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
+#[cfg(feature = "http")]
+pub mod http;

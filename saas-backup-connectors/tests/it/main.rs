@@ -1,0 +1,7 @@
+//! What the connectors do against servers that misbehave, and against real ones.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+#[cfg(feature = "http")]
+mod http;
+#[cfg(feature = "http")]
+mod server;
