@@ -17,12 +17,14 @@ mod event;
 mod feed;
 mod ids;
 mod json;
+pub mod memory;
 mod name;
 mod progress;
 mod record;
 mod report;
 mod sink;
 mod snapshot;
+mod transfer;
 
 pub use async_trait::async_trait;
 pub use budget::{Budget, Permit};
@@ -48,3 +50,5 @@ pub use sink::{
     State, StoredBlob, Verdict, Writer, Written,
 };
 pub use snapshot::{ByteStream, EventStream, FeedStream, Only, ReadRequest, Snapshot};
+pub use tokio_util::sync::CancellationToken;
+pub use transfer::{DeletionGuard, TransferOptions, Transferred, transfer};

@@ -50,9 +50,10 @@ pub trait Sink: Debug + Send + Sync + 'static {
 pub trait Writer: Debug + Send {
     /// Takes events in order; gives one outcome for each.
     ///
-    /// A `Put` closes the record's open gap, and a blob's open gap if the blob's status is
-    /// [`Available`](crate::BlobStatus::Available) in it; a `Delete` closes both. A `Reset` drops, at the next flush, what the sink
-    /// knows of the positions of the slices of its collections.
+    /// A `Put` closes the record's open gaps, but for those of blobs that are in it and not
+    /// [`Available`](crate::BlobStatus::Available); a `Delete` closes them all. A `Delete` that names another partition
+    /// than the stored record's does nothing: the record moved. A `Reset` drops, with the next flush, the positions of
+    /// all slices of its collections (of all that the feed covers, if it names none).
     async fn write(&mut self, batch: Vec<Event>) -> Result<Vec<Outcome>>;
 
     /// Makes everything written so far durable, together with the cursor that covers it.

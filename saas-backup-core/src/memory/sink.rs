@@ -1,0 +1,386 @@
+use std::collections::{BTreeSet, HashMap};
+
+use async_trait::async_trait;
+use bytes::{Bytes, BytesMut};
+use chrono::{DateTime, Utc};
+
+use super::store::{Content, FeedEntry, Inner, MemoryPoint, MemoryStore, Version};
+use crate::{
+    BlobId, BlobRef, BlobSlot, BlobStatus, BlobWriter, Candidates, Cursor, Deletion, DeletionReason, Epoch, Error,
+    ErrorKind, Event, Feed, FeedState, Gap, IdMap, Key, OpenGap, Outcome, Problem, Receipt, Record, RecordId,
+    Reference, References, Result, RunId, RunReport, RunStart, Scope, Sink, SinkOptions, State, StoredBlob, Verdict,
+    WriteMode, Writer, Written,
+};
+
+#[derive(Debug)]
+pub(super) struct MemorySink {
+    store: MemoryStore,
+    session: u64,
+    options: SinkOptions,
+    assigns_ids: bool,
+    sequence_before: u64,
+}
+
+impl MemorySink {
+    pub(super) fn open(store: MemoryStore, options: SinkOptions, assigns_ids: bool) -> Self {
+        let (session, sequence_before) = {
+            let mut inner = store.lock();
+            inner.session += 1;
+            (inner.session, inner.visible)
+        };
+        Self { store, session, options, assigns_ids, sequence_before }
+    }
+}
+
+#[async_trait]
+impl Sink for MemorySink {
+    async fn state(&self) -> Result<State> {
+        let inner = self.store.session(self.session)?;
+        Ok(State {
+            feeds: inner.feeds.iter().map(|(id, entry)| (id.clone(), entry.state.clone())).collect(),
+            gaps: inner.gaps.clone(),
+            held: inner.held(),
+            coverage: inner.coverage.clone(),
+            reviews: inner.reviews.clone(),
+            unfinished: inner.unfinished,
+        })
+    }
+
+    async fn begin(&self, start: &RunStart) -> Result<()> {
+        let mut inner = self.store.session(self.session)?;
+        for collection in &start.catalog.collections {
+            match inner.catalog.collections.iter_mut().find(|known| known.name == collection.name) {
+                Some(known) => known.clone_from(collection),
+                None => inner.catalog.collections.push(collection.clone()),
+            }
+        }
+        inner.unfinished = Some(start.run);
+        Ok(())
+    }
+
+    async fn blob(&self, _: &Key, blob: &BlobRef) -> Result<BlobSlot> {
+        let Some(id) = &blob.id else { return Ok(BlobSlot::Unwanted) };
+        let inner = self.store.session(self.session)?;
+        Ok(match inner.blobs.get(id) {
+            Some((stored, _)) => BlobSlot::Held(*stored),
+            None => BlobSlot::Want(Box::new(MemoryBlobWriter {
+                store: self.store.clone(),
+                session: self.session,
+                id: id.clone(),
+                bytes: BytesMut::new(),
+            })),
+        })
+    }
+
+    async fn writer(&self, feed: &Feed) -> Result<Box<dyn Writer>> {
+        let inner = self.store.session(self.session)?;
+        let entry = inner.feeds.get(&feed.id);
+        let state = entry.map_or_else(|| FeedState::new(feed.clone()), |entry| entry.state.clone());
+        let run = inner.unfinished.ok_or_else(|| Error::new(ErrorKind::Configuration, "the session did not begin"))?;
+        Ok(Box::new(MemoryWriter {
+            store: self.store.clone(),
+            session: self.session,
+            mode: self.options.mode,
+            ids: self.options.ids.clone(),
+            assigns_ids: self.assigns_ids,
+            run,
+            state: FeedState { feed: feed.clone(), ..state },
+            seen: entry.map(|entry| entry.seen.clone()).unwrap_or_default(),
+            reported: Vec::new(),
+            pending: Vec::new(),
+            latest: HashMap::new(),
+        }))
+    }
+
+    async fn commit(self: Box<Self>, report: &RunReport) -> Result<Receipt> {
+        let mut inner = self.store.session(self.session)?;
+        let written = inner.sequence != self.sequence_before;
+        inner.visible = inner.sequence;
+        inner.unfinished = None;
+        inner.coverage = Some(report.coverage.clone());
+        inner.reviews.clone_from(&report.reviews);
+        let (sequence, time) = (inner.sequence, report.finished);
+        inner.points.push(MemoryPoint { sequence, time, report: report.clone() });
+        Ok(Receipt { sequence: Some(sequence), written, ..Receipt::default() })
+    }
+
+    async fn abort(self: Box<Self>) -> Result<()> {
+        Ok(())
+    }
+}
+
+#[derive(Debug)]
+struct MemoryBlobWriter {
+    store: MemoryStore,
+    session: u64,
+    id: BlobId,
+    bytes: BytesMut,
+}
+
+#[async_trait]
+impl BlobWriter for MemoryBlobWriter {
+    async fn write(&mut self, chunk: Bytes) -> Result<()> {
+        self.bytes.extend_from_slice(&chunk);
+        Ok(())
+    }
+
+    async fn finish(self: Box<Self>, blob: StoredBlob) -> Result<()> {
+        let this = *self;
+        this.store.session(this.session)?.blobs.insert(this.id, (blob, this.bytes.freeze()));
+        Ok(())
+    }
+
+    async fn abort(self: Box<Self>) -> Result<()> {
+        Ok(())
+    }
+}
+
+/// What was written and is not durable yet.
+enum Pending {
+    Content(Key, Content),
+    Gap(Gap),
+    /// The record's gaps are closed, but for those of blobs that are still missing.
+    CloseGaps(Key, Vec<BlobId>),
+    CloseScope(Scope, Vec<Gap>),
+    Reset(Vec<crate::CollectionName>),
+}
+
+struct MemoryWriter {
+    store: MemoryStore,
+    session: u64,
+    mode: WriteMode,
+    ids: IdMap,
+    assigns_ids: bool,
+    run: RunId,
+    state: FeedState,
+    seen: BTreeSet<Key>,
+    /// The gaps that the open extent reported.
+    reported: Vec<Gap>,
+    pending: Vec<Pending>,
+    /// Where in `pending` the last content of a key stands.
+    latest: HashMap<Key, usize>,
+}
+
+#[async_trait]
+impl Writer for MemoryWriter {
+    async fn write(&mut self, batch: Vec<Event>) -> Result<Vec<Outcome>> {
+        batch.into_iter().map(|event| self.apply(event)).collect()
+    }
+
+    async fn flush(&mut self, cursor: Option<&Cursor>) -> Result<()> {
+        let mut inner = self.store.session(self.session)?;
+        if let Some(cursor) = cursor {
+            self.state.cursor = Some(cursor.clone());
+        }
+        self.latest.clear();
+        for pending in self.pending.drain(..) {
+            inner.apply(pending, &self.state.feed, self.run);
+        }
+        let entry = FeedEntry { state: self.state.clone(), seen: self.seen.clone() };
+        inner.feeds.insert(self.state.feed.id.clone(), entry);
+        Ok(())
+    }
+
+    async fn open_extent(&mut self, epoch: Epoch) -> Result<()> {
+        if self.mode == WriteMode::Mirror && self.state.epoch != Some(epoch) {
+            self.state.epoch = Some(epoch);
+            self.seen.clear();
+            self.reported.clear();
+        }
+        Ok(())
+    }
+
+    async fn candidates(&mut self, scope: &Scope) -> Result<Candidates> {
+        let (live, unseen) = self.unseen(scope)?;
+        Ok(Candidates::of(scope.clone(), live, &unseen))
+    }
+
+    async fn close_extent(&mut self, scope: &Scope, verdict: Verdict, now: DateTime<Utc>) -> Result<u64> {
+        let mut deleted = 0;
+        match verdict {
+            Verdict::Delete => {
+                for key in self.unseen(scope)?.1 {
+                    let mut deletion = Deletion::new(key.clone(), DeletionReason::Reconciled);
+                    deletion.at = Some(now);
+                    self.pending.push(Pending::CloseGaps(key.clone(), Vec::new()));
+                    self.push(key, Content::Deleted(deletion));
+                    deleted += 1;
+                }
+                self.pending.push(Pending::CloseScope(scope.clone(), std::mem::take(&mut self.reported)));
+                self.state.full_at = Some(now);
+            }
+            Verdict::Keep => {}
+            Verdict::Restart => {
+                self.state.cursor = None;
+                self.state.full_at = None;
+            }
+        }
+        self.state.epoch = None;
+        self.seen.clear();
+        Ok(deleted)
+    }
+
+    async fn close(self: Box<Self>) -> Result<()> {
+        Ok(())
+    }
+}
+
+impl MemoryWriter {
+    fn apply(&mut self, event: Event) -> Result<Outcome> {
+        if self.state.epoch.is_some()
+            && let Some(key) = event.key()
+        {
+            self.seen.insert(key);
+        }
+        match event {
+            Event::Put(record) => self.put(*record),
+            Event::Delete(deletion) => self.delete(deletion),
+            Event::Gap(gap) => {
+                self.reported.push(gap.clone());
+                self.pending.push(Pending::Gap(gap));
+                Ok(Outcome::Stored)
+            }
+            Event::Reset(reset) => {
+                let all = reset.collections.is_empty();
+                let collections = if all { self.state.feed.covers.clone() } else { reset.collections };
+                self.pending.push(Pending::Reset(collections));
+                Ok(Outcome::Stored)
+            }
+            _ => Ok(Outcome::Stored),
+        }
+    }
+
+    fn put(&mut self, mut record: Record) -> Result<Outcome> {
+        record.sequence = None;
+        let known = self.current(&record.key)?;
+        let missing = record.blobs.iter().filter(|blob| blob.status != BlobStatus::Available);
+        let missing: Vec<BlobId> = missing.filter_map(|blob| blob.id.clone()).collect();
+        self.pending.push(Pending::CloseGaps(record.key.clone(), missing));
+        if self.assigns_ids && self.mode != WriteMode::Mirror {
+            return self.put_under_own_id(record);
+        }
+        if known.as_ref() == Some(&record) {
+            return Ok(Outcome::Unchanged);
+        }
+        if known.is_some() && matches!(self.mode, WriteMode::Create | WriteMode::Merge) {
+            return Ok(Outcome::Skipped(Box::new(Problem::new("exists", "a record with this id is there"))));
+        }
+        self.push(record.key.clone(), Content::Put(Box::new(record)));
+        Ok(Outcome::Stored)
+    }
+
+    fn put_under_own_id(&mut self, mut record: Record) -> Result<Outcome> {
+        let old = record.key.clone();
+        let (new, again) = match self.ids.get(&old) {
+            Some(new) => (new, true),
+            None => (self.new_key(&old)?, false),
+        };
+        let mut missing = Vec::new();
+        let mut map = |reference: &mut Reference| match self.ids.get(&reference.key()) {
+            Some(key) => *reference = Reference::from(&key),
+            None => missing.push(reference.key()),
+        };
+        for references in record.refs.values_mut() {
+            match references {
+                References::One(one) => map(one),
+                References::Many(many) => many.iter_mut().for_each(&mut map),
+                References::None => {}
+            }
+        }
+        record.key = new.clone();
+        self.ids.insert(old, new.clone());
+        self.push(new.clone(), Content::Put(Box::new(record)));
+        if !missing.is_empty() && !again {
+            return Ok(Outcome::Deferred(missing));
+        }
+        let mut written = Written::new(new);
+        for key in missing {
+            written = written.with_loss("/refs", format!("no record of {} came along", key.collection));
+        }
+        Ok(Outcome::Written(Box::new(written)))
+    }
+
+    fn new_key(&self, old: &Key) -> Result<Key> {
+        let mut inner = self.store.session(self.session)?;
+        inner.next_id += 1;
+        Ok(Key::new(old.collection.clone(), RecordId::parse(format!("new-{}", inner.next_id))?))
+    }
+
+    fn delete(&mut self, deletion: Deletion) -> Result<Outcome> {
+        self.pending.push(Pending::CloseGaps(deletion.key.clone(), Vec::new()));
+        let Some(known) = self.current(&deletion.key)? else { return Ok(Outcome::Unchanged) };
+        if deletion.partition.is_some() && deletion.partition != known.partition {
+            let moved = Problem::new("moved", "the record is in another partition now");
+            return Ok(Outcome::Skipped(Box::new(moved)));
+        }
+        self.push(deletion.key.clone(), Content::Deleted(deletion));
+        Ok(Outcome::Stored)
+    }
+
+    fn push(&mut self, key: Key, content: Content) {
+        self.latest.insert(key.clone(), self.pending.len());
+        self.pending.push(Pending::Content(key, content));
+    }
+
+    /// The record as this writer sees it: its own writes included.
+    fn current(&self, key: &Key) -> Result<Option<Record>> {
+        match self.latest.get(key).and_then(|index| self.pending.get(*index)) {
+            Some(Pending::Content(_, Content::Put(record))) => Ok(Some((**record).clone())),
+            Some(_) => Ok(None),
+            None => Ok(self.store.session(self.session)?.latest(key).cloned()),
+        }
+    }
+
+    /// How many records are live in the scope, and which of them the open extent did not see.
+    fn unseen(&self, scope: &Scope) -> Result<(u64, Vec<Key>)> {
+        if self.state.epoch.is_none() {
+            return Ok((0, Vec::new()));
+        }
+        let inner = self.store.session(self.session)?;
+        let (mut live, mut unseen) = (0, Vec::new());
+        for (key, versions) in &inner.versions {
+            let Some(Version { content: Content::Put(record), .. }) = versions.last() else { continue };
+            if scope.contains(&key.collection, record.partition.as_ref()) {
+                live += 1;
+                if !self.seen.contains(key) {
+                    unseen.push(key.clone());
+                }
+            }
+        }
+        Ok((live, unseen))
+    }
+}
+
+impl Inner {
+    fn apply(&mut self, pending: Pending, feed: &Feed, run: RunId) {
+        match pending {
+            Pending::Content(key, content) => self.push(key, content),
+            Pending::Gap(gap) => match self.gaps.iter_mut().find(|open| open.gap.same_place(&gap)) {
+                Some(open) => open.gap = gap,
+                None => self.gaps.push(OpenGap::new(feed.id.clone(), gap, run)),
+            },
+            Pending::CloseGaps(key, missing) => self.gaps.retain(|open| {
+                let gap = &open.gap;
+                let same = gap.collection == key.collection && gap.id.as_ref() == Some(&key.id);
+                !same || gap.blob.as_ref().is_some_and(|blob| missing.contains(blob))
+            }),
+            Pending::CloseScope(scope, reported) => self.gaps.retain(|open| {
+                let gap = &open.gap;
+                !scope.contains(&gap.collection, gap.partition.as_ref())
+                    || reported.iter().any(|other| other.same_place(gap))
+            }),
+            Pending::Reset(collections) => {
+                self.feeds.retain(|_, entry| match &entry.state.feed.kind {
+                    crate::FeedKind::Slice { collection, .. } => !collections.contains(collection),
+                    crate::FeedKind::Log => true,
+                });
+            }
+        }
+    }
+}
+
+impl std::fmt::Debug for MemoryWriter {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("MemoryWriter").field("feed", &self.state.feed.id).finish_non_exhaustive()
+    }
+}
