@@ -1,0 +1,43 @@
+#!/usr/bin/env python3
+"""store.py s3|gcs|azure URL NAME [ACCOUNT KEY]: creates one empty bucket or container, with the standard library alone."""
+import base64
+import email.utils
+import hashlib
+import hmac
+import json
+import sys
+import urllib.parse
+import urllib.request
+
+
+def send(method, url, headers=None, body=None):
+    request = urllib.request.Request(url, data=body, method=method, headers=headers or {})
+    with urllib.request.urlopen(request, timeout=30) as response:
+        return response.status
+
+
+def azure(url, name, account, key):
+    """Signs with the shared key, as the service demands."""
+    path = urllib.parse.urlsplit(url).path
+    headers = {"x-ms-date": email.utils.formatdate(usegmt=True), "x-ms-version": "2021-08-06"}
+    signed = "PUT" + "\n" * 12
+    signed += "".join(f"{key}:{value}\n" for key, value in sorted(headers.items()))
+    signed += f"/{account}{path}/{name}\nrestype:container"
+    digest = hmac.new(base64.b64decode(key), signed.encode(), hashlib.sha256).digest()
+    headers["Authorization"] = f"SharedKey {account}:{base64.b64encode(digest).decode()}"
+    return send("PUT", f"{url}/{name}?restype=container", headers)
+
+
+def main():
+    kind, url, name, *rest = sys.argv[1:]
+    if kind == "s3":
+        status = send("PUT", f"{url}/{name}")
+    elif kind == "gcs":
+        body = json.dumps({"name": name}).encode()
+        status = send("POST", f"{url}/storage/v1/b?project=test", {"Content-Type": "application/json"}, body)
+    else:
+        status = azure(url, name, *rest)
+    print(f"{kind}: {name} created ({status})")
+
+
+main()

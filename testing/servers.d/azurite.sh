@@ -1,0 +1,26 @@
+# Azure Blob Storage as Microsoft's emulator serves it, in memory; signatures are checked.
+
+account=devstoreaccount1
+# Every copy of the emulator has this account and this key; both are in its documentation.
+key='Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=='
+
+install() {
+    need node nodejs
+    need npm npm
+    node -e 'process.exit(parseInt(process.versions.node, 10) < 20 ? 1 : 0)' || unavailable "needs Node.js 20 or newer"
+    fill_azurite() { (cd "$1" && echo '{"private": true}' >package.json && npm install --no-audit --no-fund --no-package-lock --ignore-scripts azurite@3.37.0); }
+    modules=$(once azurite-3.37.0 fill_azurite)/node_modules
+}
+
+start() {
+    launch node "$modules/azurite/dist/src/blob/main.js" --blobHost 127.0.0.1 --blobPort "$port" \
+        --inMemoryPersistence --skipApiVersionCheck --disableTelemetry --silent
+    wait_for "$port" / || return
+    tell URL "http://127.0.0.1:$port/$account"
+    tell ACCOUNT "$account"
+    tell KEY "$key"
+    tell CONTAINER backup
+}
+
+seed() { python3 "$seeds/store.py" azure "http://127.0.0.1:$port/$account" backup "$account" "$key"; }
+stop() { terminate; }

@@ -1,0 +1,16 @@
+# S3 as moto serves it: versions, conditional requests, multipart uploads; any signature is accepted.
+
+install() { venv=$(python_tools moto); }
+
+start() {
+    launch "$venv/bin/moto_server" -H 127.0.0.1 -p "$port"
+    wait_for "$port" /moto-api/ || return
+    tell URL "http://127.0.0.1:$port"
+    tell BUCKET backup
+    tell REGION us-east-1
+    tell ACCESS_KEY_ID test
+    tell SECRET_ACCESS_KEY test
+}
+
+seed() { python3 "$seeds/store.py" s3 "http://127.0.0.1:$port" backup; }
+stop() { terminate; }
