@@ -35,6 +35,7 @@ macro_rules! text_newtype {
             /// # Panics
             ///
             /// If the literal is not a valid name.
+            #[allow(clippy::expect_used, reason = "a literal in the code, seen by the first test that runs")]
             pub fn from_static(text: &'static str) -> Self {
                 Self::parse(text).expect("a valid literal")
             }

@@ -82,7 +82,7 @@ impl Shared {
             let request =
                 ReadRequest::new(feed.clone()).with_from(from.clone()).with_only(job.only.clone()).with_sweep(sweep);
             let before = sink.cursor.clone();
-            match self.pump(self.snapshot.read(request), sink, &mut resets).await? {
+            match self.pump(feed, self.snapshot.read(request), sink, &mut resets).await? {
                 StreamEnd::Done(done) => {
                     let status = self.finish_feed(job, &done, epoch, sweep, sink).await?;
                     self.note(feed, status, None);
@@ -129,7 +129,7 @@ impl Shared {
     /// Reads a stream to its end and writes it, the next batch being read while one is written.
     async fn pump(&self, stream: EventStream, sink: &mut FeedWriter<'_>, resets: &mut Vec<Reset>) -> Result<StreamEnd> {
         let (sender, mut receiver) = mpsc::channel::<Batch>(1);
-        let reading = self.read_batches(stream, sender);
+        let reading = self.read_batches(feed, stream, sender);
         let writing = async {
             while let Some(batch) = receiver.recv().await {
                 for event in &batch.events {
@@ -153,7 +153,7 @@ impl Shared {
         written.map(|()| end)
     }
 
-    async fn read_batches(&self, mut stream: EventStream, sender: mpsc::Sender<Batch>) -> StreamEnd {
+    async fn read_batches(&self, feed: &Feed, mut stream: EventStream, sender: mpsc::Sender<Batch>) -> StreamEnd {
         let only: Option<BTreeSet<&Key>> = self.options.records.as_ref().map(|keys| keys.iter().collect());
         let mut batch = Batch::default();
         let end = loop {
@@ -167,6 +167,10 @@ impl Shared {
                 Some(Err(error)) => break StreamEnd::Failed(error),
                 Some(Ok(Event::Done(done))) => break StreamEnd::Done(done),
                 Some(Ok(Event::Checkpoint(cursor))) => batch.cursor = Some(cursor),
+                // A slice speaks of nothing but itself: it cannot go on from where it was.
+                Some(Ok(Event::Reset(_))) if !feed.is_log() => {
+                    break StreamEnd::Failed(Error::new(ErrorKind::CursorExpired, "the provider reset the feed"));
+                }
                 Some(Ok(event)) => {
                     let wanted = only.as_ref().is_none_or(|only| event.key().is_some_and(|key| only.contains(&key)));
                     if wanted {
