@@ -17,6 +17,7 @@ mod event;
 mod feed;
 mod ids;
 mod json;
+mod line;
 pub mod memory;
 mod name;
 mod progress;
@@ -41,6 +42,10 @@ pub use event::{
 pub use feed::{Feed, FeedKind};
 pub use ids::IdMap;
 pub use json::{Json, MAX_JSON_DEPTH, page_items};
+pub use line::{
+    Consistency, End, ImportResult, ImportStatus, Item, Line, LineCodec, LineCounts, LineHead, LineKind, LineLimits,
+    LineReader, Profile, SnapshotHeader, Start, StreamCheck, StreamKind, StreamWriter, data_of,
+};
 pub use name::{BlobId, CollectionName, FeedId, Key, MAX_COLLECTION_BYTES, MAX_ID_BYTES, PartitionId, RecordId, RunId};
 pub use progress::{NoProgress, Progress, ProgressEvent};
 pub use record::{Access, BlobRef, BlobStatus, Digest, Principal, Record, RecordState, Reference, References};

@@ -1,4 +1,5 @@
 //! Tests of the public interface.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may panic, its helpers too")]
 
+mod line;
 mod transfer;

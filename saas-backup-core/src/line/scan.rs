@@ -1,0 +1,529 @@
+use std::borrow::Cow;
+
+use crate::{Error, ErrorKind, Result};
+
+/// Walks over the tokens of one JSON text: what stands in them is checked once and never built into a tree.
+///
+/// A line break is no whitespace here, because what is walked over is one line.
+pub(super) struct Scanner<'a> {
+    text: &'a str,
+    bytes: &'a [u8],
+    at: usize,
+    rules: Rules<'a>,
+}
+
+/// What a text may hold beyond being JSON.
+enum Rules<'a> {
+    /// Any JSON.
+    Any,
+    /// I-JSON (RFC 7493): unique names, whole strings, numbers that a double holds. The names belong to the objects
+    /// that are open.
+    Interoperable(Vec<Cow<'a, str>>),
+}
+
+/// Largest integer that every reader keeps exactly.
+const MAX_SAFE_INTEGER: u64 = (1 << 53) - 1;
+
+impl<'a> Scanner<'a> {
+    pub(super) fn new(text: &'a str) -> Self {
+        Self { text, bytes: text.as_bytes(), at: 0, rules: Rules::Any }
+    }
+
+    pub(super) fn interoperable(text: &'a str) -> Self {
+        Self { rules: Rules::Interoperable(Vec::new()), ..Self::new(text) }
+    }
+
+    /// The next byte that is not whitespace.
+    pub(super) fn peek(&mut self) -> Option<u8> {
+        loop {
+            match self.bytes.get(self.at) {
+                Some(b' ' | b'\t') => self.at += 1,
+                other => return other.copied(),
+            }
+        }
+    }
+
+    /// Fails unless nothing follows.
+    pub(super) fn end(&mut self) -> Result<()> {
+        if self.peek().is_none() { Ok(()) } else { Err(self.malformed("something follows the value")) }
+    }
+
+    /// Goes into an object or array; its entries follow by [`next_entry`](Self::next_entry).
+    pub(super) fn open(&mut self, bracket: u8) -> Result<()> {
+        self.expect(bracket)
+    }
+
+    /// Goes to the next entry; `false` after the bracket that closes.
+    pub(super) fn next_entry(&mut self, close: u8, first: &mut bool) -> Result<bool> {
+        if self.take(close) {
+            return Ok(false);
+        }
+        if !std::mem::take(first) {
+            self.expect(b',')?;
+        }
+        Ok(true)
+    }
+
+    /// Reads a member's name; its value follows.
+    pub(super) fn name(&mut self) -> Result<Cow<'a, str>> {
+        let name = self.string()?;
+        self.expect(b':')?;
+        Ok(name)
+    }
+
+    /// Walks to the value of the first member of this name, and gives the place where it begins.
+    pub(super) fn find(&mut self, wanted: &str, depth: usize) -> Result<Option<usize>> {
+        self.expect(b'{')?;
+        if self.take(b'}') {
+            return Ok(None);
+        }
+        loop {
+            let name = self.string()?;
+            self.expect(b':')?;
+            let first = self.peek();
+            if name == wanted {
+                return Ok(Some(self.at));
+            }
+            self.skip(first, depth)?;
+            if self.take(b'}') {
+                return Ok(None);
+            }
+            self.expect(b',')?;
+        }
+    }
+
+    /// Reads a string; it is copied only if it holds an escape.
+    pub(super) fn string(&mut self) -> Result<Cow<'a, str>> {
+        let raw = self.raw_string()?;
+        if memchr::memchr(b'\\', raw.as_bytes()).is_none() {
+            return Ok(Cow::Borrowed(raw));
+        }
+        unescape(raw).map(Cow::Owned).ok_or_else(|| self.malformed("half of a surrogate pair"))
+    }
+
+    /// Reads a whole number without sign.
+    pub(super) fn unsigned(&mut self) -> Result<u64> {
+        let text = self.value(0)?;
+        text.parse().map_err(|_| self.malformed("not a whole number"))
+    }
+
+    /// Reads `true` or `false`.
+    pub(super) fn boolean(&mut self) -> Result<bool> {
+        match self.value(0)? {
+            "true" => Ok(true),
+            "false" => Ok(false),
+            _ => Err(self.malformed("neither true nor false")),
+        }
+    }
+
+    /// Passes over `null`, if it stands next.
+    pub(super) fn null(&mut self) -> Result<bool> {
+        if self.peek() != Some(b'n') {
+            return Ok(false);
+        }
+        self.literal("null")?;
+        Ok(true)
+    }
+
+    /// Reads any value that nests at most `depth` deep, and gives its text.
+    pub(super) fn value(&mut self, depth: usize) -> Result<&'a str> {
+        let first = self.peek();
+        let start = self.at;
+        self.skip(first, depth)?;
+        self.slice(start, self.at)
+    }
+
+    fn skip(&mut self, first: Option<u8>, depth: usize) -> Result<()> {
+        match first {
+            Some(b'"') => self.skip_string(),
+            Some(b'{') => self.skip_object(depth),
+            Some(b'[') => self.skip_array(depth),
+            Some(b'-' | b'0'..=b'9') => self.number(),
+            Some(b't') => self.literal("true"),
+            Some(b'f') => self.literal("false"),
+            Some(b'n') => self.literal("null"),
+            _ => Err(self.malformed("no value where one is expected")),
+        }
+    }
+
+    fn skip_object(&mut self, depth: usize) -> Result<()> {
+        let depth = self.deeper(depth)?;
+        self.at += 1;
+        let own = match &self.rules {
+            Rules::Any => 0,
+            Rules::Interoperable(names) => names.len(),
+        };
+        if self.take(b'}') {
+            return Ok(());
+        }
+        loop {
+            match &self.rules {
+                Rules::Any => {
+                    self.raw_string()?;
+                }
+                Rules::Interoperable(_) => {
+                    let name = self.string()?;
+                    if let Rules::Interoperable(names) = &mut self.rules {
+                        names.push(name);
+                    }
+                }
+            }
+            self.expect(b':')?;
+            let first = self.peek();
+            self.skip(first, depth)?;
+            if self.take(b'}') {
+                break;
+            }
+            self.expect(b',')?;
+        }
+        if let Rules::Interoperable(names) = &mut self.rules {
+            let own_names = names.get_mut(own..).unwrap_or_default();
+            own_names.sort_unstable();
+            let twice = own_names.windows(2).any(|pair| matches!(pair, [left, right] if left == right));
+            names.truncate(own);
+            if twice {
+                return Err(self.refused("a name stands twice in one object"));
+            }
+        }
+        Ok(())
+    }
+
+    fn skip_array(&mut self, depth: usize) -> Result<()> {
+        let depth = self.deeper(depth)?;
+        self.at += 1;
+        if self.take(b']') {
+            return Ok(());
+        }
+        loop {
+            let first = self.peek();
+            self.skip(first, depth)?;
+            if self.take(b']') {
+                return Ok(());
+            }
+            self.expect(b',')?;
+        }
+    }
+
+    fn skip_string(&mut self) -> Result<()> {
+        let raw = self.raw_string()?;
+        if let Rules::Interoperable(_) = self.rules
+            && memchr::memchr(b'\\', raw.as_bytes()).is_some()
+            && unescape(raw).is_none()
+        {
+            return Err(self.refused("half of a surrogate pair"));
+        }
+        Ok(())
+    }
+
+    /// Reads a string and gives what stands between its quotes, escapes checked for their form and not resolved.
+    fn raw_string(&mut self) -> Result<&'a str> {
+        self.expect(b'"')?;
+        let start = self.at;
+        loop {
+            let rest = self.bytes.get(self.at..).unwrap_or_default();
+            self.at += plain_run(rest);
+            match self.bytes.get(self.at) {
+                Some(b'"') => {
+                    self.at += 1;
+                    return self.slice(start, self.at - 1);
+                }
+                Some(b'\\') => self.escape()?,
+                Some(_) => return Err(self.malformed("a control character in a string")),
+                None => return Err(self.malformed("a string without end")),
+            }
+        }
+    }
+
+    fn escape(&mut self) -> Result<()> {
+        match self.bytes.get(self.at + 1) {
+            Some(b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't') => {
+                self.at += 2;
+                Ok(())
+            }
+            Some(b'u')
+                if self
+                    .bytes
+                    .get(self.at + 2..self.at + 6)
+                    .is_some_and(|digits| digits.iter().all(u8::is_ascii_hexdigit)) =>
+            {
+                self.at += 6;
+                Ok(())
+            }
+            _ => Err(self.malformed("an unknown escape")),
+        }
+    }
+
+    fn number(&mut self) -> Result<()> {
+        let start = self.at;
+        self.at += usize::from(self.bytes.get(self.at) == Some(&b'-'));
+        match self.digits() {
+            0 => return Err(self.malformed("a number without digits")),
+            1 => {}
+            count if self.bytes.get(self.at - count) == Some(&b'0') => {
+                return Err(self.malformed("a number that begins with zero"));
+            }
+            _ => {}
+        }
+        let mut whole = true;
+        if self.bytes.get(self.at) == Some(&b'.') {
+            self.at += 1;
+            whole = false;
+            if self.digits() == 0 {
+                return Err(self.malformed("a number that ends with a point"));
+            }
+        }
+        if let Some(b'e' | b'E') = self.bytes.get(self.at) {
+            self.at += 1;
+            whole = false;
+            self.at += usize::from(matches!(self.bytes.get(self.at), Some(b'+' | b'-')));
+            if self.digits() == 0 {
+                return Err(self.malformed("an exponent without digits"));
+            }
+        }
+        if let Rules::Interoperable(_) = self.rules {
+            let text = self.slice(start, self.at)?;
+            let safe = if whole {
+                text.trim_start_matches('-').parse().is_ok_and(|number: u64| number <= MAX_SAFE_INTEGER)
+            } else {
+                text.parse().is_ok_and(f64::is_finite)
+            };
+            if !safe {
+                return Err(self.refused("a number that not every reader keeps: it has to be a string"));
+            }
+        }
+        Ok(())
+    }
+
+    fn digits(&mut self) -> usize {
+        let rest = self.bytes.get(self.at..).unwrap_or_default();
+        let count = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
+        self.at += count;
+        count
+    }
+
+    fn literal(&mut self, word: &str) -> Result<()> {
+        if self.bytes.get(self.at..).is_some_and(|rest| rest.starts_with(word.as_bytes())) {
+            self.at += word.len();
+            return Ok(());
+        }
+        Err(self.malformed("an unknown word"))
+    }
+
+    fn deeper(&self, depth: usize) -> Result<usize> {
+        depth.checked_sub(1).ok_or_else(|| {
+            Error::new(ErrorKind::LimitExceeded, "the line nests too deep, or a plain value is expected")
+                .with_context("byte", self.at)
+        })
+    }
+
+    fn take(&mut self, byte: u8) -> bool {
+        let found = self.peek() == Some(byte);
+        self.at += usize::from(found);
+        found
+    }
+
+    fn expect(&mut self, byte: u8) -> Result<()> {
+        if self.take(byte) {
+            return Ok(());
+        }
+        Err(self.malformed(match byte {
+            b'"' => "no string where one is expected",
+            b'{' => "no object where one is expected",
+            b'[' => "no array where one is expected",
+            b':' => "a name without value",
+            _ => "a comma or bracket is missing",
+        }))
+    }
+
+    fn slice(&self, start: usize, end: usize) -> Result<&'a str> {
+        self.text.get(start..end).ok_or_else(|| self.malformed("a character is cut"))
+    }
+
+    /// An error that names the place and not what stands there.
+    #[cold]
+    pub(super) fn malformed(&self, what: &'static str) -> Error {
+        Error::new(ErrorKind::InvalidData, "the line is not valid")
+            .with_context("because", what)
+            .with_context("byte", self.at)
+    }
+
+    #[cold]
+    fn refused(&self, what: &'static str) -> Error {
+        Error::new(ErrorKind::InvalidData, "the line is not I-JSON")
+            .with_context("because", what)
+            .with_context("byte", self.at)
+    }
+}
+
+/// How many bytes at the beginning need no attention in a string: no quote, no backslash, no control character.
+///
+/// Eight at a time: half of the time of reading a line goes into the strings of its data.
+pub(super) fn plain_run(bytes: &[u8]) -> usize {
+    const ONES: u64 = u64::from_le_bytes([0x01; 8]);
+    const TOPS: u64 = u64::from_le_bytes([0x80; 8]);
+    let (words, rest) = bytes.as_chunks::<8>();
+    for (index, word) in words.iter().enumerate() {
+        let word = u64::from_le_bytes(*word);
+        let has_zero = |word: u64| word.wrapping_sub(ONES) & !word & TOPS;
+        let control = word.wrapping_sub(ONES * 0x20) & !word & TOPS;
+        let special = control | has_zero(word ^ (ONES * u64::from(b'"'))) | has_zero(word ^ (ONES * u64::from(b'\\')));
+        if special != 0 {
+            return index * 8 + special.trailing_zeros() as usize / 8;
+        }
+    }
+    let tail = rest.iter().take_while(|byte| !matches!(byte, b'"' | b'\\' | 0..0x20)).count();
+    words.len() * 8 + tail
+}
+
+/// Resolves the escapes of a string whose escapes have the right form; `None` for half of a surrogate pair.
+fn unescape(raw: &str) -> Option<String> {
+    let mut out = String::with_capacity(raw.len());
+    let mut rest = raw;
+    while let Some(slash) = memchr::memchr(b'\\', rest.as_bytes()) {
+        out.push_str(rest.get(..slash)?);
+        let kind = *rest.as_bytes().get(slash + 1)?;
+        rest = rest.get(slash + 2..)?;
+        match kind {
+            b'b' => out.push('\u{8}'),
+            b'f' => out.push('\u{c}'),
+            b'n' => out.push('\n'),
+            b'r' => out.push('\r'),
+            b't' => out.push('\t'),
+            b'u' => {
+                let unit = hex_unit(rest)?;
+                rest = rest.get(4..)?;
+                let scalar = if (0xd800..0xdc00).contains(&unit) {
+                    let low = hex_unit(rest.strip_prefix("\\u")?)?;
+                    rest = rest.get(6..)?;
+                    if !(0xdc00..0xe000).contains(&low) {
+                        return None;
+                    }
+                    0x1_0000 + ((unit - 0xd800) << 10) + (low - 0xdc00)
+                } else {
+                    unit
+                };
+                out.push(char::from_u32(scalar)?);
+            }
+            other => out.push(char::from(other)),
+        }
+    }
+    out.push_str(rest);
+    Some(out)
+}
+
+fn hex_unit(text: &str) -> Option<u32> {
+    u32::from_str_radix(text.get(..4)?, 16).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn plain_runs_end_at_the_first_byte_that_matters() {
+        for length in 0..40 {
+            for special in [b'"', b'\\', 0, 0x1f, b'\n'] {
+                let mut text = vec![b'x'; length];
+                text.extend_from_slice("\u{7f}é☃\u{80}".as_bytes());
+                let run = text.len();
+                text.push(special);
+                text.extend_from_slice(b"xxxx\"xxxxxxxx");
+                assert_eq!(plain_run(&text), run);
+            }
+        }
+        assert_eq!(plain_run(b" !#[]^~\xff\x80\x20"), 10);
+    }
+
+    #[test]
+    fn accepts_what_serde_json_accepts_and_nothing_else() {
+        let samples = [
+            "0",
+            "-0",
+            "-0.0",
+            "1e400",
+            "01",
+            "-",
+            "1.",
+            ".5",
+            "1e",
+            "1e+",
+            "1E-7",
+            "+1",
+            "tru",
+            "true",
+            "nulll",
+            "[]",
+            "[1,]",
+            "[1 2]",
+            "{}",
+            "{\"a\"}",
+            "{\"a\":}",
+            "{\"a\":1,}",
+            "{,}",
+            "\"\\x\"",
+            "\"\\u12\"",
+            "\"\\u12G4\"",
+            "\"\\ud800\"",
+            "\"",
+            "\"\\\"",
+            "\"\t\"",
+            "[[[]",
+            "{\"a\":[{\"b\":\"\\\\\"}]} ",
+            "",
+            " ",
+            "[\"a\"\t, 1 ]",
+            "18446744073709551616",
+            "NaN",
+            "'a'",
+            "{a:1}",
+            "[1]]",
+            "\u{feff}1",
+        ];
+        for sample in samples {
+            let mut scanner = Scanner::new(sample);
+            let ours = scanner.value(8).and_then(|_| scanner.end());
+            let theirs = serde_json::from_str::<&serde_json::value::RawValue>(sample);
+            assert_eq!(ours.is_ok(), theirs.is_ok(), "{sample}");
+        }
+    }
+
+    #[test]
+    fn strings_are_resolved_as_serde_json_resolves_them() {
+        for sample in [r#""a\n\r\t\b\f\/\\\"\u0041\u00e9☃\ud83d\ude00""#, r#""""#, r#""\u0000""#] {
+            let ours = Scanner::new(sample).string().unwrap();
+            assert_eq!(ours, serde_json::from_str::<String>(sample).unwrap());
+        }
+        for broken in [r#""\ud800""#, r#""\udc00""#, r#""\ud800\u0041""#, r#""\ud800x""#] {
+            assert!(Scanner::new(broken).string().is_err(), "{broken}");
+        }
+    }
+
+    #[test]
+    fn interoperable_json_has_unique_names_and_whole_strings_and_safe_numbers() {
+        let refused = [
+            r#"{"a":1,"a":2}"#,
+            r#"[{"b":{"a":1,"\u0061":2}}]"#,
+            r#"["\ud800"]"#,
+            r#"{"\udc00":1}"#,
+            "9007199254740992",
+            "-9007199254740992",
+            "1e400",
+            "[123456789012345678901234567890]",
+        ];
+        for text in refused {
+            assert!(Scanner::new(text).value(8).is_ok(), "{text}");
+            let error = Scanner::interoperable(text).value(8).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::InvalidData, "{text}");
+        }
+        let fine = r#"{"a":{"a":1},"b":[{"a":-0.0},{"a":9007199254740991}],"c":"\ud83d\ude00"}"#;
+        assert!(Scanner::interoperable(fine).value(8).is_ok());
+    }
+
+    #[test]
+    fn nesting_is_bounded() {
+        assert!(Scanner::new("[[1]]").value(2).is_ok());
+        assert_eq!(Scanner::new("[[1]]").value(1).unwrap_err().kind(), ErrorKind::LimitExceeded);
+        assert_eq!(Scanner::new("{\"a\":{}}").value(1).unwrap_err().kind(), ErrorKind::LimitExceeded);
+        assert!(Scanner::new(&"[".repeat(1_000_000)).value(256).is_err());
+    }
+}
