@@ -127,7 +127,13 @@ impl Shared {
     }
 
     /// Reads a stream to its end and writes it, the next batch being read while one is written.
-    async fn pump(&self, stream: EventStream, sink: &mut FeedWriter<'_>, resets: &mut Vec<Reset>) -> Result<StreamEnd> {
+    async fn pump(
+        &self,
+        feed: &Feed,
+        stream: EventStream,
+        sink: &mut FeedWriter<'_>,
+        resets: &mut Vec<Reset>,
+    ) -> Result<StreamEnd> {
         let (sender, mut receiver) = mpsc::channel::<Batch>(1);
         let reading = self.read_batches(feed, stream, sender);
         let writing = async {
