@@ -25,6 +25,8 @@ mod record;
 mod report;
 mod sink;
 mod snapshot;
+#[cfg(any(test, feature = "testkit"))]
+pub mod testkit;
 mod transfer;
 
 pub use async_trait::async_trait;
