@@ -1,0 +1,110 @@
+use serde_json::{Value, json};
+
+use super::{Head, SourceHead, Text};
+use crate::registry::Registry;
+
+/// The JSON Schema of a configuration file, with the settings of every connector of a registry.
+pub(crate) fn config_schema(registry: &Registry) -> Value {
+    let mut generator = schemars::generate::SchemaSettings::draft2020_12().into_generator();
+    let text = generator.subschema_for::<Text>().to_value();
+    let mut head = generator.subschema_for::<Head>().to_value();
+    let source = generator.subschema_for::<SourceHead>().to_value();
+    let mut definitions = generator.take_definitions(true);
+    let resolve = |schema: &Value, definitions: &serde_json::Map<String, Value>| {
+        let name = schema.get("$ref").and_then(Value::as_str).and_then(|path| path.rsplit('/').next());
+        name.and_then(|name| definitions.get(name).cloned()).unwrap_or_else(|| schema.clone())
+    };
+    let source = resolve(&source, &definitions);
+    head = resolve(&head, &definitions);
+    let mut choices = Vec::new();
+    for entry in registry.connectors() {
+        let mut settings = entry.schema();
+        if let Some(Value::Object(own)) = settings.as_object_mut().and_then(|schema| schema.remove("$defs")) {
+            // Two connectors may call different types by one name.
+            let prefix = format!("{}.", entry.name());
+            rename_refs(&mut settings, &prefix);
+            for (name, mut schema) in own {
+                rename_refs(&mut schema, &prefix);
+                texts_anywhere(&mut schema, &text);
+                definitions.insert(format!("{prefix}{name}"), schema);
+            }
+        }
+        texts_anywhere(&mut settings, &text);
+        choices.push(joined(&source, &settings, entry.name(), entry.summary()));
+    }
+    definitions.remove("Head");
+    definitions.remove("SourceHead");
+    if let Some(properties) = head.get_mut("properties").and_then(Value::as_object_mut) {
+        properties.insert(
+            "source".to_owned(),
+            json!({ "type": "array", "description": "The accounts.", "items": { "oneOf": choices } }),
+        );
+    }
+    if let Some(schema) = head.as_object_mut() {
+        schema.insert("$schema".to_owned(), json!("https://json-schema.org/draft/2020-12/schema"));
+        schema.insert("title".to_owned(), json!("saas-backup.toml"));
+        schema.insert("description".to_owned(), json!("A repository and the accounts that are backed up to it."));
+        schema.insert("$defs".to_owned(), Value::Object(definitions));
+    }
+    head
+}
+
+/// A source with the settings of one connector.
+fn joined(source: &Value, settings: &Value, name: &str, summary: &str) -> Value {
+    let mut properties = members(source, "properties");
+    properties.extend(members(settings, "properties"));
+    properties.insert("connector".to_owned(), json!({ "const": name, "description": "The name of the connector." }));
+    let required = [source, settings].into_iter().filter_map(|schema| schema.get("required")?.as_array());
+    json!({
+        "type": "object", "title": name, "description": summary, "properties": properties,
+        "required": required.flatten().collect::<Vec<_>>(), "additionalProperties": false,
+    })
+}
+
+fn members(schema: &Value, name: &str) -> serde_json::Map<String, Value> {
+    schema.get(name).and_then(Value::as_object).cloned().unwrap_or_default()
+}
+
+/// Lets every free text below a schema be found elsewhere.
+fn texts_anywhere(schema: &mut Value, text: &Value) {
+    match schema {
+        Value::Object(members) => {
+            let is_text = match members.get("type") {
+                Some(Value::String(kind)) => kind == "string",
+                Some(Value::Array(kinds)) => kinds.iter().any(|kind| kind == "string"),
+                _ => false,
+            };
+            if is_text && !members.contains_key("enum") && !members.contains_key("const") {
+                let description = members.remove("description");
+                let plain = Value::Object(std::mem::take(members));
+                members.insert("anyOf".to_owned(), json!([plain, text]));
+                members.extend(description.map(|text| ("description".to_owned(), text)));
+                return;
+            }
+            for value in members.values_mut() {
+                texts_anywhere(value, text);
+            }
+        }
+        Value::Array(items) => items.iter_mut().for_each(|item| texts_anywhere(item, text)),
+        _ => {}
+    }
+}
+
+fn rename_refs(schema: &mut Value, prefix: &str) {
+    match schema {
+        Value::Object(members) => {
+            for (name, value) in members {
+                match value {
+                    Value::String(path) if name == "$ref" => {
+                        if let Some(target) = path.strip_prefix("#/$defs/") {
+                            *path = format!("#/$defs/{prefix}{target}");
+                        }
+                    }
+                    _ => rename_refs(value, prefix),
+                }
+            }
+        }
+        Value::Array(items) => items.iter_mut().for_each(|item| rename_refs(item, prefix)),
+        _ => {}
+    }
+}

@@ -1,0 +1,239 @@
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use saas_backup_core::{Clock, Connector, Error, ErrorKind, Result, SystemClock};
+use schemars::JsonSchema;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use crate::config::{self, Settings};
+
+/// What a constructor may use besides its settings.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Context {
+    /// Where relative paths in settings start.
+    pub base: PathBuf,
+    /// Where a connector may keep what it must not lose, such as a token that the provider rotated.
+    pub state: PathBuf,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+}
+
+impl Context {
+    /// Paths start at `base`, things are kept in `state`, and the machine's clock tells the time.
+    pub fn new(base: impl Into<PathBuf>, state: impl Into<PathBuf>) -> Self {
+        Self { base: base.into(), state: state.into(), clock: Arc::new(SystemClock) }
+    }
+
+    /// Sets the clock.
+    #[must_use]
+    pub fn with_clock(mut self, clock: Arc<dyn Clock>) -> Self {
+        self.clock = clock;
+        self
+    }
+}
+
+type Open = dyn Fn(&Settings, &Context) -> Result<Arc<dyn Connector>> + Send + Sync;
+type OpenFormat = dyn Fn(&Path, &Context) -> Result<Arc<dyn Connector>> + Send + Sync;
+
+/// A connector that can be named in a configuration.
+#[derive(Clone)]
+pub struct ConnectorEntry {
+    name: String,
+    summary: String,
+    documentation: String,
+    schema: Value,
+    open: Arc<Open>,
+}
+
+impl ConnectorEntry {
+    /// The name in the configuration.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// What it backs up, in one line.
+    pub fn summary(&self) -> &str {
+        &self.summary
+    }
+
+    /// What it captures and what it cannot, in Markdown; may be empty.
+    pub fn documentation(&self) -> &str {
+        &self.documentation
+    }
+
+    /// The JSON Schema of its settings.
+    pub fn schema(&self) -> Value {
+        self.schema.clone()
+    }
+
+    /// Makes the connector. Blocks while texts are read from files and commands.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Configuration`] if the settings do not do.
+    pub fn open(&self, settings: &Settings, context: &Context) -> Result<Arc<dyn Connector>> {
+        (self.open)(settings, context)
+    }
+
+    /// Sets the documentation, in Markdown.
+    pub fn document(&mut self, markdown: impl Into<String>) -> &mut Self {
+        self.documentation = markdown.into();
+        self
+    }
+}
+
+impl fmt::Debug for ConnectorEntry {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "ConnectorEntry({})", self.name)
+    }
+}
+
+/// An open format that can be named on the command line.
+#[derive(Clone)]
+pub struct FormatEntry {
+    name: String,
+    summary: String,
+    open: Arc<OpenFormat>,
+}
+
+impl FormatEntry {
+    /// The name on the command line.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// What it is, in one line.
+    pub fn summary(&self) -> &str {
+        &self.summary
+    }
+
+    /// Makes the connector to a folder or file in this format; it need not exist.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Configuration`] if the path does not do.
+    pub fn open(&self, path: &Path, context: &Context) -> Result<Arc<dyn Connector>> {
+        (self.open)(path, context)
+    }
+}
+
+impl fmt::Debug for FormatEntry {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "FormatEntry({})", self.name)
+    }
+}
+
+/// The connectors and formats that a configuration can name.
+///
+/// [`Registry::default`] knows all that this build has; programs add their own:
+///
+/// ```
+/// use std::sync::Arc;
+/// use saas_backup::Registry;
+/// use saas_backup::core::memory::{MemoryConnector, MemoryStore};
+///
+/// #[derive(serde::Deserialize, schemars::JsonSchema)]
+/// #[serde(deny_unknown_fields)]
+/// struct CrmSettings {
+///     /// The address of the server.
+///     url: String,
+/// }
+///
+/// let mut registry = Registry::default();
+/// registry.connector("crm", "Our own CRM", |settings: CrmSettings, _| {
+///     // Your own connector, made of the settings.
+///     Ok(Arc::new(MemoryConnector::new(MemoryStore::new())))
+/// });
+/// assert_eq!(registry.find("crm")?.summary(), "Our own CRM");
+/// # Ok::<_, saas_backup::core::Error>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct Registry {
+    connectors: BTreeMap<String, ConnectorEntry>,
+    formats: BTreeMap<String, FormatEntry>,
+}
+
+impl Registry {
+    /// A registry that knows nothing.
+    pub fn empty() -> Self {
+        Self { connectors: BTreeMap::new(), formats: BTreeMap::new() }
+    }
+
+    /// Adds a connector, or replaces the one of this name: its settings type gives the schema and reads the settings.
+    pub fn connector<S, F>(
+        &mut self,
+        name: impl Into<String>,
+        summary: impl Into<String>,
+        open: F,
+    ) -> &mut ConnectorEntry
+    where
+        S: DeserializeOwned + JsonSchema,
+        F: Fn(S, &Context) -> Result<Arc<dyn Connector>> + Send + Sync + 'static,
+    {
+        let name = name.into();
+        let entry = ConnectorEntry {
+            name: name.clone(),
+            summary: summary.into(),
+            documentation: String::new(),
+            schema: schemars::schema_for!(S).to_value(),
+            open: Arc::new(move |settings, context| open(settings.read(&context.base)?, context)),
+        };
+        self.connectors.remove(&name);
+        self.connectors.entry(name).or_insert(entry)
+    }
+
+    /// Adds an open format, or replaces the one of this name.
+    pub fn format<F>(&mut self, name: impl Into<String>, summary: impl Into<String>, open: F)
+    where
+        F: Fn(&Path, &Context) -> Result<Arc<dyn Connector>> + Send + Sync + 'static,
+    {
+        let name = name.into();
+        let entry = FormatEntry { name: name.clone(), summary: summary.into(), open: Arc::new(open) };
+        self.formats.insert(name, entry);
+    }
+
+    /// The connectors, by name.
+    pub fn connectors(&self) -> impl Iterator<Item = &ConnectorEntry> {
+        self.connectors.values()
+    }
+
+    /// The formats, by name.
+    pub fn formats(&self) -> impl Iterator<Item = &FormatEntry> {
+        self.formats.values()
+    }
+
+    /// The connector of this name.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Configuration`] with the names that there are.
+    pub fn find(&self, name: &str) -> Result<&ConnectorEntry> {
+        self.connectors.get(name).ok_or_else(|| unknown("connector", name, self.connectors.keys()))
+    }
+
+    /// The format of this name.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Configuration`] with the names that there are.
+    pub fn find_format(&self, name: &str) -> Result<&FormatEntry> {
+        self.formats.get(name).ok_or_else(|| unknown("format", name, self.formats.keys()))
+    }
+
+    /// The JSON Schema of a configuration file that names these connectors, for editors and checks.
+    pub fn config_schema(&self) -> Value {
+        config::config_schema(self)
+    }
+}
+
+fn unknown<'a>(what: &'static str, name: &str, known: impl Iterator<Item = &'a String>) -> Error {
+    let known: Vec<&str> = known.map(String::as_str).collect();
+    let known = if known.is_empty() { "none".to_owned() } else { known.join(" ") };
+    Error::new(ErrorKind::Configuration, format!("this build has no {what} of this name"))
+        .with_context(what, name)
+        .with_context("built in", known)
+}
