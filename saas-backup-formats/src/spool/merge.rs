@@ -1,0 +1,69 @@
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+use std::fs;
+use std::path::PathBuf;
+
+use saas_backup_core::Result;
+
+use super::Entry;
+use super::run::RunReader;
+
+/// Sorted runs as one.
+#[derive(Debug)]
+pub(crate) struct Merge {
+    heads: BinaryHeap<Reverse<(Entry, usize)>>,
+    runs: Vec<RunReader>,
+    buffer: std::vec::IntoIter<Entry>,
+    folder: Option<PathBuf>,
+}
+
+impl Merge {
+    pub(super) fn new<'a>(
+        runs: impl Iterator<Item = &'a PathBuf>,
+        buffer: Vec<Entry>,
+        folder: Option<PathBuf>,
+    ) -> Result<Self> {
+        let runs = runs.map(|run| RunReader::open(run)).collect::<Result<Vec<_>>>()?;
+        let mut merge = Self { heads: BinaryHeap::new(), runs, buffer: buffer.into_iter(), folder };
+        for source in 0..=merge.runs.len() {
+            merge.advance(source)?;
+        }
+        Ok(merge)
+    }
+
+    /// Takes the next entry of a run; the source behind the last run is the buffer.
+    fn advance(&mut self, source: usize) -> Result<()> {
+        let next = match self.runs.get_mut(source) {
+            Some(run) => run.next()?,
+            None => self.buffer.next(),
+        };
+        if let Some(entry) = next {
+            self.heads.push(Reverse((entry, source)));
+        }
+        Ok(())
+    }
+
+    /// The next entry, without taking it.
+    pub(crate) fn peek(&self) -> Option<&Entry> {
+        self.heads.peek().map(|Reverse((entry, _))| entry)
+    }
+}
+
+impl Iterator for Merge {
+    type Item = Result<Entry>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let Reverse((entry, source)) = self.heads.pop()?;
+        Some(self.advance(source).map(|()| entry))
+    }
+}
+
+impl Drop for Merge {
+    fn drop(&mut self) {
+        self.runs.clear();
+        if let Some(folder) = &self.folder {
+            // Whoever owns the folder above removes it too: nothing is lost if this fails.
+            let _ = fs::remove_dir_all(folder);
+        }
+    }
+}
