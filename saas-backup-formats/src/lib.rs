@@ -1,1 +1,26 @@
 //! Open formats: archives and vaults that everybody can open.
+//!
+//! Each format is a [`Connector`](saas_backup_core::Connector): its sink writes a folder, and where nothing is lost its
+//! snapshot reads the folder back. Every folder is written beside its target and takes the target's place when it is
+//! whole, is the same byte for byte for the same input, and carries `SHA256SUMS` for `sha256sum --check`.
+//!
+//! | feature | format | reads back |
+//! |---|---|---|
+//! | `jsonl` (default) | lines of the provider's own JSON, schemas, blobs, digests | everything |
+//! | `markdown` | one page a document with front matter, attachments and links that resolve | no; its `_source` does |
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
+#[cfg(any(feature = "jsonl", feature = "markdown"))]
+mod folder;
+mod names;
+#[cfg(any(feature = "jsonl", feature = "markdown"))]
+mod session;
+#[cfg(any(feature = "jsonl", feature = "markdown"))]
+mod spool;
+
+#[cfg(feature = "jsonl")]
+pub mod jsonl;
+
+#[cfg(any(feature = "jsonl", feature = "markdown"))]
+pub use folder::Audit;
+pub use names::{MAX_NAME_BYTES, Names, safe_name};

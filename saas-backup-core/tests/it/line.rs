@@ -1,5 +1,3 @@
 mod examples;
-mod generate;
-mod properties;
 mod refused;
 mod values;

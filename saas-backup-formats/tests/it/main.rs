@@ -1,0 +1,9 @@
+//! What the formats promise, seen from outside.
+#![cfg(any(feature = "jsonl", feature = "markdown"))]
+#![expect(clippy::unwrap_used, reason = "a helper of a test may panic as the test itself may")]
+
+#[cfg(feature = "jsonl")]
+mod jsonl;
+#[cfg(feature = "jsonl")]
+mod jsonl_hostile;
+mod support;
