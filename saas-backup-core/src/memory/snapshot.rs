@@ -69,8 +69,11 @@ impl Snapshot for MemorySnapshot {
             let error = Error::new(ErrorKind::Unsupported, "a memory store has no logs");
             return stream::iter([Err(error)]).boxed();
         };
-        let reader = Reader { store, sequence, budget, collection };
+        let reader = Reader { store, sequence, budget, collection: collection.clone() };
         match request.only {
+            only if !only.wants(&collection) && !matches!(only, Only::Records(_)) => {
+                stream::iter([Ok(Event::Done(Done::changes(request.feed.scope())))]).boxed()
+            }
             Only::Records(keys) => stream::iter(reader.records(keys).into_iter().map(Ok)).boxed(),
             _ => match request.from.as_ref().map(|cursor| cursor.decode::<Position>(CURSOR_VERSION)).transpose() {
                 Err(error) => stream::iter([Err(error)]).boxed(),

@@ -1,6 +1,6 @@
 //! What connectors, sinks and the engine are tested with; behind the feature `testkit`.
 //!
-//! - [`connector`] and [`snapshot()`]: conformance checks, driven by what the capabilities claim.
+//! - [`connector`], [`snapshot()`] and [`sink()`]: conformance checks, driven by what the capabilities claim.
 //! - [`FakeProvider`]: a scriptable provider in memory, the source that misbehaves on demand.
 //! - [`Contents`] and [`assert_same`]: what a snapshot holds, and how two of them differ.
 //! - [`sample_records`] and [`sample_blob`]: data that a careless store damages.
@@ -12,7 +12,7 @@ mod random;
 mod sample;
 
 pub use compare::{Contents, assert_same};
-pub use conformance::{Check, CheckResult, Report, connector, snapshot};
+pub use conformance::{Check, CheckResult, Report, connector, sink, snapshot};
 pub use fake::{FakeProvider, Request, Rule, Transaction};
 pub use random::Random;
 pub use sample::{NASTY_IDS, NASTY_JSON, sample_blob, sample_collection, sample_records};

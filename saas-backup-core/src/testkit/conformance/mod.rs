@@ -3,11 +3,13 @@
 mod blobs;
 mod connector;
 mod report;
+mod sink;
 mod snapshot;
 mod trace;
 
 pub use connector::connector;
 pub use report::{Check, CheckResult, Report};
+pub use sink::sink;
 pub use snapshot::snapshot;
 
 #[cfg(test)]
