@@ -18,6 +18,7 @@ const LAYERS: &[(&str, Option<&[&str]>)] = &[
     ("saas-backup-cli", Some(&[FACADE])),
     ("examples", Some(&[FACADE])),
     ("benches", None),
+    ("s3-server", Some(&[])),
     ("xtask", Some(&[])),
 ];
 
