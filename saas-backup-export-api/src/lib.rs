@@ -1,1 +1,66 @@
 //! The vendor half of the Open Export Protocol: a server kit.
+//!
+//! A vendor implements [`ExportSource`] over its own database and mounts [`router`] in its axum application; its
+//! customers' backup tools then work at once. The kit owns what is easy to get wrong: framing, checkpoints, digests,
+//! sealed cursors, problems, limits.
+//!
+//! ```
+//! # #[cfg(all(feature = "axum", feature = "memory"))]
+//! # fn example() -> saas_backup_core::Result<()> {
+//! use saas_backup_core::{Catalog, Collection, CollectionName, Kind};
+//! use saas_backup_export_api::{
+//!     AccountId, CursorKey, ExportConfig, MemorySource, Principal, Schema, ServiceInfo, StaticTokens, router,
+//! };
+//!
+//! let notes = Collection::new(CollectionName::from_static("notes"), Kind::Document);
+//! let schema = Schema::new(Catalog::new(vec![notes]));
+//! let source = MemorySource::new(ServiceInfo::new("notes", "Notes", "Example Ltd"), schema);
+//!
+//! let account = AccountId::parse("ws_1")?;
+//! let tokens = StaticTokens::default().with(&"a secret".into(), Principal::new("backup").with_account(account));
+//! let address = "https://notes.example.com/export/v1".parse().expect("an address");
+//! let config = ExportConfig::new(address, tokens, CursorKey::from_bytes([7; 32]))?;
+//! let app: axum::Router = axum::Router::new().merge(router(source, config));
+//! # Ok(())
+//! # }
+//! # fn main() {}
+//! ```
+//!
+//! What is implemented is the profile `minimal`; `docs/export-api.md` specifies it.
+//!
+//! | feature | what it adds |
+//! |---|---|
+//! | `axum` (default) | [`router`] |
+//! | `memory` | [`MemorySource`], for tests and demonstrations |
+#![cfg_attr(docsrs, feature(doc_cfg))]
+#![cfg_attr(not(feature = "axum"), expect(dead_code, reason = "a router is what the kit is for"))]
+
+mod canonical;
+mod config;
+mod cursor;
+mod grant;
+#[cfg(feature = "axum")]
+mod http;
+mod kit;
+#[cfg(feature = "memory")]
+mod memory;
+mod params;
+mod problem;
+mod schema;
+mod service;
+mod source;
+mod walk;
+
+pub use config::ExportConfig;
+pub use cursor::CursorKey;
+pub use grant::{AccountId, Authenticator, Grant, Principal, StaticTokens};
+#[cfg(feature = "axum")]
+pub use http::router;
+#[cfg(feature = "memory")]
+pub use memory::{MemoryAccount, MemorySource, Transaction};
+pub use problem::ProblemDetails;
+pub use schema::{Schema, SchemaDocument};
+pub use service::{Excluded, Limits, ServiceInfo};
+pub use source::{
+    Blob, Change, ChangeKind, ChangePage, ChangesRequest, Entry, ExportSource, Head, ScanPage, ScanRequest, Watermark,
+};

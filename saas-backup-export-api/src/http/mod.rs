@@ -1,0 +1,104 @@
+//! The protocol as an axum router.
+
+mod accounts;
+mod answer;
+mod discovery;
+mod gate;
+mod streams;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::{DefaultBodyLimit, Request};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse as _, Response};
+use axum::routing::{MethodRouter, get, post};
+use secrecy::SecretString;
+
+use self::answer::Refusal;
+use self::gate::Gate;
+use crate::kit::Kit;
+use crate::{ExportConfig, ExportSource, Grant, Principal, ProblemDetails};
+
+const VERSION: HeaderName = HeaderName::from_static("open-export-version");
+const GENERATION: HeaderName = HeaderName::from_static("open-export-generation");
+/// Enough for 500 keys of the greatest length, each character escaped.
+const MAX_REQUEST_BYTES: usize = 1024 * 1024;
+
+/// The export API of a source: `/.well-known/open-export`, and everything else below the path of
+/// [`ExportConfig::api_base`].
+///
+/// Mount it at the root of the host that the address names: `app.merge(router(source, config))`. It needs no state
+/// and answers nothing outside of its paths.
+pub fn router(source: impl ExportSource, config: ExportConfig) -> Router {
+    let path = config.api_base.path().trim_end_matches('/').to_owned();
+    let gate = Gate::new(config.limits.max_concurrent_requests);
+    let server = Server { kit: Kit { source: Arc::new(source), config: Arc::new(config) }, gate };
+
+    let api = Router::new()
+        .route("/public-schema", only(get(discovery::public_schema)))
+        .route("/accounts", only(get(accounts::list)))
+        .route("/accounts/{account}/schema", only(get(accounts::schema)))
+        .route("/accounts/{account}/coverage", only(get(accounts::coverage)))
+        .route("/accounts/{account}/snapshot", only(get(streams::snapshot)))
+        .route("/accounts/{account}/changes", only(get(streams::changes)))
+        .route("/accounts/{account}/records", only(post(streams::records)))
+        .route("/accounts/{account}/records/{collection}/{id}", only(get(streams::record)))
+        .route("/accounts/{account}/blobs/{blob}", only(get(accounts::blob)))
+        .fallback(async || Refusal(ProblemDetails::not_found()))
+        .layer(DefaultBodyLimit::max(MAX_REQUEST_BYTES));
+    let routes = Router::new().route("/.well-known/open-export", only(get(discovery::document)));
+    // axum nests at a path alone.
+    let routes = if path.is_empty() { routes.merge(api) } else { routes.nest(&path, api) };
+    routes.layer(middleware::from_fn(negotiate)).with_state(server)
+}
+
+fn only(methods: MethodRouter<Server>) -> MethodRouter<Server> {
+    methods.fallback(async || Refusal(ProblemDetails::new("method-not-allowed", 405, "The method is not allowed here")))
+}
+
+#[derive(Clone, Debug)]
+struct Server {
+    kit: Kit,
+    gate: Gate,
+}
+
+impl Server {
+    /// Whom the request's token speaks for.
+    async fn principal(&self, headers: &HeaderMap) -> Result<Principal, ProblemDetails> {
+        let token = bearer(headers).ok_or_else(ProblemDetails::unauthenticated)?;
+        Ok(self.kit.config.authenticator.authenticate(&token).await?)
+    }
+
+    async fn grant(&self, headers: &HeaderMap, account: &str) -> Result<Grant, ProblemDetails> {
+        Kit::grant(self.principal(headers).await?, account)
+    }
+}
+
+fn bearer(headers: &HeaderMap) -> Option<SecretString> {
+    let (scheme, token) = headers.get(header::AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
+    let token = token.trim();
+    (scheme.eq_ignore_ascii_case("bearer") && !token.is_empty()).then(|| token.into())
+}
+
+/// Whether unknown parameters may be passed over (RFC 7240).
+fn is_lenient(headers: &HeaderMap) -> bool {
+    let values = headers.get_all("prefer").iter().filter_map(|value| value.to_str().ok());
+    values
+        .flat_map(|value| value.split(','))
+        .any(|preference| preference.trim().eq_ignore_ascii_case("handling=lenient"))
+}
+
+/// Refuses other major versions, and says on every answer which one this is.
+async fn negotiate(request: Request, next: Next) -> Response {
+    let asked = request.headers().get(VERSION).map(|value| value.to_str().unwrap_or_default().to_owned());
+    let other = asked.is_some_and(|version| version.split('.').next() != Some("1"));
+    let mut response = if other {
+        Refusal(ProblemDetails::new("version-unsupported", 406, "This is version 1 of the protocol")).into_response()
+    } else {
+        next.run(request).await
+    };
+    response.headers_mut().insert(VERSION, HeaderValue::from_static("1.0"));
+    response
+}

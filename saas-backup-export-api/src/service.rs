@@ -1,0 +1,129 @@
+//! What a service says about itself before anybody has a token.
+
+use serde::Serialize;
+
+/// Who runs the service, and what its export leaves out; published without authentication.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct ServiceInfo {
+    /// A stable short name, such as `example-crm`.
+    pub id: String,
+    /// The product's name.
+    pub name: String,
+    /// Who runs it.
+    pub vendor: String,
+    /// The address where its export is documented.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub documentation: Option<String>,
+    /// Every category of customer data that the export leaves out.
+    #[serde(skip)]
+    pub excluded: Vec<Excluded>,
+}
+
+impl ServiceInfo {
+    /// A service whose export leaves nothing out.
+    pub fn new(id: impl Into<String>, name: impl Into<String>, vendor: impl Into<String>) -> Self {
+        Self { id: id.into(), name: name.into(), vendor: vendor.into(), documentation: None, excluded: Vec::new() }
+    }
+
+    /// Says where the export is documented.
+    #[must_use]
+    pub fn with_documentation(mut self, url: impl Into<String>) -> Self {
+        self.documentation = Some(url.into());
+        self
+    }
+
+    /// Names a category of customer data that is not exported, and why.
+    #[must_use]
+    pub fn with_excluded(mut self, what: impl Into<String>, reason: impl Into<String>) -> Self {
+        self.excluded.push(Excluded { what: what.into(), reason: reason.into() });
+        self
+    }
+}
+
+/// A category of customer data that the export leaves out.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Excluded {
+    /// What.
+    pub what: String,
+    /// Why.
+    pub reason: String,
+}
+
+/// The bounds that a source keeps, as it publishes them.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct Limits {
+    /// Longest line, in bytes. Default: 4 MiB, the protocol's own bound; larger values have no effect.
+    pub max_line_bytes: usize,
+    /// Most records and deletions in one answer. Default: 5,000.
+    pub max_page_lines: usize,
+    /// Size at which an answer ends, in bytes. Default: 32 MiB.
+    pub max_page_bytes: usize,
+    /// How long a change cursor lives, in seconds; the source keeps this promise. Default and least: 30 days.
+    pub change_retention_seconds: u64,
+    /// How long a snapshot can be walked, in seconds. Default: one day.
+    pub snapshot_ttl_seconds: u64,
+    /// Most requests of one principal at once. Default: 8.
+    pub max_concurrent_requests: usize,
+}
+
+/// The protocol's bound on a line, in bytes.
+pub(crate) const MAX_LINE_BYTES: usize = 4 * 1024 * 1024;
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            max_line_bytes: MAX_LINE_BYTES,
+            max_page_lines: 5_000,
+            max_page_bytes: 32 * 1024 * 1024,
+            change_retention_seconds: 30 * 24 * 3600,
+            snapshot_ttl_seconds: 24 * 3600,
+            max_concurrent_requests: 8,
+        }
+    }
+}
+
+impl Limits {
+    /// Sets the longest line, in bytes.
+    #[must_use]
+    pub fn with_max_line_bytes(mut self, bytes: usize) -> Self {
+        self.max_line_bytes = bytes.min(MAX_LINE_BYTES);
+        self
+    }
+
+    /// Sets the most records and deletions in one answer; at least one.
+    #[must_use]
+    pub fn with_max_page_lines(mut self, lines: usize) -> Self {
+        self.max_page_lines = lines.max(1);
+        self
+    }
+
+    /// Sets the size at which an answer ends, in bytes.
+    #[must_use]
+    pub fn with_max_page_bytes(mut self, bytes: usize) -> Self {
+        self.max_page_bytes = bytes;
+        self
+    }
+
+    /// Sets how long a change cursor lives, in seconds; at least 30 days.
+    #[must_use]
+    pub fn with_change_retention_seconds(mut self, seconds: u64) -> Self {
+        self.change_retention_seconds = seconds.max(30 * 24 * 3600);
+        self
+    }
+
+    /// Sets how long a snapshot can be walked, in seconds.
+    #[must_use]
+    pub fn with_snapshot_ttl_seconds(mut self, seconds: u64) -> Self {
+        self.snapshot_ttl_seconds = seconds;
+        self
+    }
+
+    /// Sets the most requests of one principal at once; at least one.
+    #[must_use]
+    pub fn with_max_concurrent_requests(mut self, requests: usize) -> Self {
+        self.max_concurrent_requests = requests.max(1);
+        self
+    }
+}

@@ -1,0 +1,151 @@
+use std::collections::HashMap;
+
+use chrono::{DateTime, Utc};
+use saas_backup_core::{Deletion, DeletionReason, Error, ErrorKind, Key, Result, Start, StreamKind};
+
+use super::{CHECKPOINT_BYTES, Frame, PAGE_ROWS, Walk};
+use crate::cursor::{Filter, Position};
+use crate::kit::{Context, Kit};
+use crate::{Change, ChangeKind, ChangePage, ChangesRequest, Entry, Watermark};
+
+/// Follows the log of changes.
+pub(crate) struct ChangesWalk {
+    kit: Kit,
+    context: Context,
+    position: Watermark,
+    filter: Filter,
+    lines_left: usize,
+}
+
+/// A page of the log, and the records that it touches as the grant sees them now.
+pub(crate) struct Changed {
+    page: ChangePage,
+    records: HashMap<Key, Entry>,
+    /// When the source was asked: what was committed before is in the page, if it is the last one.
+    asked: DateTime<Utc>,
+}
+
+impl ChangesWalk {
+    pub(crate) fn new(kit: Kit, context: Context, position: Watermark, filter: Filter, limit: usize) -> Self {
+        Self { kit, context, position, filter, lines_left: limit }
+    }
+
+    fn cursor(&self) -> Result<String> {
+        let position = Position::Changes { watermark: self.position.clone(), filter: self.filter.clone() };
+        self.kit.seal(&self.context, &position)
+    }
+
+    fn is_full(&self, frame: &Frame) -> bool {
+        self.lines_left == 0 || frame.bytes() >= self.kit.config.limits.max_page_bytes
+    }
+
+    /// Keeps the last change of each record (its state is what counts) and what was asked for.
+    fn fold(&self, page: &mut ChangePage) {
+        let last: HashMap<Key, usize> = page
+            .changes
+            .iter()
+            .enumerate()
+            .filter_map(|(index, change)| Some((change.key()?.clone(), index)))
+            .collect();
+        let mut index = 0;
+        page.changes.retain_mut(|change| {
+            let here = index;
+            index += 1;
+            match change.key() {
+                Some(key) => last.get(key) == Some(&here) && self.filter.wants(&key.collection),
+                None => self.narrow(change),
+            }
+        });
+    }
+
+    /// Restricts a reset to what was asked for; `false` if nothing is left of it.
+    fn narrow(&self, change: &mut Change) -> bool {
+        let (ChangeKind::Reset(reset), Some(wanted)) = (&mut change.kind, &self.filter.0) else { return true };
+        if reset.collections.is_empty() {
+            reset.collections.clone_from(wanted);
+        }
+        reset.collections.retain(|name| wanted.contains(name));
+        !reset.collections.is_empty()
+    }
+
+    fn write_change(change: Change, records: &mut HashMap<Key, Entry>, frame: &mut Frame) -> Result<bool> {
+        match change.kind {
+            ChangeKind::Touched(key) => match records.remove(&key) {
+                Some(entry) => frame.entry(entry)?,
+                // Deleted or hidden since: an entry further on says why, and until then the copy must not show it.
+                None => frame.deletion(Deletion::new(key, DeletionReason::Unknown))?,
+            },
+            ChangeKind::Put(record) => frame.entry(Entry::Record(record))?,
+            ChangeKind::Deleted(deletion) => frame.deletion(deletion)?,
+            ChangeKind::Reset(reset) => {
+                frame.reset(reset)?;
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+}
+
+impl Walk for ChangesWalk {
+    type Page = Changed;
+
+    fn start(&self) -> Result<Start> {
+        Ok(self.context.start(StreamKind::Changes))
+    }
+
+    async fn fetch(&mut self) -> Result<Changed> {
+        let asked = self.kit.config.clock.now();
+        let request = ChangesRequest {
+            since: self.position.clone(),
+            collections: self.filter.0.clone(),
+            limit: self.lines_left.min(PAGE_ROWS),
+        };
+        let mut page = self.kit.source.changes(&self.context.grant, &request).await?;
+        if page.more && page.next == self.position {
+            return Err(Error::new(ErrorKind::Unexpected, "the source's log does not advance"));
+        }
+        self.fold(&mut page);
+        let touched: Vec<Key> = page
+            .changes
+            .iter()
+            .filter_map(|change| if let ChangeKind::Touched(key) = &change.kind { Some(key.clone()) } else { None })
+            .collect();
+        let entries = if touched.is_empty() {
+            Vec::new()
+        } else {
+            self.kit.source.records(&self.context.grant, &touched).await?
+        };
+        let records = entries.into_iter().filter_map(|entry| Some((entry.key()?, entry))).collect();
+        Ok(Changed { page, records, asked })
+    }
+
+    fn write(&mut self, changed: Changed, frame: &mut Frame) -> Result<bool> {
+        let Changed { page, mut records, asked } = changed;
+        for change in page.changes {
+            if self.is_full(frame) {
+                frame.end(Some(&self.cursor()?), true, None)?;
+                return Ok(false);
+            }
+            let watermark = change.watermark.clone();
+            if Self::write_change(change, &mut records, frame)? {
+                self.lines_left -= 1;
+            }
+            self.position = watermark;
+            if frame.unchecked_bytes() >= CHECKPOINT_BYTES {
+                frame.checkpoint(&self.cursor()?)?;
+            }
+        }
+        self.position = page.next;
+        if !page.more {
+            frame.end(Some(&self.cursor()?), false, Some(asked))?;
+            return Ok(false);
+        }
+        if self.is_full(frame) {
+            frame.end(Some(&self.cursor()?), true, None)?;
+            return Ok(false);
+        }
+        // Also after a page of which nothing was wanted: a reader that is cut need not skip it again.
+        frame.checkpoint(&self.cursor()?)?;
+        Ok(true)
+    }
+}
