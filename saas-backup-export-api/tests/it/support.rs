@@ -1,0 +1,252 @@
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+
+use bytes::Bytes;
+use reqwest::header::HeaderMap;
+use saas_backup_core::{
+    Catalog, Collection, CollectionName, Json, Key, Kind, Line, LineCodec, ManualClock, Record, RefRule, Reference,
+    StreamCheck,
+};
+use saas_backup_export_api::{
+    AccountId, CursorKey, ExportConfig, Limits, MemoryAccount, MemorySource, Principal, Schema, ServiceInfo,
+    StaticTokens, router,
+};
+use serde_json::Value;
+
+/// A service on loopback with two accounts, one token for each and one for both.
+pub(crate) struct Server {
+    pub(crate) source: MemorySource,
+    pub(crate) account: MemoryAccount,
+    pub(crate) other: MemoryAccount,
+    pub(crate) clock: ManualClock,
+    pub(crate) address: SocketAddr,
+    http: reqwest::Client,
+    serving: tokio::task::JoinHandle<()>,
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.serving.abort();
+    }
+}
+
+pub(crate) const TOKEN: &str = "tok_one";
+pub(crate) const SECOND_TOKEN: &str = "tok_one_again";
+pub(crate) const OTHER_TOKEN: &str = "tok_two";
+
+pub(crate) fn name(text: &str) -> CollectionName {
+    CollectionName::parse(text).unwrap()
+}
+
+pub(crate) fn schema() -> Schema {
+    let text = r#"{"$schema":"https://json-schema.org/draft/2020-12/schema","type":"object","required":["title"],"properties":{"title":{"type":"string"}}}"#;
+    let notes = Collection::new(name("notes"), Kind::Document)
+        .with_schema(Json::parse(text).unwrap())
+        .with_ref(RefRule::one("author", name("users")))
+        .with_blobs();
+    let comments =
+        Collection::new(name("comments"), Kind::Comment).with_ref(RefRule::one("note", name("notes")).required());
+    Schema::new(Catalog::new(vec![Collection::new(name("users"), Kind::User), notes, comments]))
+}
+
+impl Server {
+    pub(crate) async fn start() -> Self {
+        Self::with_limits(Limits::default()).await
+    }
+
+    pub(crate) async fn with_limits(limits: Limits) -> Self {
+        let clock = ManualClock::new("2026-03-01T10:00:00Z".parse().unwrap());
+        let service = ServiceInfo::new("notes", "Notes", "Example Ltd").with_excluded("search index", "derived");
+        let source = MemorySource::new(service, schema()).with_clock(clock.clone());
+        let (one, two) = (AccountId::parse("ws_1").unwrap(), AccountId::parse("ws 2/b").unwrap());
+        let tokens = StaticTokens::default()
+            .with(&TOKEN.into(), Principal::new("one").with_account(one.clone()))
+            .with(&SECOND_TOKEN.into(), Principal::new("again").with_account(one.clone()))
+            .with(&OTHER_TOKEN.into(), Principal::new("two").with_account(two.clone()));
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let base = format!("http://{address}/export/v1").parse().unwrap();
+        let config = ExportConfig::new(base, tokens, CursorKey::from_bytes([3; 32])).unwrap();
+        let config = config.with_limits(limits).with_clock(clock.clone());
+        let app = router(source.clone(), config);
+        let serving = tokio::spawn(async move { axum::serve(listener, app).await.unwrap() });
+        let (account, other) = (source.account(&one), source.account(&two));
+        Self { source, account, other, clock, address, http: reqwest::Client::new(), serving }
+    }
+
+    /// A path below the API, asked for with the first token.
+    pub(crate) async fn get(&self, path: &str) -> Answer {
+        self.get_as(Some(TOKEN), path, &[]).await
+    }
+
+    pub(crate) async fn get_as(&self, token: Option<&str>, path: &str, headers: &[(&str, &str)]) -> Answer {
+        let url = match path.strip_prefix("//") {
+            Some(rest) => format!("http://{}/{rest}", self.address),
+            None => format!("http://{}/export/v1{path}", self.address),
+        };
+        let mut request = self.http.get(url);
+        if let Some(token) = token {
+            request = request.bearer_auth(token);
+        }
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        Answer::of(request).await
+    }
+
+    pub(crate) async fn post(&self, path: &str, body: impl Into<reqwest::Body>) -> Answer {
+        let url = format!("http://{}/export/v1{path}", self.address);
+        Answer::of(self.http.post(url).bearer_auth(TOKEN).body(body)).await
+    }
+
+    pub(crate) async fn delete(&self, path: &str) -> Answer {
+        let url = format!("http://{}/export/v1{path}", self.address);
+        Answer::of(self.http.delete(url).bearer_auth(TOKEN)).await
+    }
+
+    pub(crate) async fn snapshot(&self, query: &str) -> Page {
+        self.get(&format!("/accounts/ws_1/snapshot?{query}")).await.page()
+    }
+
+    pub(crate) async fn changes(&self, since: &str, query: &str) -> Page {
+        self.get(&format!("/accounts/ws_1/changes?since={since}&{query}")).await.page()
+    }
+
+    /// A cursor at the log's head.
+    pub(crate) async fn head(&self) -> String {
+        self.snapshot("limit=1").await.start["changes_cursor"].as_str().unwrap().to_owned()
+    }
+
+    /// Walks the whole snapshot in pages; `between` acts after each page.
+    pub(crate) async fn walk(&self, query: &str, mut between: impl FnMut(usize)) -> Walk {
+        let mut walk = Walk::default();
+        let mut page = self.snapshot(query).await;
+        loop {
+            walk.pages += 1;
+            walk.take(&page);
+            between(walk.pages);
+            let Some(cursor) = page.more() else { return walk };
+            page = self.snapshot(&format!("{query}&cursor={cursor}")).await;
+        }
+    }
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Walk {
+    pub(crate) records: BTreeMap<String, String>,
+    pub(crate) pages: usize,
+}
+
+impl Walk {
+    fn take(&mut self, page: &Page) {
+        for line in page.of_type("put") {
+            self.records.insert(key_of(line), line["version"].as_str().unwrap().to_owned());
+        }
+    }
+}
+
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Bytes,
+}
+
+impl Answer {
+    async fn of(request: reqwest::RequestBuilder) -> Self {
+        let response = request.send().await.unwrap();
+        let (status, headers) = (response.status().as_u16(), response.headers().clone());
+        Self { status, headers, body: response.bytes().await.unwrap() }
+    }
+
+    pub(crate) fn header(&self, name: &str) -> &str {
+        self.headers.get(name).unwrap_or_else(|| panic!("no header {name}")).to_str().unwrap()
+    }
+
+    pub(crate) fn json(&self) -> Value {
+        serde_json::from_slice(&self.body).unwrap()
+    }
+
+    /// The last part of the problem's type.
+    pub(crate) fn problem(&self) -> String {
+        assert_eq!(self.header("content-type"), "application/problem+json");
+        let json = self.json();
+        assert_eq!(json["status"], self.status);
+        assert!(json["title"].as_str().is_some_and(|title| !title.is_empty()));
+        json["type"].as_str().unwrap().trim_start_matches("urn:open-export:problem:").to_owned()
+    }
+
+    /// A whole stream, checked by the codec of the wire.
+    pub(crate) fn page(&self) -> Page {
+        assert_eq!(self.status, 200, "{}", String::from_utf8_lossy(&self.body));
+        let mut check = StreamCheck::new(LineCodec::wire());
+        let lines: Vec<&[u8]> = self.body.split(|byte| *byte == b'\n').collect();
+        let (last, lines) = lines.split_last().unwrap();
+        assert!(last.is_empty(), "the last line ends with a line feed");
+        let typed = lines.iter().map(|line| check.decode(&Bytes::copy_from_slice(line)).unwrap()).collect();
+        check.finish().unwrap();
+        let mut values: Vec<Value> = lines.iter().map(|line| serde_json::from_slice(line).unwrap()).collect();
+        let end = values.pop().unwrap();
+        let start = values.remove(0);
+        Page { start, lines: values, end, typed, body: self.body.clone() }
+    }
+}
+
+/// A stream: its first line, its last one, and those between.
+pub(crate) struct Page {
+    pub(crate) start: Value,
+    pub(crate) lines: Vec<Value>,
+    pub(crate) end: Value,
+    pub(crate) typed: Vec<Line>,
+    pub(crate) body: Bytes,
+}
+
+impl Page {
+    pub(crate) fn of_type<'a>(&'a self, kind: &'a str) -> impl Iterator<Item = &'a Value> {
+        self.lines.iter().filter(move |line| line["type"] == kind)
+    }
+
+    /// `put notes/n_1`, `del notes/n_2`, … in their order.
+    pub(crate) fn data_lines(&self) -> Vec<String> {
+        let data = self.lines.iter().filter(|line| line["collection"].is_string());
+        data.map(|line| format!("{} {}", line["type"].as_str().unwrap(), key_of(line))).collect()
+    }
+
+    /// The cursor of the next page.
+    pub(crate) fn more(&self) -> Option<&str> {
+        self.end["more"].as_bool().unwrap().then(|| self.end["cursor"].as_str().unwrap())
+    }
+
+    pub(crate) fn cursor(&self) -> &str {
+        self.end["cursor"].as_str().unwrap()
+    }
+}
+
+pub(crate) fn key_of(line: &Value) -> String {
+    format!("{}/{}", line["collection"].as_str().unwrap(), line["id"].as_str().unwrap())
+}
+
+pub(crate) fn key(text: &str) -> Key {
+    let (collection, id) = text.split_once('/').unwrap();
+    Key::parse(collection, id).unwrap()
+}
+
+pub(crate) fn note(id: &str, title: &str) -> Record {
+    let data = Json::from_value(&serde_json::json!({ "title": title })).unwrap();
+    let author = Reference::from(&key("users/u_1"));
+    Record::new(Key::parse("notes", id).unwrap(), data).with_ref("author", author)
+}
+
+/// One user, `count` notes and a comment on each.
+pub(crate) fn seed(account: &MemoryAccount, count: usize) {
+    account.put(Record::new(key("users/u_1"), Json::parse(r#"{"name":"Zoë"}"#).unwrap()));
+    for number in 0..count {
+        account.put(note(&format!("n_{number:04}"), &format!("Note {number}")));
+        let comment = Record::new(key(&format!("comments/c_{number:04}")), Json::parse(r#"{"text":"+1"}"#).unwrap());
+        account.put(comment.with_ref("note", Reference::from(&key(&format!("notes/n_{number:04}")))));
+    }
+}
+
+/// What the account should look like to a reader in the end.
+pub(crate) fn oracle(account: &MemoryAccount) -> BTreeMap<String, String> {
+    account.visible().into_iter().map(|(key, version)| (key.to_string(), version)).collect()
+}
