@@ -24,7 +24,7 @@ pub(super) fn line(codec: &LineCodec, bytes: &Bytes) -> Result<Line> {
     let kind = kind_of(codec, text)?;
     if codec.is_wire() {
         let mut scanner = Scanner::interoperable(text);
-        scanner.value(codec.limits.depth + ENVELOPE_DEPTH)?;
+        scanner.value(codec.depth() + ENVELOPE_DEPTH)?;
         scanner.end()?;
     }
     let mut decoder = Decoder { scanner: Scanner::new(text), codec, line: bytes };
@@ -48,7 +48,7 @@ pub(super) fn line(codec: &LineCodec, bytes: &Bytes) -> Result<Line> {
         LineKind::Result => Line::Result(Box::new(decoder.result()?)),
         LineKind::End => Line::End(Box::new(decoder.end()?)),
         LineKind::Other => {
-            decoder.scanner.value(codec.limits.depth)?;
+            decoder.scanner.value(codec.depth())?;
             Line::Other(Json::from_checked(bytes.clone()))
         }
     };
@@ -74,7 +74,7 @@ pub(super) fn kind_of(codec: &LineCodec, text: &str) -> Result<LineKind> {
     let name = if let Some(rest) = text.strip_prefix("{\"type\":") {
         Scanner::new(rest).string()?
     } else {
-        let place = Scanner::new(text).find("type", codec.limits.depth + ENVELOPE_DEPTH)?;
+        let place = Scanner::new(text).find("type", codec.depth() + ENVELOPE_DEPTH)?;
         let place = place.ok_or_else(|| broken("a line needs a type"))?;
         Scanner::new(text.get(place..).unwrap_or_default()).string()?
     };
@@ -576,7 +576,7 @@ impl<'a> Decoder<'a> {
     fn nested(&mut self, mut member: impl FnMut(&mut Self, &str) -> Result<bool>) -> Result<()> {
         self.object(|decoder, name| {
             if !member(decoder, &name)? {
-                decoder.scanner.value(decoder.codec.limits.depth)?;
+                decoder.scanner.value(decoder.codec.depth())?;
             }
             Ok(())
         })
@@ -604,7 +604,7 @@ impl<'a> Decoder<'a> {
     }
 
     fn json(&mut self) -> Result<Json> {
-        let text = self.scanner.value(self.codec.limits.depth)?;
+        let text = self.scanner.value(self.codec.depth())?;
         Ok(Json::from_checked(self.line.slice_ref(text.as_bytes())))
     }
 

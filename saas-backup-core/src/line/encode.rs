@@ -279,7 +279,7 @@ fn write_other(codec: &LineCodec, json: &Json, out: &mut Vec<u8>) -> Result<()> 
         return Err(broken("a line of a known type cannot be written as an unknown one"));
     }
     // What reads it back reads it whole, with the strictness of the profile.
-    Scanner::new(json.as_str()).value(codec.limits.depth)?;
+    Scanner::new(json.as_str()).value(codec.depth())?;
     rules::check_interoperable(codec, json)?;
     let text = json.as_bytes();
     if !(text.starts_with(b"{") && text.ends_with(b"}")) {

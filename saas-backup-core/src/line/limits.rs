@@ -6,7 +6,7 @@ use crate::{Error, ErrorKind, MAX_JSON_DEPTH, Result};
 pub struct LineLimits {
     /// Bytes of a line, without its line feed. Default: 4 MiB on the wire, 64 MiB stored.
     pub bytes: usize,
-    /// Nesting of `data` and of each unknown member. Default: 256.
+    /// Nesting of `data` and of each unknown member, at most [`MAX_JSON_DEPTH`]. Default: 256.
     pub depth: usize,
     /// Relationships of a record, counted by target. Default: 65,536 on the wire, 1,048,576 stored.
     pub references: usize,
@@ -46,10 +46,10 @@ impl LineLimits {
         self
     }
 
-    /// Sets the deepest nesting; [`MAX_JSON_DEPTH`] bounds it.
+    /// Sets the deepest nesting.
     #[must_use]
     pub fn with_depth(mut self, depth: usize) -> Self {
-        self.depth = depth.min(MAX_JSON_DEPTH);
+        self.depth = depth;
         self
     }
 }

@@ -21,7 +21,8 @@ pub use self::types::{
     Consistency, End, ImportResult, ImportStatus, Item, LineCounts, SnapshotHeader, Start, StreamKind,
 };
 use crate::{
-    Cursor, Deletion, ErasureEnd, ErasureRequest, Event, Gap, Json, Record, Reset, Result, SchemaChange, Seen,
+    Cursor, Deletion, ErasureEnd, ErasureRequest, Event, Gap, Json, MAX_JSON_DEPTH, Record, Reset, Result,
+    SchemaChange, Seen,
 };
 
 /// One line of a stream, a segment or an archive.
@@ -283,6 +284,11 @@ impl LineCodec {
             out.truncate(start);
         }
         result
+    }
+
+    /// The nesting that is allowed; [`Json`] itself holds no more than [`MAX_JSON_DEPTH`].
+    fn depth(&self) -> usize {
+        self.limits.depth.min(MAX_JSON_DEPTH)
     }
 
     fn is_wire(&self) -> bool {

@@ -1,7 +1,7 @@
 use std::collections::BTreeMap;
 
 use super::limits::check_count;
-use super::scan::Scanner;
+use super::scan::{MAX_SAFE_INTEGER, Scanner};
 use super::{End, ImportResult, ImportStatus, Item, Line, LineCodec, Start, StreamKind};
 use crate::{
     Access, BlobRef, BlobStatus, CollectionName, Cursor, Deletion, DeletionReason, ErasureRequest, Error, ErrorKind,
@@ -24,7 +24,10 @@ pub(super) fn check(codec: &LineCodec, line: &Line) -> Result<()> {
         Line::Item(item) => check_item(codec, item),
         Line::Schema(change) if wire => check_schema(change),
         Line::Reset(reset) => check_reset(codec, reset),
-        Line::Checkpoint { cursor, .. } if wire => check_cursor(cursor),
+        Line::Checkpoint { cursor, lines } if wire => {
+            check_cursor(cursor)?;
+            check_numbers(lines)
+        }
         Line::Erase(request) | Line::Hold(request) => check_erasure(codec, request),
         Line::EraseCancel(end) | Line::HoldRelease(end) if wire => check_id(&end.id),
         Line::Result(result) => check_result(codec, result),
@@ -67,7 +70,7 @@ pub(super) fn check_record(codec: &LineCodec, record: &Record) -> Result<()> {
 /// Checks a value that goes to the wire as it came: the types hold any JSON.
 pub(super) fn check_interoperable(codec: &LineCodec, json: &Json) -> Result<()> {
     if codec.is_wire() {
-        Scanner::interoperable(json.as_str()).value(codec.limits.depth)?;
+        Scanner::interoperable(json.as_str()).value(codec.depth())?;
     }
     Ok(())
 }
@@ -180,6 +183,8 @@ fn check_end(codec: &LineCodec, end: &End) -> Result<()> {
     if codec.is_wire() {
         end.cursor.as_ref().map_or(Ok(()), check_cursor)?;
         end.counts.keys().try_for_each(check_collection)?;
+        check_numbers([&end.lines])?;
+        end.counts.values().try_for_each(|count| check_numbers([&count.put, &count.del, &count.err, &count.item]))?;
     }
     Ok(())
 }
@@ -220,6 +225,11 @@ fn check_cursor(cursor: &Cursor) -> Result<()> {
     demand((1..=MAX_WIRE_CURSOR_BYTES).contains(&text.len()) && unreserved, rule)
 }
 
+fn check_numbers<'a>(numbers: impl IntoIterator<Item = &'a u64>) -> Result<()> {
+    let safe = numbers.into_iter().all(|number| *number <= MAX_SAFE_INTEGER);
+    demand(safe, "a number above 2^53 - 1 does not go to the wire")
+}
+
 fn check_reference(reference: &Reference) -> Result<()> {
     check_collection(&reference.collection)?;
     check_id(reference.id.as_str())?;
@@ -227,6 +237,7 @@ fn check_reference(reference: &Reference) -> Result<()> {
 }
 
 fn check_blob(blob: &BlobRef) -> Result<()> {
+    check_numbers(&blob.size)?;
     demand(blob.status != BlobStatus::Available || blob.id.is_some(), "an available blob needs an id")
 }
 

@@ -22,7 +22,7 @@ enum Rules<'a> {
 }
 
 /// Largest integer that every reader keeps exactly.
-const MAX_SAFE_INTEGER: u64 = (1 << 53) - 1;
+pub(super) const MAX_SAFE_INTEGER: u64 = (1 << 53) - 1;
 
 impl<'a> Scanner<'a> {
     pub(super) fn new(text: &'a str) -> Self {

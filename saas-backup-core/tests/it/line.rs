@@ -1,3 +1,5 @@
 mod examples;
+mod generate;
+mod properties;
 mod refused;
 mod values;

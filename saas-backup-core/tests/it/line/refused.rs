@@ -94,6 +94,8 @@ fn what_only_the_stored_profile_allows_is_refused_by_the_wire_in_both_directions
         r#"{"type":"put","collection":"pages","id":"1","version":"1","by":{"collection":"U","id":"1"},"data":{}}"#.to_owned(),
         r#"{"type":"put","collection":"pages","id":"1","version":"1","refs":{"a":[{"collection":"U","id":"1"}]},"data":{}}"#.to_owned(),
         r#"{"type":"put","collection":"pages","id":"1","version":"1","blobs":[{"blob":null,"role":"a","size":1,"status":"available"}],"data":{}}"#.to_owned(),
+        r#"{"type":"put","collection":"pages","id":"1","version":"1","blobs":[{"blob":"b","role":"a","size":9007199254740992,"status":"available"}],"data":{}}"#.to_owned(),
+        r#"{"type":"ckpt","cursor":"c","lines":9007199254740992}"#.to_owned(),
         r#"{"type":"put","collection":"pages","id":"1","version":"1","x":{"a":1,"a":2},"data":{}}"#.to_owned(),
         r#"{"type":"del","collection":"pages","id":"1","reason":"reconciled"}"#.to_owned(),
         r#"{"type":"del","collection":"pages","id":"1","reason":"merged"}"#.to_owned(),
