@@ -1,0 +1,199 @@
+use std::ops::Range;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use bytes::{Bytes, BytesMut};
+use futures::StreamExt as _;
+use futures::stream::{self, BoxStream};
+use saas_backup_core::{
+    Account, BlobId, BlobRef, ByteStream, Capabilities, Catalog, Collection, CollectionCoverage, CollectionName,
+    Connector, Coverage, Cursor, Done, Error, ErrorKind, Event, EventStream, Feed, FeedStream, Json, Key, Kind, Only,
+    ReadRequest, Record, Result, Scope, Sink, SinkOptions, Snapshot, SnapshotOptions, Visibility, async_trait,
+};
+use tokio::fs::File;
+use tokio::io::{AsyncReadExt as _, AsyncSeekExt as _};
+
+use crate::workload::{COLLECTIONS, attachment_path};
+
+const CURSOR_VERSION: u32 = 1;
+const PAGE: usize = 256 * 1024;
+
+/// Reads the folder that a [`Workload`](crate::Workload) wrote as if it were a provider: pages of records, changes by
+/// round, attachments.
+///
+/// A read without cursor gives the base shards and ends at the newest round; the shards must not have been rewritten,
+/// or be those of that round. A read from a round gives the changes of the rounds after it.
+#[derive(Clone, Debug)]
+pub struct WorkloadConnector {
+    folder: Arc<PathBuf>,
+    records: u64,
+}
+
+#[derive(serde::Deserialize)]
+struct Envelope<'a> {
+    id: &'a str,
+    revision: u64,
+    attachments: Vec<&'a str>,
+}
+
+impl WorkloadConnector {
+    /// Reads a folder of so many records.
+    pub fn new(folder: impl Into<PathBuf>, records: u64) -> Self {
+        Self { folder: Arc::new(folder.into()), records }
+    }
+
+    fn rounds(&self) -> Result<Vec<u64>> {
+        let folder = self.folder.join("changes");
+        if !folder.exists() {
+            return Ok(Vec::new());
+        }
+        let mut rounds = Vec::new();
+        for entry in std::fs::read_dir(folder)? {
+            rounds.extend(entry?.file_name().to_string_lossy().parse::<u64>().ok());
+        }
+        rounds.sort_unstable();
+        Ok(rounds)
+    }
+
+    /// The files to read for a collection, and the round up to which they go.
+    fn files(&self, collection: &CollectionName, from: Option<u64>) -> Result<(Vec<PathBuf>, u64)> {
+        let rounds = self.rounds()?;
+        let newest = rounds.last().copied().unwrap_or(0);
+        let mut files = Vec::new();
+        match from {
+            None => {
+                let prefix = format!("{collection}-");
+                for entry in std::fs::read_dir(self.folder.join("records"))? {
+                    let entry = entry?;
+                    if entry.file_name().to_string_lossy().starts_with(&prefix) {
+                        files.push(entry.path());
+                    }
+                }
+                files.sort();
+            }
+            Some(from) => {
+                let later = rounds.iter().filter(|round| **round > from);
+                files.extend(later.map(|round| self.folder.join(format!("changes/{round:05}/{collection}.jsonl"))));
+            }
+        }
+        Ok((files, newest))
+    }
+
+    fn events(&self, request: &ReadRequest) -> Result<BoxStream<'static, Result<Event>>> {
+        if !matches!(request.only, Only::All) || request.sweep {
+            return Err(Error::new(ErrorKind::Unsupported, "the workload is read as a whole"));
+        }
+        let collection = request.feed.covers.first().cloned();
+        let collection = collection.ok_or_else(|| Error::new(ErrorKind::Configuration, "a feed without collection"))?;
+        let from = request.from.as_ref().map(|cursor| cursor.decode::<u64>(CURSOR_VERSION)).transpose()?;
+        let (files, newest) = self.files(&collection, from)?;
+        let scope = Scope::collection(collection.clone());
+        let done = if from.is_none() { Done::full(scope) } else { Done::changes(scope) };
+        let end = [Cursor::encode(CURSOR_VERSION, &newest).map(Event::Checkpoint), Ok(Event::Done(done))];
+        let pages = stream::iter(files).map(pages).flatten();
+        let records = pages.flat_map(move |page| {
+            let events = match page {
+                Ok(page) => records(&collection, &page),
+                Err(error) => vec![Err(error)],
+            };
+            stream::iter(events)
+        });
+        Ok(records.chain(stream::iter(end)).boxed())
+    }
+}
+
+/// The lines of a file, some at a time; every page ends with a whole line.
+fn pages(path: PathBuf) -> BoxStream<'static, Result<Bytes>> {
+    stream::try_unfold((None, path, BytesMut::new()), |(file, path, mut rest)| async move {
+        let mut file: File = match file {
+            Some(file) => file,
+            None => File::open(&path).await?,
+        };
+        rest.reserve(PAGE);
+        while rest.len() < PAGE && file.read_buf(&mut rest).await? > 0 {}
+        let end = rest.iter().rposition(|byte| *byte == b'\n').map_or(0, |last| last + 1);
+        if end == 0 {
+            return Ok(None);
+        }
+        let page = rest.split_to(end).freeze();
+        Ok(Some((page, (Some(file), path, rest))))
+    })
+    .boxed()
+}
+
+fn records(collection: &CollectionName, page: &Bytes) -> Vec<Result<Event>> {
+    let lines = page.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
+    lines.map(|line| record(collection, page.slice_ref(line))).collect()
+}
+
+fn record(collection: &CollectionName, line: Bytes) -> Result<Event> {
+    let json = Json::parse(line)?;
+    let envelope: Envelope<'_> = json.decode()?;
+    let mut record = Record::new(Key::parse(collection, envelope.id)?, json.clone());
+    record = record.with_version(envelope.revision.to_string());
+    for id in envelope.attachments {
+        record = record.with_blob(BlobRef::new(BlobId::parse(id)?, "attachment"));
+    }
+    Ok(Event::Put(Box::new(record)))
+}
+
+#[async_trait]
+impl Connector for WorkloadConnector {
+    fn capabilities(&self) -> Capabilities {
+        let mut can = Capabilities::default();
+        (can.read, can.incremental, can.reports_deletions) = (true, true, true);
+        (can.blobs, can.blob_ranges) = (true, true);
+        can
+    }
+
+    async fn check(&self) -> Result<Account> {
+        Ok(Account::new("workload", "workload"))
+    }
+
+    async fn snapshot(&self, _: SnapshotOptions) -> Result<Box<dyn Snapshot>> {
+        Ok(Box::new(self.clone()))
+    }
+
+    async fn sink(&self, _: SinkOptions) -> Result<Box<dyn Sink>> {
+        Err(Error::new(ErrorKind::Unsupported, "the workload is only read"))
+    }
+}
+
+#[async_trait]
+impl Snapshot for WorkloadConnector {
+    async fn catalog(&self) -> Result<Catalog> {
+        let collection = |name: &&'static str| Collection::new(CollectionName::from_static(name), Kind::Record);
+        Ok(Catalog::new(COLLECTIONS.iter().map(|name| collection(name).with_blobs()).collect()))
+    }
+
+    async fn coverage(&self) -> Result<Coverage> {
+        let count = self.records / COLLECTIONS.len() as u64;
+        Ok(COLLECTIONS.iter().fold(Coverage::default(), |coverage, name| {
+            let all = CollectionCoverage::new(Visibility::All).with_count(count, true);
+            coverage.with(CollectionName::from_static(name), all)
+        }))
+    }
+
+    fn feeds(&self) -> FeedStream {
+        stream::iter(COLLECTIONS.iter().map(|name| Ok(Feed::slice(CollectionName::from_static(name))))).boxed()
+    }
+
+    fn read(&self, request: ReadRequest) -> EventStream {
+        self.events(&request).unwrap_or_else(|error| stream::iter([Err(error)]).boxed())
+    }
+
+    async fn open(&self, _: &Key, blob: &BlobRef, range: Option<Range<u64>>) -> Result<ByteStream> {
+        let gone = || Error::new(ErrorKind::NotFound, "no such attachment");
+        let id = blob.id.as_ref().ok_or_else(gone)?;
+        let mut file = File::open(self.folder.join(attachment_path(id.as_str()))).await?;
+        let range = range.unwrap_or(0..u64::MAX);
+        file.seek(std::io::SeekFrom::Start(range.start)).await?;
+        let left = file.take(range.end - range.start);
+        let chunks = stream::try_unfold(left, |mut left| async move {
+            let mut chunk = BytesMut::with_capacity(PAGE);
+            while chunk.len() < PAGE && left.read_buf(&mut chunk).await? > 0 {}
+            Ok((!chunk.is_empty()).then(|| (chunk.freeze(), left)))
+        });
+        Ok(chunks.boxed())
+    }
+}
