@@ -16,7 +16,8 @@ const LAYERS: &[(&str, Option<&[&str]>)] = &[
     ("saas-backup-ops", Some(&[CORE, REPOSITORY])),
     (FACADE, None),
     ("saas-backup-cli", Some(&[FACADE])),
-    ("examples", Some(&[FACADE])),
+    // A connector or sink of one's own needs the contracts alone.
+    ("examples", Some(&[FACADE, CORE, "saas-backup-export-api"])),
     ("benches", None),
     ("s3-server", Some(&[])),
     ("xtask", Some(&[])),

@@ -50,7 +50,7 @@ impl<'a> Scanner<'a> {
 
     /// Goes into an object or array; its entries follow by [`next_entry`](Self::next_entry).
     pub(super) fn open(&mut self, bracket: u8) -> Result<()> {
-        self.expect(bracket)
+        self.require(bracket)
     }
 
     /// Goes to the next entry; `false` after the bracket that closes.
@@ -59,7 +59,7 @@ impl<'a> Scanner<'a> {
             return Ok(false);
         }
         if !std::mem::take(first) {
-            self.expect(b',')?;
+            self.require(b',')?;
         }
         Ok(true)
     }
@@ -67,19 +67,19 @@ impl<'a> Scanner<'a> {
     /// Reads a member's name; its value follows.
     pub(super) fn name(&mut self) -> Result<Cow<'a, str>> {
         let name = self.string()?;
-        self.expect(b':')?;
+        self.require(b':')?;
         Ok(name)
     }
 
     /// Walks to the value of the first member of this name, and gives the place where it begins.
     pub(super) fn find(&mut self, wanted: &str, depth: usize) -> Result<Option<usize>> {
-        self.expect(b'{')?;
+        self.require(b'{')?;
         if self.take(b'}') {
             return Ok(None);
         }
         loop {
             let name = self.string()?;
-            self.expect(b':')?;
+            self.require(b':')?;
             let first = self.peek();
             if name == wanted {
                 return Ok(Some(self.at));
@@ -88,7 +88,7 @@ impl<'a> Scanner<'a> {
             if self.take(b'}') {
                 return Ok(None);
             }
-            self.expect(b',')?;
+            self.require(b',')?;
         }
     }
 
@@ -168,13 +168,13 @@ impl<'a> Scanner<'a> {
                     }
                 }
             }
-            self.expect(b':')?;
+            self.require(b':')?;
             let first = self.peek();
             self.skip(first, depth)?;
             if self.take(b'}') {
                 break;
             }
-            self.expect(b',')?;
+            self.require(b',')?;
         }
         if let Rules::Interoperable(names) = &mut self.rules {
             let own_names = names.get_mut(own..).unwrap_or_default();
@@ -200,7 +200,7 @@ impl<'a> Scanner<'a> {
             if self.take(b']') {
                 return Ok(());
             }
-            self.expect(b',')?;
+            self.require(b',')?;
         }
     }
 
@@ -217,7 +217,7 @@ impl<'a> Scanner<'a> {
 
     /// Reads a string and gives what stands between its quotes, escapes checked for their form and not resolved.
     fn raw_string(&mut self) -> Result<&'a str> {
-        self.expect(b'"')?;
+        self.require(b'"')?;
         let start = self.at;
         loop {
             let rest = self.bytes.get(self.at..).unwrap_or_default();
@@ -322,7 +322,7 @@ impl<'a> Scanner<'a> {
         found
     }
 
-    fn expect(&mut self, byte: u8) -> Result<()> {
+    fn require(&mut self, byte: u8) -> Result<()> {
         if self.take(byte) {
             return Ok(());
         }
