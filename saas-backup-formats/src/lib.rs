@@ -20,6 +20,10 @@ mod spool;
 
 #[cfg(feature = "jsonl")]
 pub mod jsonl;
+#[cfg(feature = "markdown")]
+pub mod markdown;
+#[cfg(feature = "markdown")]
+mod text;
 
 #[cfg(any(feature = "jsonl", feature = "markdown"))]
 pub use folder::Audit;

@@ -32,14 +32,13 @@ impl Marker {
     }
 }
 
-/// What happens to files that somebody else put into the folder that is replaced.
+/// What a session does with what is there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Foreign {
-    /// The folder is left as it is and the session refused.
-    Refuse,
-    /// They move into the new folder.
-    #[cfg(any(feature = "markdown", test))]
-    CarryOver,
+pub(crate) struct Policy {
+    /// An earlier export is replaced; else the session is refused.
+    pub(crate) replace: bool,
+    /// Files that somebody else put into it move into the new one; else the session is refused.
+    pub(crate) carry_over: bool,
 }
 
 /// A new folder that is written beside its target and takes the target's place when it is whole.
@@ -61,7 +60,7 @@ impl Staging {
     /// # Errors
     ///
     /// [`ErrorKind::Conflict`] if another session writes there, or if something is there that must not be replaced.
-    pub(crate) fn open(target: &Path, marker: Marker, replace: bool, foreign: Foreign) -> Result<Self> {
+    pub(crate) fn open(target: &Path, marker: Marker, policy: Policy) -> Result<Self> {
         create_parents(target)?;
         // A link to a folder stays a link: what it points to is replaced.
         let target = fs::canonicalize(target).unwrap_or_else(|_| target.to_path_buf());
@@ -82,7 +81,7 @@ impl Staging {
         }
         let mut staging = Self { target, work, replaced, foreign: Vec::new(), lock };
         staging.recover()?;
-        match staging.inspect(marker, replace, foreign) {
+        match staging.inspect(marker, policy) {
             Ok(()) => Ok(staging),
             Err(error) => {
                 staging.discard()?;
@@ -170,7 +169,7 @@ impl Staging {
         Ok(())
     }
 
-    fn inspect(&mut self, marker: Marker, replace: bool, policy: Foreign) -> Result<()> {
+    fn inspect(&mut self, marker: Marker, policy: Policy) -> Result<()> {
         let conflict = |message: &'static str| {
             Err(Error::new(ErrorKind::Conflict, message).with_context("folder", self.target.display()))
         };
@@ -188,11 +187,11 @@ impl Staging {
         if !marker.marks(&self.target) {
             return conflict("the folder is not empty, and this format did not write it: choose another one");
         }
-        if !replace {
+        if !policy.replace {
             return conflict("the folder holds an export already: choose another one, or the mode that replaces it");
         }
         let foreign = Listed::open(&self.target)?.foreign(list(&self.target)?);
-        if let (Foreign::Refuse, Some(first)) = (policy, foreign.first()) {
+        if let (false, Some(first)) = (policy.carry_over, foreign.first()) {
             return Err(Error::new(
                 ErrorKind::Conflict,
                 "the folder holds files that no export wrote: move them away first",
@@ -229,12 +228,15 @@ pub(crate) fn sync_folder(folder: &Path) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::folder::SumsWriter;
+    use crate::folder::sums::SumsWriter;
 
     const MARKER: Marker = Marker { file: "manifest.json", format: "test" };
+    const CREATE: Policy = Policy { replace: false, carry_over: false };
+    const REPLACE: Policy = Policy { replace: true, carry_over: false };
+    const CARRY_OVER: Policy = Policy { replace: true, carry_over: true };
 
-    fn written(target: &Path, text: &str, replace: bool, foreign: Foreign) -> Result<()> {
-        let staging = Staging::open(target, MARKER, replace, foreign)?;
+    fn written(target: &Path, text: &str, policy: Policy) -> Result<()> {
+        let staging = Staging::open(target, MARKER, policy)?;
         fs::write(staging.folder().join("manifest.json"), r#"{"format":"test"}"#).unwrap();
         fs::write(staging.folder().join("a.txt"), text).unwrap();
         let mut sums = SumsWriter::new(staging.folder()).unwrap();
@@ -253,10 +255,10 @@ mod tests {
     fn a_folder_appears_whole_and_is_replaced_whole() {
         let root = tempfile::tempdir().unwrap();
         let target = root.path().join("deep/er/out");
-        written(&target, "one", false, Foreign::Refuse).unwrap();
-        assert_eq!(written(&target, "x", false, Foreign::Refuse).unwrap_err().kind(), ErrorKind::Conflict);
+        written(&target, "one", CREATE).unwrap();
+        assert_eq!(written(&target, "x", CREATE).unwrap_err().kind(), ErrorKind::Conflict);
         assert_eq!(fs::read_to_string(target.join("a.txt")).unwrap(), "one");
-        written(&target, "two", true, Foreign::Refuse).unwrap();
+        written(&target, "two", REPLACE).unwrap();
         assert_eq!(fs::read_to_string(target.join("a.txt")).unwrap(), "two");
         assert_eq!(names(&root.path().join("deep")), ["er/out/SHA256SUMS", "er/out/a.txt", "er/out/manifest.json"]);
     }
@@ -265,17 +267,17 @@ mod tests {
     fn a_killed_session_leaves_the_old_folder_and_is_cleaned_up() {
         let root = tempfile::tempdir().unwrap();
         let target = root.path().join("out");
-        written(&target, "one", false, Foreign::Refuse).unwrap();
-        let killed = Staging::open(&target, MARKER, true, Foreign::Refuse).unwrap();
+        written(&target, "one", CREATE).unwrap();
+        let killed = Staging::open(&target, MARKER, REPLACE).unwrap();
         fs::write(killed.folder().join("half"), "x").unwrap();
         assert_eq!(
-            Staging::open(&target, MARKER, true, Foreign::Refuse).unwrap_err().kind(),
+            Staging::open(&target, MARKER, REPLACE).unwrap_err().kind(),
             ErrorKind::Conflict,
             "one session at a time"
         );
         drop(killed);
         assert_eq!(fs::read_to_string(target.join("a.txt")).unwrap(), "one");
-        written(&target, "two", true, Foreign::Refuse).unwrap();
+        written(&target, "two", REPLACE).unwrap();
         assert_eq!(names(&target), ["SHA256SUMS", "a.txt", "manifest.json"]);
         assert_eq!(fs::read_dir(root.path()).unwrap().count(), 1);
     }
@@ -284,9 +286,9 @@ mod tests {
     fn a_kill_between_the_two_renames_is_undone() {
         let root = tempfile::tempdir().unwrap();
         let target = root.path().join("out");
-        written(&target, "one", false, Foreign::Refuse).unwrap();
+        written(&target, "one", CREATE).unwrap();
         fs::rename(&target, root.path().join(".out.saas-backup-replaced")).unwrap();
-        let staging = Staging::open(&target, MARKER, true, Foreign::Refuse).unwrap();
+        let staging = Staging::open(&target, MARKER, REPLACE).unwrap();
         assert_eq!(fs::read_to_string(target.join("a.txt")).unwrap(), "one");
         staging.discard().unwrap();
         assert_eq!(fs::read_dir(root.path()).unwrap().count(), 1);
@@ -298,23 +300,23 @@ mod tests {
         let target = root.path().join("photos");
         fs::create_dir(&target).unwrap();
         fs::write(target.join("cat.jpg"), "x").unwrap();
-        assert_eq!(written(&target, "x", true, Foreign::CarryOver).unwrap_err().kind(), ErrorKind::Conflict);
+        assert_eq!(written(&target, "x", CARRY_OVER).unwrap_err().kind(), ErrorKind::Conflict);
         assert_eq!(names(root.path()), ["photos/cat.jpg"]);
 
         let file = root.path().join("file");
         fs::write(&file, "x").unwrap();
-        assert_eq!(written(&file, "x", true, Foreign::CarryOver).unwrap_err().kind(), ErrorKind::Conflict);
+        assert_eq!(written(&file, "x", CARRY_OVER).unwrap_err().kind(), ErrorKind::Conflict);
     }
 
     #[test]
     fn files_that_somebody_added_are_carried_over_or_stop_the_session() {
         let root = tempfile::tempdir().unwrap();
         let target = root.path().join("out");
-        written(&target, "one", false, Foreign::Refuse).unwrap();
+        written(&target, "one", CREATE).unwrap();
         fs::create_dir(target.join(".obsidian")).unwrap();
         fs::write(target.join(".obsidian/app.json"), "{}").unwrap();
-        assert_eq!(written(&target, "two", true, Foreign::Refuse).unwrap_err().kind(), ErrorKind::Conflict);
-        written(&target, "two", true, Foreign::CarryOver).unwrap();
+        assert_eq!(written(&target, "two", REPLACE).unwrap_err().kind(), ErrorKind::Conflict);
+        written(&target, "two", CARRY_OVER).unwrap();
         assert_eq!(names(&target), [".obsidian/app.json", "SHA256SUMS", "a.txt", "manifest.json"]);
         assert_eq!(fs::read_to_string(target.join("a.txt")).unwrap(), "two");
     }

@@ -8,7 +8,7 @@ use super::manifest::{FORMAT, Manifest};
 use super::open::Archive;
 use super::sink::{JsonlSink, MARKER};
 use super::snapshot::JsonlSnapshot;
-use crate::folder::{Audit, Foreign, audit};
+use crate::folder::{Audit, audit};
 use crate::session::{Session, blocking};
 
 /// Opens an archive for writing and for reading.
@@ -101,7 +101,7 @@ impl Connector for JsonlConnector {
 
     async fn sink(&self, options: SinkOptions) -> Result<Box<dyn Sink>> {
         let path = self.config.path.clone();
-        let session = blocking(move || Session::open(&path, MARKER, &options, Foreign::Refuse)).await?;
+        let session = blocking(move || Session::open(&path, MARKER, &options, false)).await?;
         Ok(Box::new(JsonlSink::new(session)))
     }
 }

@@ -57,8 +57,10 @@ fn cut(name: &str, limit: usize) -> &str {
     name.get(..end).unwrap_or_default().trim_end_matches(['.', ' ', '-'])
 }
 
+/// Adds a separator, of which one is enough.
 fn separate(name: &mut String, with: char) {
-    if !name.ends_with(with) {
+    let enough = if with == '-' { name.trim_end().ends_with('-') } else { name.ends_with(with) };
+    if !enough {
         name.push(with);
     }
 }
@@ -118,7 +120,7 @@ mod tests {
             ("e\u{301}te\u{301}", "été"),
             ("مرحبا", "مرحبا"),
             ("👩‍👩‍👧 family", "👩‍👩‍👧 family"),
-            ("[[wiki]] #tag ^block", "wiki- -tag -block"),
+            ("[[wiki]] #tag ^block", "wiki- tag -block"),
         ];
         for (title, name) in cases {
             assert_eq!(safe_name(title, 80), name, "{title:?}");

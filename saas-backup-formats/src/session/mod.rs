@@ -12,7 +12,7 @@ use saas_backup_core::{
     SinkOptions, StoredBlob, WriteMode, Writer,
 };
 
-use crate::folder::{Foreign, Marker, Staging};
+use crate::folder::{Marker, Policy, Staging};
 use crate::spool::Spool;
 
 pub(crate) use blobs::BlobStore;
@@ -41,8 +41,8 @@ pub(crate) struct Open {
 }
 
 impl Session {
-    /// Opens a session that writes `target` anew.
-    pub(crate) fn open(target: &Path, marker: Marker, options: &SinkOptions, foreign: Foreign) -> Result<Arc<Self>> {
+    /// Opens a session that writes `target` anew; `carry_over` as in [`Policy`].
+    pub(crate) fn open(target: &Path, marker: Marker, options: &SinkOptions, carry_over: bool) -> Result<Arc<Self>> {
         let replace = match options.mode {
             WriteMode::Create => false,
             WriteMode::Overwrite => true,
@@ -56,7 +56,7 @@ impl Session {
         if options.dry_run {
             return Err(Error::new(ErrorKind::Unsupported, "an export to a folder has no dry run"));
         }
-        let staging = Staging::open(target, marker, replace, foreign)?;
+        let staging = Staging::open(target, marker, Policy { replace, carry_over })?;
         let scratch = staging.folder().join(SCRATCH);
         let open = Open {
             staging,

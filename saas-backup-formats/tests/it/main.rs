@@ -6,4 +6,6 @@
 mod jsonl;
 #[cfg(feature = "jsonl")]
 mod jsonl_hostile;
+#[cfg(feature = "markdown")]
+mod markdown;
 mod support;

@@ -1,0 +1,70 @@
+use std::fs;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+
+use saas_backup_core::{Digest, Error, ErrorKind, Result};
+
+use super::files::{HashingWriter, create_parents};
+use super::sums::SumsWriter;
+use crate::spool::Spool;
+
+/// The files of a folder that is being written, with their digests: any number of them in bounded memory.
+#[derive(Debug)]
+pub(crate) struct Output {
+    folder: PathBuf,
+    sums: Spool,
+    pub(crate) files: u64,
+    pub(crate) bytes: u64,
+}
+
+impl Output {
+    /// Files in `folder`; `scratch` is for what is not written yet.
+    pub(crate) fn new(folder: &Path, scratch: &Path) -> Self {
+        Self { folder: folder.to_path_buf(), sums: Spool::new(scratch.join("sums")), files: 0, bytes: 0 }
+    }
+
+    /// Begins a file.
+    pub(crate) fn create(&self, path: &str) -> Result<HashingWriter> {
+        HashingWriter::create(&self.folder.join(path))
+    }
+
+    /// Ends a file that was begun.
+    pub(crate) fn keep(&mut self, path: &str, writer: HashingWriter) -> Result<()> {
+        let (digest, bytes) = writer.finish(false)?;
+        self.note(path, digest, bytes)
+    }
+
+    /// Writes a file.
+    pub(crate) fn write(&mut self, path: &str, content: &[u8]) -> Result<()> {
+        let mut writer = self.create(path)?;
+        writer.write_all(content)?;
+        self.keep(path, writer)
+    }
+
+    /// Moves a file of a known digest in.
+    pub(crate) fn adopt(&mut self, from: &Path, path: &str, digest: Digest) -> Result<u64> {
+        let to = self.folder.join(path);
+        let bytes = fs::metadata(from)?.len();
+        create_parents(&to)?;
+        fs::rename(from, to)?;
+        self.note(path, digest, bytes)?;
+        Ok(bytes)
+    }
+
+    fn note(&mut self, path: &str, digest: Digest, bytes: u64) -> Result<()> {
+        self.files += 1;
+        self.bytes += bytes;
+        self.sums.push("", path, digest.as_bytes().to_vec())
+    }
+
+    /// Writes the list of digests.
+    pub(crate) fn finish(self) -> Result<(u64, u64)> {
+        let mut writer = SumsWriter::new(&self.folder)?;
+        for entry in self.sums.finish()? {
+            let entry = entry?;
+            let digest = entry.line.try_into().map_err(|_| Error::new(ErrorKind::Integrity, "not a digest"))?;
+            writer.add(&entry.id, Digest::from_bytes(digest))?;
+        }
+        Ok((self.files + 1, self.bytes + writer.finish()?))
+    }
+}

@@ -1,0 +1,100 @@
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
+
+use pulldown_cmark::{Event, Parser, Tag};
+use saas_backup_core::Result;
+use serde::Serialize;
+
+use crate::folder::{contained, list};
+use crate::text::{markdown_options, resolve_path, unescape_path};
+
+/// What following every link of a vault found.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct LinkReport {
+    /// Pages that were read.
+    pub pages: u64,
+    /// Links and images within the vault.
+    pub internal: u64,
+    /// Links to somewhere else, which nobody follows.
+    pub external: u64,
+    /// Links that lead nowhere, or out of the vault.
+    pub broken: Vec<BrokenLink>,
+}
+
+/// A link that leads nowhere.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[non_exhaustive]
+pub struct BrokenLink {
+    /// The page that it stands on.
+    pub page: String,
+    /// Its destination.
+    pub link: String,
+}
+
+/// Follows every link and image of every page below a folder; folders whose names begin with a dot are passed over.
+///
+/// Upper and lower case count also where the file system does not care, because the next one may.
+///
+/// # Errors
+///
+/// If a file cannot be read, or is not UTF-8.
+pub fn check(folder: &Path) -> Result<LinkReport> {
+    let files: BTreeSet<String> = list(folder)?.into_iter().collect();
+    let mut report = LinkReport::default();
+    for page in files.iter().map(String::as_str).filter(|path| is_page(path)) {
+        let text = fs::read_to_string(contained(folder, page)?)?;
+        report.pages += 1;
+        for event in Parser::new_ext(body(&text), markdown_options()) {
+            let Event::Start(Tag::Link { dest_url, .. } | Tag::Image { dest_url, .. }) = event else {
+                continue;
+            };
+            match follow(page, &dest_url) {
+                Destination::Here => {}
+                Destination::Elsewhere => report.external += 1,
+                Destination::File(path) if files.contains(&path) => report.internal += 1,
+                Destination::File(_) | Destination::Outside => {
+                    report.broken.push(BrokenLink { page: page.to_owned(), link: dest_url.into_string() });
+                }
+            }
+        }
+    }
+    Ok(report)
+}
+
+enum Destination {
+    Here,
+    Elsewhere,
+    File(String),
+    Outside,
+}
+
+fn follow(page: &str, link: &str) -> Destination {
+    if link.is_empty() || link.starts_with('#') {
+        return Destination::Here;
+    }
+    let scheme = link.split_once(':').map(|(scheme, _)| scheme);
+    let has_scheme = scheme.is_some_and(|scheme| {
+        scheme.starts_with(|first: char| first.is_ascii_alphabetic())
+            && scheme.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'-' | b'.'))
+    });
+    if has_scheme || link.starts_with("//") {
+        return Destination::Elsewhere;
+    }
+    let path = link.split(['#', '?']).next().unwrap_or_default();
+    let resolved = unescape_path(path).filter(|path| !path.starts_with('/')).and_then(|path| resolve_path(page, &path));
+    resolved.map_or(Destination::Outside, Destination::File)
+}
+
+fn is_page(path: &str) -> bool {
+    let hidden = path.split('/').any(|part| part.starts_with('.'));
+    let attachment = path.split('/').any(|part| part == "_attachments");
+    !hidden && !attachment && path.strip_suffix(".md").is_some()
+}
+
+/// A page without its front matter.
+fn body(text: &str) -> &str {
+    let Some(rest) = text.strip_prefix("---\n") else { return text };
+    rest.split_once("\n---\n").map_or(text, |(_, body)| body)
+}

@@ -1,0 +1,101 @@
+use saas_backup_core::{
+    Account, Capabilities, Connector, Error, ErrorKind, Result, Sink, SinkOptions, Snapshot, SnapshotOptions,
+    async_trait,
+};
+
+use super::check::{LinkReport, check};
+use super::config::MarkdownConfig;
+use super::manifest::{FORMAT, MARKER};
+use super::sink::MarkdownSink;
+use crate::folder::{Audit, audit};
+use crate::session::{Session, blocking};
+
+/// Opens a vault for writing; it does not read back, and its `_source` folder holds what was read.
+///
+/// ```no_run
+/// use saas_backup_core::memory::{MemoryConnector, MemoryStore};
+/// use saas_backup_core::{TransferOptions, WriteMode, transfer};
+/// use saas_backup_formats::markdown::{MarkdownConfig, MarkdownConnector};
+///
+/// # async fn example() -> saas_backup_core::Result<()> {
+/// let source = MemoryConnector::new(MemoryStore::new());
+/// let vault = MarkdownConnector::new(MarkdownConfig::new("/home/me/notes"));
+/// transfer(&source, &vault, TransferOptions::new(WriteMode::Overwrite)).await?;
+/// assert!(vault.check_links().await?.broken.is_empty());
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone, Debug)]
+pub struct MarkdownConnector {
+    config: MarkdownConfig,
+}
+
+impl MarkdownConnector {
+    /// A connector for the folder of this configuration.
+    pub fn new(config: MarkdownConfig) -> Self {
+        Self { config }
+    }
+
+    /// Follows every link of every page. Cancel safe.
+    ///
+    /// # Errors
+    ///
+    /// If a file cannot be read.
+    pub async fn check_links(&self) -> Result<LinkReport> {
+        let path = self.config.path.clone();
+        blocking(move || check(&path)).await
+    }
+
+    /// Compares every file with its digest: what a person edited is `changed`, what a person added is `foreign`.
+    /// Cancel safe.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::InvalidData`] if the folder has no list of digests, or a damaged one.
+    pub async fn verify(&self) -> Result<Audit> {
+        let path = self.config.path.clone();
+        blocking(move || audit(&path)).await
+    }
+}
+
+#[async_trait]
+impl Connector for MarkdownConnector {
+    fn capabilities(&self) -> Capabilities {
+        let mut capabilities = Capabilities::default();
+        capabilities.create = true;
+        capabilities.overwrite = true;
+        capabilities.atomic = true;
+        capabilities
+    }
+
+    /// The folder: a vault has no account of its own.
+    async fn check(&self) -> Result<Account> {
+        Ok(Account::new(FORMAT, self.config.path.display().to_string()))
+    }
+
+    async fn snapshot(&self, _options: SnapshotOptions) -> Result<Box<dyn Snapshot>> {
+        Err(Error::new(ErrorKind::Unsupported, "a vault of Markdown does not read back: use `jsonl` to have a copy"))
+    }
+
+    async fn sink(&self, options: SinkOptions) -> Result<Box<dyn Sink>> {
+        let path = self.config.path.clone();
+        let session = blocking(move || {
+            let session = Session::open(&path, MARKER, &options, true)?;
+            refuse_edits(&path, session)
+        });
+        Ok(Box::new(MarkdownSink::new(session.await?)))
+    }
+}
+
+/// Stops before somebody's edits of an earlier export are replaced.
+fn refuse_edits(path: &std::path::Path, session: std::sync::Arc<Session>) -> Result<std::sync::Arc<Session>> {
+    if !MARKER.marks(path) {
+        return Ok(session);
+    }
+    let changed = audit(path)?.changed;
+    let Some(first) = changed.first() else { return Ok(session) };
+    session.end()?.staging.discard()?;
+    Err(Error::new(ErrorKind::Conflict, "pages of this vault were edited: export to another folder, or move them away")
+        .with_context("file", first)
+        .with_context("files", changed.len()))
+}

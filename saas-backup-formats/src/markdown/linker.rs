@@ -1,0 +1,170 @@
+use std::collections::BTreeSet;
+
+use saas_backup_core::{Error, Reference, Result};
+use url::Url;
+
+use super::manifest::LinkCounts;
+use super::place::Placed;
+use super::survey::{Index, Target};
+use super::value::reference_text;
+use crate::text::{Resolution, relative, unescape_path};
+
+/// Where a text stands, and what it may speak of by name.
+#[derive(Debug, Default)]
+pub(super) struct Here {
+    /// The page.
+    pub(super) path: String,
+    /// The record's own address: relative links start there.
+    pub(super) base: Option<Url>,
+    /// Names and ids of the record's own attachments, and their paths.
+    pub(super) own: Vec<(String, String)>,
+    /// Paths of attachments that the text leads to.
+    pub(super) used: BTreeSet<String>,
+}
+
+/// Turns addresses into links within the vault.
+#[derive(Debug)]
+pub(super) struct Linker<'a> {
+    index: &'a mut Index,
+    pub(super) counts: LinkCounts,
+    error: Option<Error>,
+}
+
+impl<'a> Linker<'a> {
+    pub(super) fn new(index: &'a mut Index) -> Self {
+        Self { index, counts: LinkCounts::default(), error: None }
+    }
+
+    /// Where a record is.
+    pub(super) fn place(&mut self, to: &Reference) -> Result<Option<Placed>> {
+        reference_text(to).map_or(Ok(None), |key| self.index.places.get(&key))
+    }
+
+    /// Where a record is, by its key in a store.
+    pub(super) fn place_of(&mut self, key: &str) -> Result<Option<Placed>> {
+        self.index.places.get(key)
+    }
+
+    /// Where an attachment is.
+    pub(super) fn attachment(&mut self, digest: &saas_backup_core::Digest) -> Result<Option<String>> {
+        self.index.attachments.get(&digest.to_string())
+    }
+
+    /// Decides about the address of a link; a failure is kept for [`check`](Self::check).
+    pub(super) fn resolve(&mut self, here: &mut Here, address: &str, is_image: bool) -> Resolution {
+        match self.try_resolve(here, address, is_image) {
+            Ok(resolution) => resolution,
+            Err(error) => {
+                self.error.get_or_insert(error);
+                Resolution::Keep
+            }
+        }
+    }
+
+    /// The first failure since the last call.
+    pub(super) fn check(&mut self) -> Result<()> {
+        self.error.take().map_or(Ok(()), Err)
+    }
+
+    fn try_resolve(&mut self, here: &mut Here, address: &str, is_image: bool) -> Result<Resolution> {
+        if address.is_empty() || address.starts_with('#') {
+            return Ok(Resolution::Keep);
+        }
+        if let Some(path) = own_attachment(here, address) {
+            self.counts.rewritten += 1;
+            let link = relative(&here.path, &path);
+            here.used.insert(path);
+            return Ok(Resolution::To(link));
+        }
+        let url = match Url::parse(address) {
+            Ok(url) => Some(url),
+            Err(url::ParseError::RelativeUrlWithoutBase) => here.base.as_ref().and_then(|base| base.join(address).ok()),
+            Err(_) => None,
+        };
+        let Some(url) = url else {
+            self.counts.removed += 1;
+            return Ok(Resolution::Text);
+        };
+        match url.scheme() {
+            "http" | "https" => self.web(here, &url, address),
+            "mailto" | "tel" | "sms" | "xmpp" | "ftp" | "sftp" | "geo" | "magnet" => {
+                self.counts.external += 1;
+                Ok(Resolution::Keep)
+            }
+            "data" if is_image && is_harmless_image(url.path()) => Ok(Resolution::Keep),
+            _ => {
+                self.counts.removed += 1;
+                Ok(Resolution::Text)
+            }
+        }
+    }
+
+    fn web(&mut self, here: &mut Here, url: &Url, address: &str) -> Result<Resolution> {
+        if let Some(path) = self.find(url)? {
+            self.counts.rewritten += 1;
+            let mut link = relative(&here.path, &path);
+            if let Some(fragment) = url.fragment().filter(|fragment| !fragment.is_empty()) {
+                link = format!("{link}#{}", fragment.replace(['(', ')', '<', '>'], ""));
+            }
+            here.used.insert(path);
+            return Ok(Resolution::To(link));
+        }
+        if host_of(url).is_some_and(|host| self.index.hosts.contains(&host)) {
+            self.counts.unresolved += 1;
+        } else {
+            self.counts.external += 1;
+        }
+        if Url::parse(address).is_ok() {
+            return Ok(Resolution::Keep);
+        }
+        // A relative address means nothing away from its site.
+        Ok(Resolution::To(url.as_str().replace('(', "%28").replace(')', "%29")))
+    }
+
+    fn find(&mut self, url: &Url) -> Result<Option<String>> {
+        let mut without_query = url.clone();
+        without_query.set_query(None);
+        for candidate in [url, &without_query] {
+            let Some(normal) = normal(candidate) else { continue };
+            match self.index.urls.get::<Target>(&normal)? {
+                Some(Target::Record(key)) => {
+                    return Ok(self.index.places.get::<Placed>(&key)?.map(|placed| placed.path));
+                }
+                Some(Target::Blob(digest)) => return self.attachment(&digest),
+                None => {}
+            }
+        }
+        Ok(None)
+    }
+}
+
+/// An address that names one of the record's attachments, by id, by `cid:` or by file name.
+fn own_attachment(here: &Here, address: &str) -> Option<String> {
+    let plain = ["cid:", "attachment:", "blob:"].iter().find_map(|scheme| address.strip_prefix(scheme));
+    let relative = plain.or_else(|| (!address.contains(':') && !address.starts_with('/')).then_some(address))?;
+    let name = unescape_path(relative)?;
+    let last = name.rsplit('/').next().unwrap_or(&name);
+    let found = here.own.iter().find(|(own, _)| *own == name || own == last);
+    found.map(|(_, path)| path.clone())
+}
+
+/// Pictures in the text itself; SVG may hold a script.
+fn is_harmless_image(path: &str) -> bool {
+    ["image/png;", "image/jpeg;", "image/gif;", "image/webp;"].iter().any(|kind| path.starts_with(kind))
+}
+
+/// The form in which two addresses of one thing are equal: no scheme, no fragment, no slash at the end.
+pub(super) fn normal(url: &Url) -> Option<String> {
+    let host = host_of(url)?;
+    let path = unescape_path(url.path()).unwrap_or_else(|| url.path().to_owned());
+    let query = url.query().map(|query| format!("?{query}")).unwrap_or_default();
+    Some(format!("{host}{}{query}", path.trim_end_matches('/')))
+}
+
+pub(super) fn host_of(url: &Url) -> Option<String> {
+    if !matches!(url.scheme(), "http" | "https") {
+        return None;
+    }
+    let port = url.port().map(|port| format!(":{port}")).unwrap_or_default();
+    url.host_str().map(|host| format!("{host}{port}"))
+}

@@ -1,0 +1,14 @@
+//! Text in other people's markup, as Markdown.
+
+mod destination;
+mod escape;
+mod html;
+mod rewrite;
+
+pub(crate) use destination::{relative, resolve_path, unescape_path};
+pub(crate) use escape::{code, inline, paragraphs};
+pub(crate) use html::{html_to_markdown, plain_from_html};
+pub(crate) use rewrite::{Resolution, markdown_options, rewrite};
+
+#[cfg(test)]
+mod tests;

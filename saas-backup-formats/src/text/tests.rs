@@ -1,0 +1,136 @@
+use std::collections::BTreeSet;
+
+use super::*;
+
+fn rewritten(markdown: &str) -> (String, BTreeSet<String>) {
+    let mut lost = BTreeSet::new();
+    let text = rewrite(markdown, &mut lost, &mut |address, _| match address {
+        "bad" => Resolution::Text,
+        address if address.starts_with("old") => Resolution::To(address.replace("old", "new")),
+        _ => Resolution::Keep,
+    });
+    (text, lost)
+}
+
+fn html(text: &str) -> String {
+    html_to_markdown(text).0
+}
+
+#[test]
+fn every_kind_of_link_is_rewritten_and_the_rest_stays_byte_for_byte() {
+    let cases = [
+        ("[a](old)", "[a](new)"),
+        ("[a]( <old x> 'title' )", "[a]( new x 'title' )"),
+        ("[a\\](x](old \"t\") b", "[a\\](x](new \"t\") b"),
+        ("![i](old1) and ![j](keep)", "![i](new1) and ![j](keep)"),
+        ("[![i](old1)](old2)", "[![i](new1)](new2)"),
+        ("[`](`](old)", "[`](`](new)"),
+        ("[a][r] [r][] [r]\n\n[r]: old \"t\"\n", "[a][r] [r][] [r]\n\n[r]: new \"t\"\n"),
+        ("[a](old(1))", "[a](new(1))"),
+        ("    [a](old)\n", "    [a](old)\n"),
+        ("`[a](old)` \\[a](old)", "`[a](old)` \\[a](old)"),
+        ("> - [a](old)\r\n", "> - [a](new)\r\n"),
+        ("| [a](old) |\n| --- |\n| [b](old2) |\n", "| [a](new) |\n| --- |\n| [b](new2) |\n"),
+        ("[](old)", "[](new)"),
+        ("[a](bad)", "a (`bad`)"),
+        ("[a **b**](bad) c", "a **b** (`bad`) c"),
+        ("![a](bad)", "a (`bad`)"),
+        ("x  \ny\t* z", "x  \ny\t* z"),
+    ];
+    for (markdown, expected) in cases {
+        assert_eq!(rewritten(markdown), (expected.to_owned(), BTreeSet::new()), "{markdown:?}");
+    }
+}
+
+#[test]
+fn html_in_markdown_becomes_markdown_or_text() {
+    let (text, lost) = rewritten("H<sub>2</sub>O<br>x <span onclick=\"x()\">y</span>");
+    assert_eq!(text, "H<sub>2</sub>O<br>x y");
+    assert_eq!(lost, BTreeSet::from(["HTML in Markdown: tags removed".to_owned()]));
+    assert_eq!(rewritten("a <img src=\"old.png\" onerror=\"x()\"> b").0, "a ![](new.png) b");
+    let (text, lost) = rewritten("<div><a href=\"old\">a</a><script>x()</script></div>\n\nb\n");
+    assert_eq!(text, "[a](new)\n\nb\n");
+    assert_eq!(lost, BTreeSet::from(["scripts: removed".to_owned()]));
+    assert_eq!(rewritten("- <div>\n  <script>x</script>\n").0, "- &lt;div>\n  &lt;script>x&lt;/script>\n");
+}
+
+#[test]
+fn html_reads_as_markdown() {
+    let cases = [
+        ("<h1>A</h1><p>b <b>c</b> <i>d</i></p>", "# A\n\nb **c** *d*"),
+        ("<p>1 &lt; 2 &amp; <code>x`y</code></p>", "1 < 2 & ``x`y``"),
+        ("<p>&lt;script&gt;alert(1)&lt;/script&gt;</p>", "\\<script>alert(1)\\</script>"),
+        ("<a href='x y'>a</a>", "[a](x%20y)"),
+        ("<a href='java&#10;script:x'>a</a>", "[a](javascript:x)"),
+        ("<a href='x)y'><h2>Big</h2><p>link</p></a>", "[Big link](x\\)y)"),
+        ("<a name=top></a>text", "text"),
+        ("<input type=checkbox checked>done", "[x] done"),
+        ("<table><tr><th>a</th></tr><tr><td>1|2</td></tr></table>", "| a   |\n| --- |\n| 1&#124;2 |"),
+        ("plain & simple", "plain & simple"),
+        ("<p>unclosed <b>bold", "unclosed **bold**"),
+        ("", ""),
+    ];
+    for (source, expected) in cases {
+        assert_eq!(html(source), expected, "{source:?}");
+    }
+}
+
+#[test]
+fn hostile_html_costs_its_formatting_and_not_the_export() {
+    let deep = format!("{}x{}", "<div>".repeat(100_000), "</div>".repeat(100_000));
+    let reopened = format!("{}{}", "<font color=1>".repeat(500), "<p>x".repeat(20_000));
+    let many = "<b>x</b>".repeat(150_000);
+    let large = "x <i>y</i> ".repeat(1_000_000);
+    for bomb in [deep, reopened, many, large] {
+        let (text, lost) = html_to_markdown(&bomb);
+        assert_eq!(lost.len(), 1, "{lost:?}");
+        assert!(text.contains('x') && !text.contains("<b>") && !text.contains("<div>"));
+    }
+    // Lists and unclosed paragraphs are no bombs.
+    assert_eq!(html_to_markdown(&"<p>x<li>y".repeat(1000)).1.len(), 0);
+}
+
+#[test]
+fn plain_text_is_no_markup() {
+    let text = "# no heading\n- no *list*\n1. none\n\n    no code <b> [x](y) a|b $x$ &amp;\n===\n";
+    let markdown = paragraphs(text);
+    let parser = pulldown_cmark::Parser::new_ext(&markdown, markdown_options());
+    let mut shown = String::new();
+    for event in parser {
+        match event {
+            pulldown_cmark::Event::Text(text) => shown.push_str(&text),
+            pulldown_cmark::Event::SoftBreak | pulldown_cmark::Event::HardBreak => shown.push('\n'),
+            pulldown_cmark::Event::Start(pulldown_cmark::Tag::Paragraph) => {}
+            pulldown_cmark::Event::End(pulldown_cmark::TagEnd::Paragraph) => shown.push_str("\n\n"),
+            other => panic!("{other:?} in {markdown:?}"),
+        }
+    }
+    assert_eq!(shown.replace('\u{a0}', " ").trim_end(), text.trim_end());
+    assert_eq!(inline("a\n# b | [c]"), "a # b \\| \\[c\\]");
+    assert_eq!(code("a `b` ``c"), "```a `b` ``c```");
+}
+
+#[test]
+fn character_references_and_tags_fall_away() {
+    assert_eq!(plain_from_html("a &#8211; b&#x21; &lt;i&gt; <b>c</b> 1 < 2 &bogus; &"), "a – b! <i> c 1 < 2 &bogus; &");
+    assert_eq!(plain_from_html("<!-- x -->y<br/>z &#xD800; é&"), "yz &#xD800; é&");
+}
+
+#[test]
+fn paths_lead_from_one_file_to_another() {
+    let cases = [
+        ("index.md", "a/b.md", "a/b.md"),
+        ("a/b.md", "index.md", "../index.md"),
+        ("a/b/c.md", "a/d/e f.md", "../d/e%20f.md"),
+        ("a/b.md", "a/b/c.md", "b/c.md"),
+        ("a/x.md", "a/x.md", "x.md"),
+        ("a/a.md", "b/(1) & é.md", "../b/%281%29%20%26%20é.md"),
+    ];
+    for (from, to, link) in cases {
+        assert_eq!(relative(from, to), link);
+        assert_eq!(resolve_path(from, &unescape_path(link).unwrap()).as_deref(), Some(to));
+    }
+    assert_eq!(resolve_path("a/b.md", "../../x"), None);
+    assert_eq!(unescape_path("%ff"), None);
+    assert_eq!(unescape_path("100%").as_deref(), Some("100%"));
+}
