@@ -1,10 +1,11 @@
 use std::fmt;
 
 use bytes::Bytes;
-use serde::de::{DeserializeOwned, DeserializeSeed, IgnoredAny, MapAccess, Visitor};
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::value::RawValue;
 
+use crate::scan::{Scanner, plain_run, spaces};
 use crate::{Error, ErrorKind, Result};
 
 /// Deepest nesting of a provider's JSON that is accepted.
@@ -36,8 +37,10 @@ impl Json {
     /// [`MAX_JSON_DEPTH`].
     pub fn parse(text: impl Into<Bytes>) -> Result<Self> {
         let bytes = text.into();
-        let raw: &RawValue = serde_json::from_slice(&bytes)?;
-        Self::from_raw(&bytes, raw)
+        let mut scanner = Scanner::new(utf8(&bytes)?);
+        let (text, breaks) = scanner.value_with_breaks(MAX_JSON_DEPTH)?;
+        scanner.end()?;
+        Ok(Self::cut(&bytes, text, breaks))
     }
 
     /// Takes a value out of a page that was read, without copying it unless it holds a line break.
@@ -46,15 +49,20 @@ impl Json {
     ///
     /// [`ErrorKind::LimitExceeded`] if it nests deeper than [`MAX_JSON_DEPTH`].
     pub fn from_raw(page: &Bytes, raw: &RawValue) -> Result<Self> {
-        let text = raw.get().as_bytes();
-        check_depth(text)?;
-        if memchr::memchr2(b'\n', b'\r', text).is_some() {
-            return Ok(Self(Bytes::from(without_whitespace(text))));
+        let text = raw.get();
+        check_depth(text.as_bytes())?;
+        Ok(Self::cut(page, text, memchr::memchr2(b'\n', b'\r', text.as_bytes()).is_some()))
+    }
+
+    fn cut(page: &Bytes, text: &str, breaks: bool) -> Self {
+        let text = text.as_bytes();
+        if breaks {
+            return Self(Bytes::from(without_whitespace(text)));
         }
         if page.as_ptr_range().contains(&text.as_ptr()) {
-            return Ok(Self(page.slice_ref(text)));
+            return Self(page.slice_ref(text));
         }
-        Ok(Self(Bytes::copy_from_slice(text)))
+        Self(Bytes::copy_from_slice(text))
     }
 
     /// Takes text that the caller has read to its end as one JSON value on one line, within [`MAX_JSON_DEPTH`].
@@ -111,10 +119,9 @@ impl Json {
     ///
     /// [`ErrorKind::InvalidData`] if the member does not have the form of `T`.
     pub fn member<T: DeserializeOwned>(&self, path: &str) -> Result<Option<T>> {
-        match find(&self.0, path)? {
-            None => Ok(None),
-            Some(raw) if raw.get() == "null" => Ok(None),
-            Some(raw) => Ok(Some(serde_json::from_str(raw.get())?)),
+        match find(self.as_str(), path)? {
+            None | Some("null") => Ok(None),
+            Some(text) => Ok(Some(serde_json::from_str(text)?)),
         }
     }
 
@@ -150,63 +157,73 @@ pub fn page_items(page: &Bytes, path: &str) -> Result<Vec<Json>> {
 }
 
 fn items(page: &Bytes, path: &str) -> Result<Vec<Json>> {
-    let missing = || {
+    let names: Vec<&str> = names(path).collect();
+    let (mut scanner, mut found) = (Scanner::new(utf8(page)?), None);
+    walk(&mut scanner, &names, &mut |scanner| {
+        if scanner.peek() != Some(b'[') {
+            return scanner.value(MAX_JSON_DEPTH).map(drop);
+        }
+        let (mut items, mut first) = (Vec::new(), true);
+        scanner.open(b'[')?;
+        while scanner.next_entry(b']', &mut first)? {
+            let (text, breaks) = scanner.value_with_breaks(MAX_JSON_DEPTH)?;
+            items.push(Json::cut(page, text, breaks));
+        }
+        found = Some(items);
+        Ok(())
+    })?;
+    // A page that was cut behind its list is not a page.
+    scanner.end()?;
+    found.ok_or_else(|| {
         Error::new(ErrorKind::InvalidData, "the page holds no list where one is expected").with_context("path", path)
-    };
-    let list = find(page, path)?.ok_or_else(missing)?;
-    if !list.get().starts_with('[') {
-        return Err(missing());
-    }
-    let raws: Vec<&RawValue> = serde_json::from_str(list.get())?;
-    raws.into_iter().map(|raw| Json::from_raw(page, raw)).collect()
+    })
 }
 
-fn find<'a>(text: &'a [u8], path: &str) -> Result<Option<&'a RawValue>> {
-    let mut here: &RawValue = serde_json::from_slice(text)?;
-    for name in path.split('.').filter(|name| !name.is_empty()) {
-        if !here.get().starts_with('{') {
+/// Walks over one value, and stops by at the first member that the names lead to.
+fn walk<'a>(
+    scanner: &mut Scanner<'a>,
+    names: &[&str],
+    here: &mut impl FnMut(&mut Scanner<'a>) -> Result<()>,
+) -> Result<()> {
+    let Some((name, deeper)) = names.split_first() else { return here(scanner) };
+    if scanner.peek() != Some(b'{') {
+        return scanner.value(MAX_JSON_DEPTH).map(drop);
+    }
+    let (mut first, mut found) = (true, false);
+    scanner.open(b'{')?;
+    while scanner.next_entry(b'}', &mut first)? {
+        if scanner.name_is(name)? && !found {
+            found = true;
+            walk(scanner, deeper, here)?;
+        } else {
+            scanner.value(MAX_JSON_DEPTH)?;
+        }
+    }
+    Ok(())
+}
+
+/// The text of a member of a value that was checked: what stands behind it is not looked at.
+fn find<'a>(text: &'a str, path: &str) -> Result<Option<&'a str>> {
+    let mut here = text;
+    for name in names(path) {
+        let mut scanner = Scanner::new(here);
+        if scanner.peek() != Some(b'{') {
             return Ok(None);
         }
-        let mut deserializer = serde_json::Deserializer::from_str(here.get());
-        match (Member { name }).deserialize(&mut deserializer)? {
-            Some(found) => here = found,
-            None => return Ok(None),
-        }
+        let Some(place) = scanner.find(name, MAX_JSON_DEPTH)? else { return Ok(None) };
+        here = here.get(place..).unwrap_or_default();
     }
-    Ok(Some(here))
+    Scanner::new(here).value(MAX_JSON_DEPTH).map(Some)
 }
 
-/// Finds one member of an object and skips the others.
-struct Member<'n> {
-    name: &'n str,
+fn names(path: &str) -> impl Iterator<Item = &str> {
+    path.split('.').filter(|name| !name.is_empty())
 }
 
-impl<'de> DeserializeSeed<'de> for Member<'_> {
-    type Value = Option<&'de RawValue>;
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
-        deserializer.deserialize_map(self)
-    }
-}
-
-impl<'de> Visitor<'de> for Member<'_> {
-    type Value = Option<&'de RawValue>;
-
-    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("an object")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-        let mut found = None;
-        while let Some(name) = map.next_key::<std::borrow::Cow<'de, str>>()? {
-            if found.is_none() && name == self.name {
-                found = Some(map.next_value::<&RawValue>()?);
-            } else {
-                map.next_value::<IgnoredAny>()?;
-            }
-        }
-        Ok(found)
-    }
+fn utf8(bytes: &[u8]) -> Result<&str> {
+    std::str::from_utf8(bytes).map_err(|error| {
+        Error::new(ErrorKind::InvalidData, "the JSON is not UTF-8").with_context("byte", error.valid_up_to())
+    })
 }
 
 fn check_depth(text: &[u8]) -> Result<()> {
@@ -237,22 +254,41 @@ fn check_depth(text: &[u8]) -> Result<()> {
 
 fn without_whitespace(text: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(text.len());
-    let (mut in_string, mut escaped) = (false, false);
-    for &byte in text {
-        if in_string {
-            out.push(byte);
-            match byte {
-                _ if escaped => escaped = false,
-                b'\\' => escaped = true,
-                b'"' => in_string = false,
-                _ => {}
+    let (mut kept, mut at) = (0, 0);
+    while let Some(byte) = text.get(at) {
+        let rest = text.get(at..).unwrap_or_default();
+        let space = match byte {
+            b'"' => {
+                at += string_length(rest);
+                continue;
             }
-        } else if !matches!(byte, b' ' | b'\t' | b'\r' | b'\n') {
-            in_string = byte == b'"';
-            out.push(byte);
+            b' ' => spaces(rest),
+            b'\t' | b'\r' | b'\n' => 1,
+            _ => {
+                at += 1;
+                continue;
+            }
+        };
+        out.extend_from_slice(text.get(kept..at).unwrap_or_default());
+        at += space;
+        kept = at;
+    }
+    out.extend_from_slice(text.get(kept..).unwrap_or_default());
+    out
+}
+
+/// The length of the string at the beginning, its quotes included.
+fn string_length(text: &[u8]) -> usize {
+    let mut at = 1;
+    loop {
+        at += plain_run(text.get(at..).unwrap_or_default());
+        match text.get(at) {
+            Some(b'\\') => at += 2,
+            Some(b'"') => return at + 1,
+            Some(_) => at += 1,
+            None => return text.len(),
         }
     }
-    out
 }
 
 impl Serialize for Json {

@@ -23,6 +23,7 @@ mod name;
 mod progress;
 mod record;
 mod report;
+mod scan;
 mod sink;
 mod snapshot;
 #[cfg(any(test, feature = "testkit"))]

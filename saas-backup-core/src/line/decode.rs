@@ -7,8 +7,8 @@ use serde::de::DeserializeOwned;
 
 use super::limits::{check_count, check_length};
 use super::rules::{self, broken};
-use super::scan::Scanner;
 use super::{End, ImportResult, Item, Line, LineCodec, LineCounts, LineKind, SnapshotHeader, Start, time};
+use crate::scan::Scanner;
 use crate::{
     Access, BlobId, BlobRef, BlobStatus, CollectionName, Cursor, Deletion, Digest, ErasureEnd, ErasureRequest,
     ErasureTarget, Error, ErrorKind, Gap, Json, Key, Loss, PartitionId, Principal, Problem, Record, RecordId,
@@ -63,6 +63,9 @@ fn checked_text<'a>(codec: &LineCodec, bytes: &'a [u8]) -> Result<&'a str> {
     let text = std::str::from_utf8(bytes).map_err(|error| {
         Error::new(ErrorKind::InvalidData, "the line is not UTF-8").with_context("byte", error.valid_up_to())
     })?;
+    if memchr::memchr2(b'\n', b'\r', bytes).is_some() {
+        return Err(broken("a line holds no line break"));
+    }
     if !(text.starts_with('{') && text.ends_with('}')) {
         return Err(broken("a line is an object with nothing around it"));
     }

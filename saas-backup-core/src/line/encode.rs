@@ -6,8 +6,8 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 
 use super::rules::{self, broken};
-use super::scan::{Scanner, plain_run};
 use super::{End, ImportResult, Item, Line, LineCodec, LineCounts, LineKind, SnapshotHeader, Start, time};
+use crate::scan::{Scanner, plain_run};
 use crate::{
     Access, BlobRef, CollectionName, Cursor, Deletion, Digest, ErasureEnd, ErasureRequest, ErasureTarget, Error,
     ErrorKind, Gap, Json, Key, PartitionId, Principal, Problem, Record, RecordState, Reference, References, Reset,

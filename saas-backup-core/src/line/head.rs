@@ -1,7 +1,7 @@
 use std::borrow::Cow;
 
-use super::scan::{Scanner, plain_run};
 use super::{LineKind, rules::broken};
+use crate::scan::{Scanner, plain_run};
 use crate::{Error, ErrorKind, MAX_JSON_DEPTH, Result};
 
 /// What a sorted store asks of a line: which record it is about.

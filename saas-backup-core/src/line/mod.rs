@@ -6,7 +6,6 @@ mod head;
 mod limits;
 mod reader;
 mod rules;
-mod scan;
 mod stream;
 mod time;
 mod types;

@@ -1,8 +1,8 @@
 use std::collections::BTreeMap;
 
 use super::limits::check_count;
-use super::scan::{MAX_SAFE_INTEGER, Scanner};
 use super::{End, ImportResult, ImportStatus, Item, Line, LineCodec, Start, StreamKind};
+use crate::scan::{MAX_SAFE_INTEGER, Scanner};
 use crate::{
     Access, BlobRef, BlobStatus, CollectionName, Cursor, Deletion, DeletionReason, ErasureRequest, Error, ErrorKind,
     Gap, Json, Principal, Record, Reference, References, Reset, Result, SchemaChange,

@@ -3,12 +3,12 @@ use std::borrow::Cow;
 use crate::{Error, ErrorKind, Result};
 
 /// Walks over the tokens of one JSON text: what stands in them is checked once and never built into a tree.
-///
-/// A line break is no whitespace here, because what is walked over is one line.
-pub(super) struct Scanner<'a> {
+pub(crate) struct Scanner<'a> {
     text: &'a str,
     bytes: &'a [u8],
     at: usize,
+    /// Whether a line break was passed over.
+    breaks: bool,
     rules: Rules<'a>,
 }
 
@@ -22,39 +22,44 @@ enum Rules<'a> {
 }
 
 /// Largest integer that every reader keeps exactly.
-pub(super) const MAX_SAFE_INTEGER: u64 = (1 << 53) - 1;
+pub(crate) const MAX_SAFE_INTEGER: u64 = (1 << 53) - 1;
 
 impl<'a> Scanner<'a> {
-    pub(super) fn new(text: &'a str) -> Self {
-        Self { text, bytes: text.as_bytes(), at: 0, rules: Rules::Any }
+    pub(crate) fn new(text: &'a str) -> Self {
+        Self { text, bytes: text.as_bytes(), at: 0, breaks: false, rules: Rules::Any }
     }
 
-    pub(super) fn interoperable(text: &'a str) -> Self {
+    pub(crate) fn interoperable(text: &'a str) -> Self {
         Self { rules: Rules::Interoperable(Vec::new()), ..Self::new(text) }
     }
 
     /// The next byte that is not whitespace.
-    pub(super) fn peek(&mut self) -> Option<u8> {
+    pub(crate) fn peek(&mut self) -> Option<u8> {
         loop {
             match self.bytes.get(self.at) {
-                Some(b' ' | b'\t') => self.at += 1,
+                Some(b' ') => self.at += spaces(self.bytes.get(self.at..).unwrap_or_default()),
+                Some(b'\t') => self.at += 1,
+                Some(b'\n' | b'\r') => {
+                    self.at += 1;
+                    self.breaks = true;
+                }
                 other => return other.copied(),
             }
         }
     }
 
     /// Fails unless nothing follows.
-    pub(super) fn end(&mut self) -> Result<()> {
+    pub(crate) fn end(&mut self) -> Result<()> {
         if self.peek().is_none() { Ok(()) } else { Err(self.malformed("something follows the value")) }
     }
 
     /// Goes into an object or array; its entries follow by [`next_entry`](Self::next_entry).
-    pub(super) fn open(&mut self, bracket: u8) -> Result<()> {
+    pub(crate) fn open(&mut self, bracket: u8) -> Result<()> {
         self.require(bracket)
     }
 
     /// Goes to the next entry; `false` after the bracket that closes.
-    pub(super) fn next_entry(&mut self, close: u8, first: &mut bool) -> Result<bool> {
+    pub(crate) fn next_entry(&mut self, close: u8, first: &mut bool) -> Result<bool> {
         if self.take(close) {
             return Ok(false);
         }
@@ -64,24 +69,39 @@ impl<'a> Scanner<'a> {
         Ok(true)
     }
 
+    /// Reads any value that nests at most `depth` deep; gives its text and whether it holds a line break.
+    pub(crate) fn value_with_breaks(&mut self, depth: usize) -> Result<(&'a str, bool)> {
+        self.peek();
+        self.breaks = false;
+        let text = self.value(depth)?;
+        Ok((text, self.breaks))
+    }
+
+    /// Reads a member's name and says whether it is this one; its value follows.
+    pub(crate) fn name_is(&mut self, wanted: &str) -> Result<bool> {
+        let raw = self.raw_string()?;
+        self.require(b':')?;
+        let escaped = memchr::memchr(b'\\', raw.as_bytes()).is_some();
+        Ok(if escaped { unescape(raw).is_some_and(|name| name == wanted) } else { raw == wanted })
+    }
+
     /// Reads a member's name; its value follows.
-    pub(super) fn name(&mut self) -> Result<Cow<'a, str>> {
+    pub(crate) fn name(&mut self) -> Result<Cow<'a, str>> {
         let name = self.string()?;
         self.require(b':')?;
         Ok(name)
     }
 
     /// Walks to the value of the first member of this name, and gives the place where it begins.
-    pub(super) fn find(&mut self, wanted: &str, depth: usize) -> Result<Option<usize>> {
+    pub(crate) fn find(&mut self, wanted: &str, depth: usize) -> Result<Option<usize>> {
         self.require(b'{')?;
         if self.take(b'}') {
             return Ok(None);
         }
         loop {
-            let name = self.string()?;
-            self.require(b':')?;
+            let found = self.name_is(wanted)?;
             let first = self.peek();
-            if name == wanted {
+            if found {
                 return Ok(Some(self.at));
             }
             self.skip(first, depth)?;
@@ -93,7 +113,7 @@ impl<'a> Scanner<'a> {
     }
 
     /// Reads a string; it is copied only if it holds an escape.
-    pub(super) fn string(&mut self) -> Result<Cow<'a, str>> {
+    pub(crate) fn string(&mut self) -> Result<Cow<'a, str>> {
         let raw = self.raw_string()?;
         if memchr::memchr(b'\\', raw.as_bytes()).is_none() {
             return Ok(Cow::Borrowed(raw));
@@ -102,13 +122,13 @@ impl<'a> Scanner<'a> {
     }
 
     /// Reads a whole number without sign.
-    pub(super) fn unsigned(&mut self) -> Result<u64> {
+    pub(crate) fn unsigned(&mut self) -> Result<u64> {
         let text = self.value(0)?;
         text.parse().map_err(|_| self.malformed("not a whole number"))
     }
 
     /// Reads `true` or `false`.
-    pub(super) fn boolean(&mut self) -> Result<bool> {
+    pub(crate) fn boolean(&mut self) -> Result<bool> {
         match self.value(0)? {
             "true" => Ok(true),
             "false" => Ok(false),
@@ -117,7 +137,7 @@ impl<'a> Scanner<'a> {
     }
 
     /// Passes over `null`, if it stands next.
-    pub(super) fn null(&mut self) -> Result<bool> {
+    pub(crate) fn null(&mut self) -> Result<bool> {
         if self.peek() != Some(b'n') {
             return Ok(false);
         }
@@ -126,7 +146,7 @@ impl<'a> Scanner<'a> {
     }
 
     /// Reads any value that nests at most `depth` deep, and gives its text.
-    pub(super) fn value(&mut self, depth: usize) -> Result<&'a str> {
+    pub(crate) fn value(&mut self, depth: usize) -> Result<&'a str> {
         let first = self.peek();
         let start = self.at;
         self.skip(first, depth)?;
@@ -159,7 +179,7 @@ impl<'a> Scanner<'a> {
         loop {
             match &self.rules {
                 Rules::Any => {
-                    self.raw_string()?;
+                    self.pass_string()?;
                 }
                 Rules::Interoperable(_) => {
                     let name = self.string()?;
@@ -205,18 +225,26 @@ impl<'a> Scanner<'a> {
     }
 
     fn skip_string(&mut self) -> Result<()> {
-        let raw = self.raw_string()?;
-        if let Rules::Interoperable(_) = self.rules
-            && memchr::memchr(b'\\', raw.as_bytes()).is_some()
-            && unescape(raw).is_none()
-        {
-            return Err(self.refused("half of a surrogate pair"));
+        match self.rules {
+            Rules::Any => self.pass_string().map(drop),
+            Rules::Interoperable(_) => {
+                let raw = self.raw_string()?;
+                if memchr::memchr(b'\\', raw.as_bytes()).is_some() && unescape(raw).is_none() {
+                    return Err(self.refused("half of a surrogate pair"));
+                }
+                Ok(())
+            }
         }
-        Ok(())
     }
 
     /// Reads a string and gives what stands between its quotes, escapes checked for their form and not resolved.
     fn raw_string(&mut self) -> Result<&'a str> {
+        let start = self.pass_string()?;
+        self.slice(start, self.at - 1)
+    }
+
+    /// Passes over a string, and gives the place where its content begins.
+    fn pass_string(&mut self) -> Result<usize> {
         self.require(b'"')?;
         let start = self.at;
         loop {
@@ -225,7 +253,7 @@ impl<'a> Scanner<'a> {
             match self.bytes.get(self.at) {
                 Some(b'"') => {
                     self.at += 1;
-                    return self.slice(start, self.at - 1);
+                    return Ok(start);
                 }
                 Some(b'\\') => self.escape()?,
                 Some(_) => return Err(self.malformed("a control character in a string")),
@@ -311,7 +339,7 @@ impl<'a> Scanner<'a> {
 
     fn deeper(&self, depth: usize) -> Result<usize> {
         depth.checked_sub(1).ok_or_else(|| {
-            Error::new(ErrorKind::LimitExceeded, "the line nests too deep, or a plain value is expected")
+            Error::new(ErrorKind::LimitExceeded, "the JSON nests too deep, or a plain value is expected")
                 .with_context("byte", self.at)
         })
     }
@@ -341,15 +369,15 @@ impl<'a> Scanner<'a> {
 
     /// An error that names the place and not what stands there.
     #[cold]
-    pub(super) fn malformed(&self, what: &'static str) -> Error {
-        Error::new(ErrorKind::InvalidData, "the line is not valid")
+    pub(crate) fn malformed(&self, what: &'static str) -> Error {
+        Error::new(ErrorKind::InvalidData, "the JSON is not valid")
             .with_context("because", what)
             .with_context("byte", self.at)
     }
 
     #[cold]
     fn refused(&self, what: &'static str) -> Error {
-        Error::new(ErrorKind::InvalidData, "the line is not I-JSON")
+        Error::new(ErrorKind::InvalidData, "the JSON is not I-JSON")
             .with_context("because", what)
             .with_context("byte", self.at)
     }
@@ -358,7 +386,7 @@ impl<'a> Scanner<'a> {
 /// How many bytes at the beginning need no attention in a string: no quote, no backslash, no control character.
 ///
 /// Eight at a time: half of the time of reading a line goes into the strings of its data.
-pub(super) fn plain_run(bytes: &[u8]) -> usize {
+pub(crate) fn plain_run(bytes: &[u8]) -> usize {
     const ONES: u64 = u64::from_le_bytes([0x01; 8]);
     const TOPS: u64 = u64::from_le_bytes([0x80; 8]);
     let (words, rest) = bytes.as_chunks::<8>();
@@ -373,6 +401,18 @@ pub(super) fn plain_run(bytes: &[u8]) -> usize {
     }
     let tail = rest.iter().take_while(|byte| !matches!(byte, b'"' | b'\\' | 0..0x20)).count();
     words.len() * 8 + tail
+}
+
+/// How many spaces stand at the beginning: a page that is indented holds more of them than of anything else.
+pub(crate) fn spaces(bytes: &[u8]) -> usize {
+    let (words, rest) = bytes.as_chunks::<8>();
+    for (index, word) in words.iter().enumerate() {
+        let others = u64::from_le_bytes(*word) ^ u64::from_le_bytes([b' '; 8]);
+        if others != 0 {
+            return index * 8 + others.trailing_zeros() as usize / 8;
+        }
+    }
+    words.len() * 8 + rest.iter().take_while(|byte| **byte == b' ').count()
 }
 
 /// Resolves the escapes of a string whose escapes have the right form; `None` for half of a surrogate pair.
@@ -432,6 +472,15 @@ mod tests {
             }
         }
         assert_eq!(plain_run(b" !#[]^~\xff\x80\x20"), 10);
+    }
+
+    #[test]
+    fn runs_of_spaces_end_at_the_first_other_byte() {
+        for length in 0..40 {
+            let text = format!("{}x        ", " ".repeat(length));
+            assert_eq!(spaces(text.as_bytes()), length);
+            assert_eq!(spaces(" ".repeat(length).as_bytes()), length);
+        }
     }
 
     #[test]
