@@ -61,7 +61,7 @@ pub trait Writer: Debug + Send {
 
     /// Begins, or goes on with, a full read: from here on every key that is put, seen or named by a gap is remembered
     /// under the epoch, and at each flush made durable beside the cursor. Another epoch than the one that is open
-    /// begins anew.
+    /// begins anew. Everything written before is flushed when this is called.
     ///
     /// The defaults of the three extent methods are for sinks without `mirror`: they remember nothing and delete nothing.
     async fn open_extent(&mut self, epoch: Epoch) -> Result<()> {
@@ -78,7 +78,7 @@ pub trait Writer: Debug + Send {
     ///
     /// With [`Verdict::Delete`] what was not seen is recorded as deleted ([`Reconciled`](crate::DeletionReason::Reconciled))
     /// as of `at`, [`FeedState::full_at`] becomes `at`, and gaps of the scope that this extent did not report again
-    /// are closed.
+    /// are closed, but for those of records that it saw: seeing a record is not reading it.
     async fn close_extent(&mut self, scope: &Scope, verdict: Verdict, at: DateTime<Utc>) -> Result<u64> {
         let _ = (scope, verdict, at);
         Ok(0)

@@ -141,7 +141,8 @@ enum Pending {
     Gap(Gap),
     /// The record's gaps are closed, but for those of blobs that are still missing.
     CloseGaps(Key, Vec<BlobId>),
-    CloseScope(Scope, Vec<Gap>),
+    /// A full read of the scope ended: the gaps that it reported, and the keys that it saw.
+    CloseScope(Scope, Vec<Gap>, BTreeSet<Key>),
     Reset(Vec<crate::CollectionName>),
 }
 
@@ -206,7 +207,8 @@ impl Writer for MemoryWriter {
                     self.push(key, Content::Deleted(deletion));
                     deleted += 1;
                 }
-                self.pending.push(Pending::CloseScope(scope.clone(), std::mem::take(&mut self.reported)));
+                let (reported, seen) = (std::mem::take(&mut self.reported), std::mem::take(&mut self.seen));
+                self.pending.push(Pending::CloseScope(scope.clone(), reported, seen));
                 self.state.full_at = Some(now);
             }
             Verdict::Keep => {}
@@ -364,9 +366,12 @@ impl Inner {
                 let same = gap.collection == key.collection && gap.id.as_ref() == Some(&key.id);
                 !same || gap.blob.as_ref().is_some_and(|blob| missing.contains(blob))
             }),
-            Pending::CloseScope(scope, reported) => self.gaps.retain(|open| {
+            Pending::CloseScope(scope, reported, seen) => self.gaps.retain(|open| {
                 let gap = &open.gap;
+                // A record that was only seen was not read.
+                let exists = |id: &RecordId| seen.contains(&Key::new(gap.collection.clone(), id.clone()));
                 !scope.contains(&gap.collection, gap.partition.as_ref())
+                    || gap.id.as_ref().is_some_and(exists)
                     || reported.iter().any(|other| other.same_place(gap))
             }),
             Pending::Reset(collections) => {

@@ -69,7 +69,7 @@ impl Shared {
     async fn read_with(&self, job: &Job, sink: &mut FeedWriter<'_>) -> Result<Ended> {
         let feed = &job.feed;
         let (mut from, mut epoch, mut sweep) = (job.from.clone(), job.epoch, job.sweep);
-        let (mut restarts, mut resets) = (0, Vec::new());
+        let (mut restarts, mut resets, mut read_again) = (0, Vec::new(), false);
         if let Some(reset) = &job.reset {
             sink.write(Batch { events: vec![Event::Reset(reset.clone())], ..Batch::default() }).await?;
         }
@@ -84,6 +84,22 @@ impl Shared {
             let before = sink.cursor.clone();
             match self.pump(feed, self.snapshot.read(request), sink, &mut resets).await? {
                 StreamEnd::Done(done) => {
+                    // A full read that broke off after its last checkpoint goes on as an increment, which cannot say
+                    // what is gone.
+                    let has_no_end = done.extent == Extent::Changes && epoch.is_some() && resumed && !sweep;
+                    if has_no_end {
+                        sink.flush().await?;
+                    }
+                    if has_no_end && read_again {
+                        let error = Error::new(ErrorKind::Unavailable, "the read broke off before its end twice");
+                        self.note(feed, FeedStatus::Failed, Some(Problem::from(&error)));
+                        return Ok(Ended::Failed);
+                    }
+                    if has_no_end {
+                        self.tally.reset(&feed.id, "its full read broke off before it said that it was full");
+                        (from, epoch, read_again) = (None, Some(Epoch::new(self.options.clock.now())), true);
+                        continue;
+                    }
                     let status = self.finish_feed(job, &done, epoch, sweep, sink).await?;
                     self.note(feed, status, None);
                     return Ok(Ended::Finished { reset: resets });
@@ -98,8 +114,9 @@ impl Shared {
                 }
                 StreamEnd::Failed(error) if error.kind() == ErrorKind::CursorExpired && from.is_some() => {
                     self.tally.reset(&feed.id, error.message());
+                    // An extent begins after what was flushed: it judges what was just written, too.
+                    sink.flush().await?;
                     if feed.is_log() {
-                        sink.flush().await?;
                         return Ok(Ended::Expired);
                     }
                     // From here on it is a full read, whatever it was before.
@@ -117,6 +134,10 @@ impl Shared {
                     }
                     self.tally.restarted(&feed.id);
                     from = sink.cursor.clone().or(from);
+                    if from.is_none() {
+                        // It begins anew: what was seen before may be gone since, and no later position tells of it.
+                        epoch = epoch.map(|_| Epoch::new(self.options.clock.now()));
+                    }
                     if !self.pause(feed, &error, restarts).await {
                         self.note(feed, FeedStatus::Cancelled, None);
                         return Ok(Ended::Cancelled);
@@ -208,6 +229,10 @@ impl Shared {
     ) -> Result<FeedStatus> {
         // Only an extent that the sink has followed from its first event can tell what is gone.
         if done.extent == Extent::Changes || (self.mirrors() && epoch.is_none()) {
+            if epoch.is_some() {
+                // Left open, the extent would make a full read of every later increment.
+                sink.writer.close_extent(&done.scope, Verdict::Keep, self.options.clock.now()).await?;
+            }
             sink.flush().await?;
             return Ok(FeedStatus::Changes);
         }

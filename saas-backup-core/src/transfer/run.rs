@@ -181,28 +181,24 @@ impl Run {
         if hole {
             return Some(Job { epoch: new_epoch, ..job });
         }
-        if state.epoch.is_some() {
+        if state.epoch.is_some() && state.cursor.is_some() {
             // A full read, or a sweep, is under way: go on with it.
             job.sweep = state.full_at.is_some() && shared.source.sweeps;
             return Some(Job { from: state.cursor.clone(), epoch: state.epoch, ..job });
         }
+        let every = if shared.source.sweeps { options.sweep_every } else { options.full_every };
+        let every = TimeDelta::from_std(every).unwrap_or(TimeDelta::MAX);
+        let due = !shared.source.reports_deletions && state.full_at.is_none_or(|at| now - at >= every);
         let covered = logs.iter().any(|log| feed.covers.iter().all(|name| log.covers.contains(name)));
-        if covered && state.full_at.is_some() {
+        if covered && state.full_at.is_some() && !due {
             return None;
         }
-        let Some(cursor) = state.cursor.clone().filter(|_| shared.source.incremental && !covered) else {
+        let usable = shared.source.incremental && (!covered || state.full_at.is_some());
+        let Some(cursor) = state.cursor.clone().filter(|_| usable && (!due || shared.source.sweeps)) else {
             return Some(Job { epoch: new_epoch, ..job });
         };
-        if !shared.source.reports_deletions {
-            let every = if shared.source.sweeps { options.sweep_every } else { options.full_every };
-            let every = TimeDelta::from_std(every).unwrap_or(TimeDelta::MAX);
-            let due = state.full_at.is_none_or(|at| now - at >= every);
-            if due && !shared.source.sweeps {
-                return Some(Job { epoch: new_epoch, ..job });
-            }
-            if due {
-                return Some(Job { from: Some(cursor), sweep: true, epoch: new_epoch, ..job });
-            }
+        if due {
+            return Some(Job { from: Some(cursor), sweep: true, epoch: new_epoch, ..job });
         }
         Some(Job { from: Some(cursor), ..job })
     }

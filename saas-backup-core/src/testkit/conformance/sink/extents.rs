@@ -65,6 +65,29 @@ pub(super) async fn gap_is_seen(target: &Target) -> Finding {
     Ok(())
 }
 
+pub(super) async fn sweep_keeps_gaps(target: &Target) -> Finding {
+    applies!(target.capabilities.mirror, "it does not mirror");
+    let error = Error::new(ErrorKind::Unavailable, "not now");
+    let (unread, gone) = (Gap::record(&key("unread"), &error), Gap::record(&key("gone"), &error));
+    let unnamed = Gap::collection(things(), &error);
+    let events =
+        vec![put("a", "1")?, Event::Gap(unread.clone()), Event::Gap(gone.clone()), Event::Gap(unnamed.clone())];
+    target.run(&feed(), events, Some(&cursor(1)?)).await?;
+    let session = target.open().await?;
+    let mut writer = session.extent(&feed(), epoch()).await?;
+    writer.write(vec![Event::Seen(Seen::new(key("a"))), Event::Seen(Seen::new(key("unread")))]).await?;
+    writer.close_extent(&whole(), Verdict::Delete, session.started).await?;
+    writer.flush(Some(&cursor(2)?)).await?;
+    writer.close().await?;
+    session.commit().await?;
+    let gaps = target.state().await?.gaps;
+    let open = |gap: &Gap| gaps.iter().any(|open| open.gap.same_place(gap));
+    ensure!(open(&unread), "a record that was seen and not read is no longer missing");
+    ensure!(!open(&gone), "a record that does not exist is still missing");
+    ensure!(!open(&unnamed), "a part that was listed to its end is still missing");
+    Ok(())
+}
+
 pub(super) async fn resumed(target: &Target) -> Finding {
     three(target).await?;
     let first = epoch();

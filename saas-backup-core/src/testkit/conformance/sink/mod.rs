@@ -70,6 +70,7 @@ pub async fn sink(empty: impl AsyncFn() -> Result<Arc<dyn Connector>>) -> Report
     checks! { report, maker,
         "a-full-read-finds-what-is-gone", "deletions that nobody reports are found only so", extents::finds;
         "what-a-gap-names-is-not-gone", "it exists and could not be read", extents::gap_is_seen;
+        "a-sweep-fills-no-gap", "seeing that a record exists is not reading it", extents::sweep_keeps_gaps;
         "a-resumed-full-read-keeps-what-it-saw", "else its first half is taken for deleted", extents::resumed;
         "another-full-read-begins-anew", "what an old one saw may be gone since", extents::anew;
         "an-extent-keeps-to-its-scope", "one partition says nothing of the others", extents::scope;

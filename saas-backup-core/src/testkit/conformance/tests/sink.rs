@@ -40,6 +40,7 @@ enum Fault {
     AlwaysWritten,
     DryRunWrites,
     LosesTimeOfFullRead,
+    SweepFillsGaps,
     GapUnseen,
     NewEpochAWriter,
     OneEpochForEver,
@@ -77,6 +78,7 @@ const TABLE: &[(Fault, &[&str])] = &[
     (Fault::AlwaysWritten, &["an-empty-run-writes-nothing"]),
     (Fault::DryRunWrites, &["a-dry-run-changes-nothing"]),
     (Fault::LosesTimeOfFullRead, &["a-full-read-finds-what-is-gone"]),
+    (Fault::SweepFillsGaps, &["a-sweep-fills-no-gap"]),
     (Fault::GapUnseen, &["what-a-gap-names-is-not-gone"]),
     (Fault::NewEpochAWriter, &["a-resumed-full-read-keeps-what-it-saw"]),
     (Fault::OneEpochForEver, &["another-full-read-begins-anew"]),
@@ -247,9 +249,12 @@ impl Sink for FaultySink {
                     held.records = held.records.map(|records| records + 1);
                 }
             }
-            Fault::LosesGaps => state.gaps.clear(),
+            Fault::LosesGaps => state.gaps.retain(|open| open.gap.blob.is_none()),
             Fault::AbortForgets if self.shared.aborted.load(Ordering::Relaxed) => state.unfinished = None,
             Fault::KillForgets if self.killed => state.unfinished = None,
+            Fault::SweepFillsGaps if state.feeds.values().any(|feed| feed.full_at.is_some()) => {
+                state.gaps.retain(|open| open.gap.id.is_none());
+            }
             Fault::LosesTimeOfFullRead => {
                 for feed in state.feeds.values_mut() {
                     feed.full_at = None;
