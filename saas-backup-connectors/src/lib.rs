@@ -7,7 +7,10 @@
 //! |---|---|
 //! | `tls` (default) | HTTPS by rustls |
 //! | `http` | the shared HTTP client alone |
+//! | `open-export` (default) | services that speak the Open Export Protocol |
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 #[cfg(feature = "http")]
 pub mod http;
+#[cfg(feature = "open-export")]
+pub mod open_export;

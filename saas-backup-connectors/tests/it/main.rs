@@ -3,5 +3,7 @@
 
 #[cfg(feature = "http")]
 mod http;
+#[cfg(feature = "open-export")]
+mod open_export;
 #[cfg(feature = "http")]
 mod server;

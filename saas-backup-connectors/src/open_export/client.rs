@@ -1,0 +1,253 @@
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures::StreamExt as _;
+use saas_backup_core::{
+    Account, BlobRef, Budget, ByteStream, Catalog, Coverage, Error, ErrorKind, Key, Permit, Result,
+};
+use serde::Serialize;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use url::Url;
+
+use super::OpenExportConfig;
+use super::catalog::{catalog, coverage, whole};
+use super::error::classify;
+use super::model::{Accounts, CoverageDocument, Discovery, SchemaDocument};
+use crate::http::{Addresses, Authorization, Client, ClientOptions, Request, Response};
+
+/// Largest document of a service, in bytes.
+const MAX_DOCUMENT_BYTES: usize = 4 * 1024 * 1024;
+/// Largest answer that a service may announce, and what its last line may come to on top.
+const MAX_PAGE_BYTES: usize = 64 * 1024 * 1024;
+const LAST_LINES_BYTES: usize = 9 * 1024 * 1024;
+
+/// One account of one service.
+#[derive(Clone, Debug)]
+pub(super) struct Api {
+    client: Client,
+    /// As many requests at once as the service allows, blobs that are read included.
+    places: Arc<Semaphore>,
+    service: Arc<Service>,
+    pub(super) page_lines: u32,
+}
+
+#[derive(Debug)]
+struct Service {
+    id: String,
+    name: String,
+    account: String,
+}
+
+/// A body and its share of the byte budget.
+pub(super) type Body = (Bytes, Option<Permit>);
+
+impl Api {
+    /// Finds the API and the account.
+    pub(super) async fn connect(config: &OpenExportConfig) -> Result<Self> {
+        let url = Url::parse(&config.url).map_err(|_| Error::new(ErrorKind::Configuration, "the url is none"))?;
+        let public = Client::new(url, Authorization::none(), options(config, MAX_DOCUMENT_BYTES))?;
+        let found = public.send(Request::get(public.address(".well-known/open-export")?)).await;
+        let discovery: Discovery = found.map_err(no_service)?.json()?;
+        if !discovery.open_export_versions.iter().any(|version| version.split('.').next() == Some("1")) {
+            return Err(Error::new(
+                ErrorKind::UnsupportedVersion,
+                "the service does not offer version 1 of the protocol",
+            ));
+        }
+        let api_base = Url::parse(&discovery.api_base)
+            .map_err(|_| Error::new(ErrorKind::InvalidData, "the service names no address of its API"))?;
+        check_host(&api_base, public.base(), config)?;
+
+        let page = discovery.limits.max_page_bytes.min(MAX_PAGE_BYTES) + LAST_LINES_BYTES;
+        let client = Client::new(api_base, Authorization::bearer(&config.token)?, options(config, page))?;
+        let account = match &config.account {
+            Some(account) => account.clone(),
+            None => only_account(&client).await?,
+        };
+        let places = discovery.limits.max_concurrent_requests.clamp(1, 64);
+        Ok(Self {
+            client,
+            places: Arc::new(Semaphore::new(places)),
+            service: Arc::new(Service { id: discovery.service.id, name: discovery.service.name, account }),
+            page_lines: config.page_lines.max(1),
+        })
+    }
+
+    /// The same account with the bounds of one snapshot.
+    pub(super) fn with_budget(&self, budget: Budget) -> Self {
+        Self { client: self.client.clone().with_budget(budget), ..self.clone() }
+    }
+
+    pub(super) fn account_id(&self) -> &str {
+        &self.service.account
+    }
+
+    /// Who the token speaks for; asks the service, so that a token that does not do is noticed.
+    pub(super) async fn account(&self) -> Result<Account> {
+        self.catalog().await?;
+        let mut account = Account::new(self.account_id(), format!("{} ({})", self.service.name, self.account_id()));
+        account.facts.insert("service".to_owned(), saas_backup_core::Json::from_value(&self.service.id)?);
+        Ok(account)
+    }
+
+    pub(super) async fn catalog(&self) -> Result<Catalog> {
+        let document: SchemaDocument = self.send(Request::get(self.address(&["schema"])?)).await?.json()?;
+        catalog(document)
+    }
+
+    /// What the token sees. A service of the profile `minimal` need not say: then its tokens see everything.
+    pub(super) async fn coverage(&self, catalog: &Catalog) -> Result<Coverage> {
+        match self.send(Request::get(self.address(&["coverage"])?)).await {
+            Ok(answer) => {
+                let mut stated = coverage(answer.json::<CoverageDocument>()?);
+                stated.collections.retain(|name, _| catalog.get(name).is_some());
+                Ok(stated)
+            }
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(whole(catalog)),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// A page of a snapshot: the first one of some collections, or the one at a cursor.
+    pub(super) async fn snapshot(&self, collection: Option<&str>, cursor: Option<&str>, lines: u32) -> Result<Body> {
+        let mut request = Request::get(self.address(&["snapshot"])?).query("limit", lines);
+        if let Some(collection) = collection {
+            request = request.query("collections", collection);
+        }
+        if let Some(cursor) = cursor {
+            request = request.query("cursor", cursor);
+        }
+        Ok(self.send(request).await?.into_parts())
+    }
+
+    /// A page of what changed after a cursor.
+    pub(super) async fn changes(&self, since: &str) -> Result<Body> {
+        let request = Request::get(self.address(&["changes"])?).query("limit", self.page_lines);
+        Ok(self.send(request.query("since", since)).await?.into_parts())
+    }
+
+    /// Some records by name; at most 500.
+    pub(super) async fn records(&self, keys: &[Key]) -> Result<Body> {
+        #[derive(Serialize)]
+        struct Named<'a> {
+            ids: &'a [Key],
+        }
+        // Asking twice reads twice: nothing is written.
+        let request = Request::post(self.address(&["records"])?).idempotent().json(&Named { ids: keys })?;
+        Ok(self.send(request).await?.into_parts())
+    }
+
+    /// The bytes of a blob from their beginning; a cut connection is made good by reading again.
+    pub(super) async fn blob(&self, blob: &BlobRef) -> Result<ByteStream> {
+        let id = blob.id.as_ref().ok_or_else(|| Error::new(ErrorKind::NotFound, "the attachment has no bytes here"))?;
+        let request = Request::get(self.address(&["blobs", id.as_str()])?);
+        let place = self.place().await?;
+        let opened = self.client.download(request, None).await.map_err(|error| match error.kind() {
+            // A bare 410 means a dead cursor elsewhere; there are none here.
+            ErrorKind::CursorExpired => Error::new(ErrorKind::NotFound, "the service no longer has this"),
+            _ => error,
+        });
+        Ok(opened?
+            .map(move |chunk| {
+                let _held = &place;
+                chunk
+            })
+            .boxed())
+    }
+
+    async fn send(&self, request: Request) -> Result<Response> {
+        let _place = self.place().await?;
+        self.client.send(request).await
+    }
+
+    async fn place(&self) -> Result<OwnedSemaphorePermit> {
+        let places = Arc::clone(&self.places);
+        places.acquire_owned().await.map_err(|_| Error::new(ErrorKind::Cancelled, "the connector was closed"))
+    }
+
+    /// An address below the account.
+    fn address(&self, names: &[&str]) -> Result<Url> {
+        let mut url = self.client.base().clone();
+        // The parser of addresses resolves these whatever their spelling: they would name another resource.
+        if names.iter().chain([&self.account_id()]).any(|name| matches!(*name, "." | "..")) {
+            return Err(Error::new(ErrorKind::NotFound, "an id that no address can hold"));
+        }
+        let mut segments =
+            url.path_segments_mut().map_err(|()| Error::new(ErrorKind::Configuration, "the API has no path"))?;
+        segments.pop_if_empty().extend(["accounts", self.account_id()]).extend(names);
+        drop(segments);
+        Ok(url)
+    }
+}
+
+fn options(config: &OpenExportConfig, max_body_bytes: usize) -> ClientOptions {
+    let addresses = Addresses::new().with_private(config.allow_private_addresses);
+    let addresses = config.file_hosts.iter().fold(addresses, Addresses::with_host);
+    ClientOptions::default()
+        .with_requests_per_second(config.requests_per_second)
+        .with_max_body_bytes(max_body_bytes)
+        .with_addresses(addresses)
+        .with_classify(classify)
+}
+
+fn no_service(error: Error) -> Error {
+    match error.kind() {
+        ErrorKind::NotFound => {
+            Error::new(ErrorKind::Configuration, "this address does not offer the Open Export Protocol")
+                .with_context("asked for", "/.well-known/open-export")
+        }
+        _ => error,
+    }
+}
+
+/// The token goes to the host of the settings, or to the one that they name: a document alone cannot send it elsewhere.
+fn check_host(api_base: &Url, asked: &Url, config: &OpenExportConfig) -> Result<()> {
+    let host = api_base.host_str().unwrap_or_default();
+    let same = Some(host) == asked.host_str() && (api_base.scheme() == "https" || asked.scheme() == "http");
+    let named = config.api_host.as_deref() == Some(host);
+    if same || named {
+        return Ok(());
+    }
+    Err(Error::new(
+        ErrorKind::Configuration,
+        "the service names another host for its API: set `api_host` to it if the token may be sent there",
+    )
+    .with_context("host", host))
+}
+
+async fn only_account(client: &Client) -> Result<String> {
+    let listed = client.send(Request::get(client.address("accounts")?)).await;
+    let listed = listed.map_err(|error| match error.kind() {
+        ErrorKind::NotFound => {
+            Error::new(ErrorKind::Configuration, "the service does not list accounts: set `account`")
+        }
+        _ => error,
+    })?;
+    let accounts: Accounts = listed.json()?;
+    match <[_; 1]>::try_from(accounts.accounts) {
+        Ok([only]) => Ok(only.account),
+        Err(none) if none.is_empty() => {
+            Err(Error::new(ErrorKind::PermissionDenied, "the token is not for any account"))
+        }
+        Err(several) => Err(Error::new(ErrorKind::Configuration, "the token is for several accounts: set `account`")
+            .with_context("accounts", several.len())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_token_does_not_follow_a_document_to_another_host() {
+        let config = OpenExportConfig::new("https://notes.example.com", "t");
+        let asked = Url::parse(&config.url).unwrap();
+        let check = |api: &str, config: &OpenExportConfig| check_host(&Url::parse(api).unwrap(), &asked, config);
+        check("https://notes.example.com/export/v1", &config).unwrap();
+        for evil in ["https://evil.example/v1", "http://notes.example.com/v1", "https://notes.example.com.evil.example"]
+        {
+            assert_eq!(check(evil, &config).unwrap_err().kind(), ErrorKind::Configuration, "{evil}");
+        }
+        check("https://api.example.com/v1", &config.with_api_host("api.example.com")).unwrap();
+    }
+}

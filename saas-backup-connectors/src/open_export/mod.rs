@@ -1,0 +1,103 @@
+//! Any service that speaks the Open Export Protocol, profile `minimal` or above.
+//!
+//! What it captures is what the service declares in its schema: records with their relationships, permissions, states
+//! (the trash is one) and attachments. What the service leaves out stands in its discovery document under `excluded`.
+//!
+//! - **Rights**: a bearer token that may read the export. One account is one connector.
+//! - **Increments**: one log over all collections, whose cursors are the service's. A dead cursor and a new generation
+//!   cause a full read.
+//! - **Deletions** are told by the log, with their reasons.
+//! - **Completeness**: the coverage that the service states; records that it cannot export are gaps.
+//! - **Pacing**: as many requests at once as the service announces, a rate from the settings, and a pause of all when the service
+//!   asks for one.
+//! - **Attachments** are read whole; a connection that is cut is made good by reading again from the beginning.
+//! - **Restore**: not yet; the connector only reads.
+//!
+//! ```no_run
+//! use saas_backup_connectors::open_export::{OpenExportConfig, OpenExportConnector};
+//! use saas_backup_core::memory::{MemoryConnector, MemoryStore};
+//! use saas_backup_core::{TransferOptions, transfer};
+//!
+//! # async fn example() -> saas_backup_core::Result<()> {
+//! let source = OpenExportConnector::new(OpenExportConfig::new("https://notes.example.com", "tok_1234"))?;
+//! let target = MemoryConnector::new(MemoryStore::new());
+//! transfer(&source, &target, TransferOptions::backup()).await?;
+//! # Ok(())
+//! # }
+//! ```
+
+mod catalog;
+mod client;
+mod config;
+mod error;
+mod model;
+mod page;
+mod position;
+mod reader;
+mod snapshot;
+
+use async_trait::async_trait;
+use saas_backup_core::{
+    Account, At, Capabilities, Connector, Error, ErrorKind, Result, Sink, SinkOptions, Snapshot, SnapshotOptions,
+};
+use tokio::sync::OnceCell;
+use url::Url;
+
+use self::client::Api;
+pub use self::config::OpenExportConfig;
+use self::snapshot::OpenExportSnapshot;
+
+/// An account of a service that speaks the Open Export Protocol.
+#[derive(Debug)]
+pub struct OpenExportConnector {
+    config: OpenExportConfig,
+    /// Found with the first call and kept: its pauses are those of the account.
+    api: OnceCell<Api>,
+}
+
+impl OpenExportConnector {
+    /// A connector; nothing is asked of the service yet.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Configuration`] if the address is none.
+    pub fn new(config: OpenExportConfig) -> Result<Self> {
+        Url::parse(&config.url).map_err(|_| Error::new(ErrorKind::Configuration, "the url is none"))?;
+        Ok(Self { config, api: OnceCell::new() })
+    }
+
+    async fn api(&self) -> Result<&Api> {
+        self.api.get_or_try_init(|| Api::connect(&self.config)).await
+    }
+}
+
+#[async_trait]
+impl Connector for OpenExportConnector {
+    fn capabilities(&self) -> Capabilities {
+        let mut capabilities = Capabilities::default();
+        capabilities.read = true;
+        capabilities.incremental = true;
+        capabilities.logs = true;
+        capabilities.reports_deletions = true;
+        capabilities.reads_records = true;
+        capabilities.blobs = true;
+        capabilities
+    }
+
+    async fn check(&self) -> Result<Account> {
+        self.api().await?.account().await
+    }
+
+    async fn snapshot(&self, options: SnapshotOptions) -> Result<Box<dyn Snapshot>> {
+        if options.at != At::Now {
+            return Err(Error::new(ErrorKind::Unsupported, "a service shows the present alone"));
+        }
+        let api = self.api().await?.with_budget(options.budget);
+        let catalog = api.catalog().await?;
+        Ok(Box::new(OpenExportSnapshot::new(api, catalog)))
+    }
+
+    async fn sink(&self, _options: SinkOptions) -> Result<Box<dyn Sink>> {
+        Err(Error::new(ErrorKind::Unsupported, "this connector only reads"))
+    }
+}
