@@ -11,6 +11,7 @@ mod clock;
 mod connector;
 mod coverage;
 mod cursor;
+mod emit;
 mod erasure;
 mod error;
 mod event;
@@ -37,6 +38,7 @@ pub use clock::{Clock, ManualClock, SystemClock};
 pub use connector::{At, Capabilities, Connector, SinkOptions, SnapshotOptions, WriteMode};
 pub use coverage::{Account, CollectionCompleteness, CollectionCoverage, Completeness, Coverage, Visibility};
 pub use cursor::{Cursor, MAX_CURSOR_BYTES};
+pub use emit::{Emitter, events};
 pub use erasure::{ErasureEnd, ErasureEvent, ErasureReceipt, ErasureRequest, ErasureState, ErasureTarget, Erasures};
 pub use error::{Error, ErrorKind, Result, Retry};
 pub use event::{
