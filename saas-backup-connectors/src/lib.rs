@@ -6,6 +6,7 @@
 //! | feature | what it adds |
 //! |---|---|
 //! | `tls` (default) | HTTPS by rustls |
+//! | `wordpress` (default) | WordPress sites |
 //! | `http` | the shared HTTP client alone |
 //! | `open-export` (default) | services that speak the Open Export Protocol |
 #![cfg_attr(docsrs, feature(doc_cfg))]
@@ -14,3 +15,5 @@
 pub mod http;
 #[cfg(feature = "open-export")]
 pub mod open_export;
+#[cfg(feature = "wordpress")]
+pub mod wordpress;
