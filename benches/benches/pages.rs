@@ -1,5 +1,10 @@
 //! From a page of a provider to the lines of its records, against a tree of values that is written out again.
-#![allow(missing_docs, clippy::unwrap_used, reason = "a benchmark documents itself and stops at a failure")]
+#![allow(
+    missing_docs,
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "a benchmark documents itself and stops at a failure"
+)]
 
 use std::hint::black_box;
 use std::io::Write as _;
@@ -79,7 +84,6 @@ fn main() {
     for (name, page) in &pages {
         let (ours, theirs) = (fastest(page, slices), fastest(page, values));
         let ratio = theirs.as_secs_f64() / ours.as_secs_f64();
-        writeln!(std::io::stdout(), "{name}: slices are {ratio:.2} times as fast as values ({ours:?} : {theirs:?})")
-            .unwrap();
+        println!("{name}: slices are {ratio:.2} times as fast as values ({ours:?} : {theirs:?})");
     }
 }
