@@ -107,6 +107,9 @@ pub struct Capabilities {
     pub overwrite: bool,
     /// Nothing is visible before `commit`.
     pub atomic: bool,
+    /// A session writes its target anew, as an export to a file does: `create` refuses a target that holds something
+    /// with [`Conflict`](crate::ErrorKind::Conflict), `overwrite` replaces all that it holds.
+    pub whole: bool,
     /// Gives records ids of its own: an id map comes of it.
     pub assigns_ids: bool,
     /// Wants records in restore order.

@@ -74,6 +74,7 @@ impl Connector for JsonlConnector {
         capabilities.create = true;
         capabilities.overwrite = true;
         capabilities.atomic = true;
+        capabilities.whole = true;
         capabilities.lossless = true;
         capabilities
     }

@@ -65,6 +65,7 @@ impl Connector for MarkdownConnector {
         capabilities.create = true;
         capabilities.overwrite = true;
         capabilities.atomic = true;
+        capabilities.whole = true;
         capabilities
     }
 

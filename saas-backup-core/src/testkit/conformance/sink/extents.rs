@@ -181,6 +181,7 @@ pub(super) async fn restarted(target: &Target) -> Finding {
 }
 
 pub(super) async fn only_mirrors(target: &Target) -> Finding {
+    applies!(!target.capabilities.whole, "it writes its target anew each time");
     let others = MODES.iter().copied().filter(|mode| *mode != WriteMode::Mirror && claims(target.capabilities, *mode));
     let mut any = false;
     for mode in others {

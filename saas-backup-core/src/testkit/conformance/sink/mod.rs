@@ -50,6 +50,7 @@ pub async fn sink(empty: impl AsyncFn() -> Result<Arc<dyn Connector>>) -> Report
         "deleting-the-unknown-is-harmless", "delivery is at least once", records::unknown_delete;
         "a-moved-record-outlives-its-old-partition", "partitions report in any order", records::moved;
         "modes-do-what-they-say", "a restore must not touch what it was not asked to", records::modes;
+        "a-target-is-replaced-whole", "an export that keeps what is gone shows what is not there", records::whole;
         "new-ids-are-mapped-and-kept", "a second try of a restore must add nothing twice", records::ids;
     }
     checks! { report, maker,

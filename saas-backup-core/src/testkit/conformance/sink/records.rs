@@ -4,7 +4,8 @@ use super::target::{Target, cursor, feed, key, others, part, put, record, things
 use crate::testkit::compare::summary;
 use crate::testkit::{Contents, sample_records};
 use crate::{
-    Deletion, DeletionReason, Event, Feed, IdMap, Outcome, Reference, Seen, SinkOptions, SnapshotOptions, WriteMode,
+    Deletion, DeletionReason, ErrorKind, Event, Feed, IdMap, Outcome, Reference, Seen, SinkOptions, SnapshotOptions,
+    WriteMode,
 };
 
 pub(super) async fn outcomes(target: &Target) -> Finding {
@@ -97,6 +98,7 @@ pub(super) async fn moved(target: &Target) -> Finding {
 
 pub(super) async fn modes(target: &Target) -> Finding {
     applies!(target.reads_back(), "it does not claim to be lossless");
+    applies!(!target.capabilities.whole, "it writes its target anew each time");
     target.run(&feed(), vec![put("a", "old")?, put("b", "old")?], None).await?;
     for mode in MODES.iter().copied().filter(|mode| claims(target.capabilities, *mode)) {
         let session = target.open_with(SinkOptions::new(mode)).await?;
@@ -116,6 +118,21 @@ pub(super) async fn modes(target: &Target) -> Finding {
         ensure!(target.contents().await?.records.contains_key(&key("b")), "{mode:?} lost what it was not given");
     }
     Ok(())
+}
+
+pub(super) async fn whole(target: &Target) -> Finding {
+    applies!(target.capabilities.whole, "it adds to what its target holds");
+    target.run(&feed(), vec![put("a", "old")?, put("b", "old")?], None).await?;
+    if target.capabilities.create {
+        let kind = target.connector.sink(SinkOptions::new(WriteMode::Create)).await.err().map(|error| error.kind());
+        ensure!(kind == Some(ErrorKind::Conflict), "a target that holds something is taken for a new one: {kind:?}");
+    }
+    target.shows(&[("a", "old"), ("b", "old")]).await?;
+    applies!(target.capabilities.overwrite, "it replaces nothing");
+    let session = target.open_with(SinkOptions::new(WriteMode::Overwrite)).await?;
+    session.write(&feed(), vec![put("a", "new")?], None).await?;
+    session.commit().await?;
+    target.shows(&[("a", "new")]).await
 }
 
 pub(super) async fn ids(target: &Target) -> Finding {

@@ -32,7 +32,9 @@ impl Target {
     pub(super) async fn fresh(maker: Maker<'_>) -> Finding<Self> {
         let connector = maker().await?;
         let capabilities = connector.capabilities();
-        let Some(mode) = MODES.iter().copied().find(|mode| claims(capabilities, *mode)) else {
+        // A second session needs a mode that takes a target with something in it.
+        let preferred = (capabilities.whole && capabilities.overwrite).then_some(WriteMode::Overwrite);
+        let Some(mode) = preferred.or_else(|| MODES.iter().copied().find(|mode| claims(capabilities, *mode))) else {
             return Err(Problem::Skip("it does not write"));
         };
         Ok(Self { connector, capabilities, mode, sessions: AtomicU32::new(0) })

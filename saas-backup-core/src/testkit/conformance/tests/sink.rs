@@ -25,6 +25,7 @@ enum Fault {
     RejectsUnknownDeletes,
     IgnoresPartitions,
     AlwaysOverwrites,
+    AddsToAWholeTarget,
     ForgetsIds,
     KnowsGhosts,
     LosesACursor,
@@ -63,6 +64,7 @@ const TABLE: &[(Fault, &[&str])] = &[
     (Fault::RejectsUnknownDeletes, &["deleting-the-unknown-is-harmless"]),
     (Fault::IgnoresPartitions, &["a-moved-record-outlives-its-old-partition"]),
     (Fault::AlwaysOverwrites, &["modes-do-what-they-say"]),
+    (Fault::AddsToAWholeTarget, &["a-target-is-replaced-whole"]),
     (Fault::ForgetsIds, &["new-ids-are-mapped-and-kept"]),
     (Fault::KnowsGhosts, &["a-new-target-knows-nothing"]),
     (Fault::LosesACursor, &["cursors-come-back"]),
@@ -163,7 +165,11 @@ struct Shared {
 #[async_trait]
 impl Connector for Faulty {
     fn capabilities(&self) -> Capabilities {
-        self.inner.capabilities()
+        let mut capabilities = self.inner.capabilities();
+        if self.fault == Fault::AddsToAWholeTarget {
+            (capabilities.whole, capabilities.mirror) = (true, false);
+        }
+        capabilities
     }
 
     async fn check(&self) -> Result<Account> {
