@@ -122,19 +122,19 @@ impl<'a> Linker<'a> {
     }
 
     fn find(&mut self, url: &Url) -> Result<Option<String>> {
-        let mut without_query = url.clone();
-        without_query.set_query(None);
-        for candidate in [url, &without_query] {
-            let Some(normal) = normal(candidate) else { continue };
-            match self.index.urls.get::<Target>(&normal)? {
-                Some(Target::Record(key)) => {
-                    return Ok(self.index.places.get::<Placed>(&key)?.map(|placed| placed.path));
-                }
-                Some(Target::Blob(digest)) => return self.attachment(&digest),
-                None => {}
+        let Some(address) = normal(url) else { return Ok(None) };
+        let (target, exact) = match self.index.urls.get::<Target>(&address)? {
+            Some(target) => (Some(target), true),
+            None => (self.index.urls.get::<Target>(address.split('?').next().unwrap_or_default())?, false),
+        };
+        match target {
+            // A query may name another page; to a file it says how large to show it.
+            Some(Target::Record(key)) if exact || is_tracking(url) => {
+                Ok(self.index.places.get::<Placed>(&key)?.map(|placed| placed.path))
             }
+            Some(Target::Blob(digest)) => self.attachment(&digest),
+            _ => Ok(None),
         }
-        Ok(None)
     }
 }
 
@@ -146,6 +146,12 @@ fn own_attachment(here: &Here, address: &str) -> Option<String> {
     let last = name.rsplit('/').next().unwrap_or(&name);
     let found = here.own.iter().find(|(own, _)| *own == name || own == last);
     found.map(|(_, path)| path.clone())
+}
+
+/// Whether a query only says where a reader comes from.
+fn is_tracking(url: &Url) -> bool {
+    let known = |name: &str| name.starts_with("utm_") || matches!(name, "fbclid" | "gclid" | "mc_cid" | "mc_eid");
+    url.query_pairs().all(|(name, _)| known(&name))
 }
 
 /// Pictures in the text itself; SVG may hold a script.

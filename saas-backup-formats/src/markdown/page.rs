@@ -115,7 +115,8 @@ impl Renderer<'_> {
     fn facts(&mut self, collection: &Collection, record: &Record) -> Result<Facts> {
         let author = match author(collection, record) {
             Some(author) => Some(self.title(author)?),
-            None => None,
+            // Guests are no records: their names stand in what they wrote.
+            None => collection.fields.properties.get("author").and_then(|path| text_at(&record.data, path)),
         };
         let parent = match refs(record, collection.fields.parent.as_deref()).next() {
             Some(parent) => Some(self.title(parent)?),

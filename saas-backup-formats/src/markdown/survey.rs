@@ -2,7 +2,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write as _;
 use std::path::Path;
 
-use saas_backup_core::{BlobRef, BlobStatus, Catalog, Collection, CollectionName, Digest, Kind, Record, Result};
+use saas_backup_core::{
+    BlobId, BlobRef, BlobStatus, Catalog, Collection, CollectionName, Digest, Kind, Record, Result,
+};
 use serde::{Deserialize, Serialize};
 use url::Url;
 
@@ -232,7 +234,9 @@ impl Survey {
 
 /// The addresses under which texts may speak of a blob: what stands at its place in the record.
 fn addresses(record: &Record, blob: &BlobRef) -> Vec<Url> {
-    let mut found: Vec<Url> = blob.external_url.iter().filter_map(|url| Url::parse(url).ok()).collect();
+    // Where a provider gives files no id, their address is it.
+    let named = blob.external_url.as_deref().into_iter().chain(blob.id.as_ref().map(BlobId::as_str));
+    let mut found: Vec<Url> = named.filter_map(|url| Url::parse(url).ok()).collect();
     let Some(pointer) = blob.path.as_deref().and_then(|path| path.strip_prefix("/data")) else { return found };
     let Ok(data) = record.data.decode::<serde_json::Value>() else { return found };
     let texts: Vec<&str> = match data.pointer(pointer) {

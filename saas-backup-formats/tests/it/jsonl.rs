@@ -4,9 +4,9 @@ use bytes::Bytes;
 use futures::TryStreamExt as _;
 use proptest::prelude::*;
 use saas_backup_core::memory::{MemoryConnector, MemoryStore};
-use saas_backup_core::testkit::{Contents, assert_same, sample_blob, sample_collection, sample_records};
+use saas_backup_core::testkit::{self, Contents, assert_same, sample_blob, sample_collection, sample_records};
 use saas_backup_core::{
-    BlobId, BlobRef, Catalog, Connector as _, Deletion, DeletionReason, Digest, ErrorKind, Event, Gap, Json, Key, Only,
+    BlobId, BlobRef, Catalog, Connector, Deletion, DeletionReason, Digest, ErrorKind, Event, Gap, Json, Key, Only,
     PartitionId, ReadRequest, Record, RunReport, SinkOptions, Snapshot, SnapshotOptions, TransferOptions, WriteMode,
     transfer,
 };
@@ -74,9 +74,22 @@ async fn the_conformance_checks_of_sources_pass() {
     let (catalog, records, blobs) = world();
     let archive = archive(folder.path());
     write(&archive, WriteMode::Create, &start(catalog, 0), puts(&records), &blobs).await.unwrap();
-    let report = saas_backup_core::testkit::connector(&archive).await;
+    let report = testkit::connector(&archive).await;
     report.assert_passed();
     assert!(report.passed().len() > 20, "{report}");
+}
+
+#[tokio::test]
+async fn the_conformance_checks_of_sinks_pass() {
+    let folder = tempfile::tempdir().unwrap();
+    let count = std::sync::atomic::AtomicU32::new(0);
+    let report = testkit::sink(async || {
+        let number = count.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        Ok(std::sync::Arc::new(archive(&folder.path().join(number.to_string()))) as std::sync::Arc<dyn Connector>)
+    })
+    .await;
+    report.assert_passed();
+    assert!(report.passed().len() > 3, "{report}");
 }
 
 #[tokio::test]
