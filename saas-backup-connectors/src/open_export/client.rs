@@ -64,7 +64,8 @@ impl Api {
             Some(account) => account.clone(),
             None => only_account(&client).await?,
         };
-        let places = discovery.limits.max_concurrent_requests.clamp(1, 64);
+        // One less than allowed: a service counts a request until it noticed that the answer was taken.
+        let places = discovery.limits.max_concurrent_requests.saturating_sub(1).clamp(1, 64);
         Ok(Self {
             client,
             places: Arc::new(Semaphore::new(places)),
