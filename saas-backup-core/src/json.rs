@@ -333,6 +333,23 @@ mod tests {
     }
 
     #[test]
+    fn a_page_that_was_cut_behind_its_list_is_refused() {
+        for page in ["{\"a\":[1]", "{\"a\":[1],", "{\"a\":[1]}}", "[1]x", "{\"a\":[1],\"b\":nul}"] {
+            let path = if page.starts_with('{') { "a" } else { "" };
+            assert!(page_items(&Bytes::from(page), path).is_err(), "{page}");
+        }
+    }
+
+    #[test]
+    fn where_a_name_stands_twice_the_first_one_counts() {
+        let page = Bytes::from_static(b"{\"\\ud800\":0,\"a\":{\"b\":[1]},\"\\u0061\":{\"b\":[2,3]}}");
+        assert_eq!(page_items(&page, "a.b").unwrap().len(), 1);
+        let json = Json::parse(page).unwrap();
+        assert_eq!(json.member::<Vec<u8>>("a.b").unwrap(), Some(vec![1]));
+        assert_eq!(json.items("a.b").unwrap().len(), 1);
+    }
+
+    #[test]
     fn a_page_without_its_list_is_an_error_and_not_an_empty_page() {
         let page = Bytes::from_static(b"{\"error\":\"oops\"}");
         assert_eq!(page_items(&page, "results").unwrap_err().kind(), ErrorKind::InvalidData);

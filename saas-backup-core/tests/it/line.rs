@@ -2,4 +2,5 @@ mod examples;
 mod generate;
 mod properties;
 mod refused;
+mod streams;
 mod values;
