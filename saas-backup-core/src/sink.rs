@@ -52,7 +52,8 @@ pub trait Writer: Debug + Send {
     ///
     /// A `Put` closes the record's open gaps, but for those of blobs that are in it and not
     /// [`Available`](crate::BlobStatus::Available); a `Delete` closes them all. A `Delete` that names another partition
-    /// than the stored record's does nothing: the record moved. A `Reset` drops, with the next flush, the positions of
+    /// than the stored record's, or a gap's, does nothing to it: the record moved, maybe in
+    /// another writer that flushed in between. A `Reset` drops, with the next flush, the positions of
     /// all slices of its collections (of all that the feed covers, if it names none).
     async fn write(&mut self, batch: Vec<Event>) -> Result<Vec<Outcome>>;
 

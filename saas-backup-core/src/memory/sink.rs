@@ -141,6 +141,8 @@ enum Pending {
     Gap(Gap),
     /// The record's gaps are closed, but for those of blobs that are still missing.
     CloseGaps(Key, Vec<BlobId>),
+    /// The record's gaps are closed; in one partition, if it is named.
+    CloseDeleted(Key, Option<crate::PartitionId>),
     /// A full read of the scope ended: the gaps that it reported, and the keys that it saw.
     CloseScope(Scope, Vec<Gap>, BTreeSet<Key>),
     Reset(Vec<crate::CollectionName>),
@@ -203,7 +205,7 @@ impl Writer for MemoryWriter {
                 for key in self.unseen(scope)?.1 {
                     let mut deletion = Deletion::new(key.clone(), DeletionReason::Reconciled);
                     deletion.at = Some(now);
-                    self.pending.push(Pending::CloseGaps(key.clone(), Vec::new()));
+                    deletion.partition.clone_from(&scope.partition);
                     self.push(key, Content::Deleted(deletion));
                     deleted += 1;
                 }
@@ -309,7 +311,7 @@ impl MemoryWriter {
     }
 
     fn delete(&mut self, deletion: Deletion) -> Result<Outcome> {
-        self.pending.push(Pending::CloseGaps(deletion.key.clone(), Vec::new()));
+        self.pending.push(Pending::CloseDeleted(deletion.key.clone(), deletion.partition.clone()));
         let Some(known) = self.current(&deletion.key)? else { return Ok(Outcome::Unchanged) };
         if deletion.partition.is_some() && deletion.partition != known.partition {
             let moved = Problem::new("moved", "the record is in another partition now");
@@ -354,8 +356,15 @@ impl MemoryWriter {
 }
 
 impl Inner {
+    /// Whether a deletion is about a partition that the record has left.
+    fn has_moved(&self, key: &Key, deletion: &Deletion) -> bool {
+        deletion.partition.is_some() && self.latest(key).is_some_and(|known| known.partition != deletion.partition)
+    }
+
     fn apply(&mut self, pending: Pending, feed: &Feed, run: RunId) {
         match pending {
+            // Another writer may have flushed the record in its new partition meanwhile.
+            Pending::Content(key, Content::Deleted(deletion)) if self.has_moved(&key, &deletion) => {}
             Pending::Content(key, content) => self.push(key, content),
             Pending::Gap(gap) => match self.gaps.iter_mut().find(|open| open.gap.same_place(&gap)) {
                 Some(open) => open.gap = gap,
@@ -365,6 +374,13 @@ impl Inner {
                 let gap = &open.gap;
                 let same = gap.collection == key.collection && gap.id.as_ref() == Some(&key.id);
                 !same || gap.blob.as_ref().is_some_and(|blob| missing.contains(blob))
+            }),
+            Pending::CloseDeleted(key, left) => self.gaps.retain(|open| {
+                let gap = &open.gap;
+                let same = gap.collection == key.collection && gap.id.as_ref() == Some(&key.id);
+                // A record that left one partition may still be missing in another.
+                let elsewhere = left.is_some() && gap.partition.is_some() && gap.partition != left;
+                !same || elsewhere
             }),
             Pending::CloseScope(scope, reported, seen) => self.gaps.retain(|open| {
                 let gap = &open.gap;

@@ -14,6 +14,9 @@ pub(super) fn complete(shared: &Shared, coverage: Coverage, state: &State) -> Ru
     let tally = shared.tally.lock();
     let mut report = tally.report.clone();
     report.finished = shared.options.clock.now();
+    // What nobody looked at again still waits.
+    let waiting = shared.state.reviews.iter().filter(|review| !tally.judged.contains(&review.feed));
+    report.reviews.extend(waiting.cloned());
     report.gaps = if shared.mirrors() {
         state.gaps.clone()
     } else {

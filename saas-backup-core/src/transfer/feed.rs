@@ -253,6 +253,7 @@ impl Shared {
                 accepted: self.options.accept_deletions,
             },
         );
+        self.tally.lock().judged.insert(job.feed.id.clone());
         let now = self.options.clock.now();
         match verdict {
             Judgement::Pass => {

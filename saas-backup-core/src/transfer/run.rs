@@ -188,7 +188,9 @@ impl Run {
         }
         let every = if shared.source.sweeps { options.sweep_every } else { options.full_every };
         let every = TimeDelta::from_std(every).unwrap_or(TimeDelta::MAX);
-        let due = !shared.source.reports_deletions && state.full_at.is_none_or(|at| now - at >= every);
+        let waits = shared.state.reviews.iter().any(|review| review.feed == feed.id);
+        let old = !shared.source.reports_deletions && state.full_at.is_none_or(|at| now - at >= every);
+        let due = waits || old;
         let covered = logs.iter().any(|log| feed.covers.iter().all(|name| log.covers.contains(name)));
         if covered && state.full_at.is_some() && !due {
             return None;

@@ -22,6 +22,8 @@ pub(super) struct Inner {
     pub(super) deferred: Vec<(Feed, Key)>,
     /// Collections of which a feed failed.
     pub(super) failed: BTreeSet<CollectionName>,
+    /// Feeds of which a full read was judged.
+    pub(super) judged: BTreeSet<FeedId>,
     /// Collections that a feed was read of.
     pub(super) touched: BTreeSet<CollectionName>,
     pub(super) cancelled: bool,
@@ -34,6 +36,7 @@ impl Tally {
             gaps: Vec::new(),
             deferred: Vec::new(),
             failed: BTreeSet::new(),
+            judged: BTreeSet::new(),
             touched: BTreeSet::new(),
             cancelled: false,
         }))

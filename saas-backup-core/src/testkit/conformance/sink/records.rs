@@ -4,8 +4,8 @@ use super::target::{Target, cursor, feed, key, others, part, put, record, things
 use crate::testkit::compare::summary;
 use crate::testkit::{Contents, sample_records};
 use crate::{
-    Deletion, DeletionReason, ErrorKind, Event, Feed, IdMap, Outcome, Reference, Seen, SinkOptions, SnapshotOptions,
-    WriteMode,
+    Deletion, DeletionReason, Error, ErrorKind, Event, Feed, Gap, IdMap, Outcome, Reference, Seen, SinkOptions,
+    SnapshotOptions, WriteMode,
 };
 
 pub(super) async fn outcomes(target: &Target) -> Finding {
@@ -88,12 +88,29 @@ pub(super) async fn moved(target: &Target) -> Finding {
     let session = target.open().await?;
     let before = record("a", "1")?.with_partition(old.clone());
     session.write(&old_feed, vec![Event::Put(Box::new(before))], Some(&cursor(1)?)).await?;
-    let after = record("a", "2")?.with_partition(new);
+    let after = record("a", "2")?.with_partition(new.clone());
     session.write(&new_feed, vec![Event::Put(Box::new(after))], Some(&cursor(1)?)).await?;
-    let left = Deletion::new(key("a"), DeletionReason::Unknown).with_partition(old);
+    let left = Deletion::new(key("a"), DeletionReason::Unknown).with_partition(old.clone());
     session.write(&old_feed, vec![Event::Delete(left)], Some(&cursor(2)?)).await?;
+    // Two writers at once, and the new partition's flush comes first.
+    session.write(&old_feed, vec![Event::Put(Box::new(record("b", "1")?.with_partition(old.clone())))], None).await?;
+    let (mut leaving, mut entering) = (session.sink.writer(&old_feed).await?, session.sink.writer(&new_feed).await?);
+    let left = Deletion::new(key("b"), DeletionReason::Unknown).with_partition(old.clone());
+    leaving.write(vec![Event::Delete(left)]).await?;
+    entering.write(vec![Event::Put(Box::new(record("b", "2")?.with_partition(new.clone())))]).await?;
+    for mut writer in [entering, leaving] {
+        writer.flush(Some(&cursor(2)?)).await?;
+        writer.close().await?;
+    }
+    let error = Error::new(ErrorKind::Unavailable, "not now");
+    let unread = Gap::record(&key("unread"), &error).with_partition(new.clone());
+    session.write(&new_feed, vec![Event::Gap(unread.clone())], Some(&cursor(2)?)).await?;
+    let left = Deletion::new(key("unread"), DeletionReason::Unknown).with_partition(old);
+    session.write(&old_feed, vec![Event::Delete(left)], Some(&cursor(3)?)).await?;
     session.commit().await?;
-    target.shows(&[("a", "2")]).await
+    let open = target.state().await?.gaps.iter().any(|open| open.gap.same_place(&unread));
+    ensure!(open, "what could not be read in the new partition is not missing after it left the old one");
+    target.shows(&[("a", "2"), ("b", "2")]).await
 }
 
 pub(super) async fn modes(target: &Target) -> Finding {
