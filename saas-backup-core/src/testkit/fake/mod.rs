@@ -5,6 +5,8 @@ mod faults;
 mod page;
 mod position;
 mod snapshot;
+#[cfg(test)]
+mod tests;
 mod world;
 
 use std::fmt;

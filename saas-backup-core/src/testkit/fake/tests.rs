@@ -1,0 +1,184 @@
+//! The engine against each way in which a provider misbehaves.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::*;
+use crate::memory::{MemoryConnector, MemoryStore};
+use crate::testkit::{Contents, assert_same};
+use crate::{Event, RunStatus, TransferOptions, Transferred, transfer};
+
+async fn backup_with(provider: &FakeProvider, store: &MemoryStore, options: TransferOptions) -> Transferred {
+    transfer(provider, &MemoryConnector::new(store.clone()), options).await.unwrap()
+}
+
+async fn backup(provider: &FakeProvider, store: &MemoryStore) -> Transferred {
+    backup_with(provider, store, TransferOptions::backup()).await
+}
+
+/// What the copy lacks, has too much, or has otherwise.
+fn differences(provider: &FakeProvider, store: &MemoryStore) -> Vec<String> {
+    let (mut wanted, mut held) = (Contents::default(), Contents::default());
+    provider.visible().into_iter().for_each(|record| wanted.apply(Event::Put(Box::new(record))));
+    store.live().into_values().for_each(|record| held.apply(Event::Put(Box::new(record))));
+    wanted.differences(&held)
+}
+
+fn full_pages(requests: &[Request]) -> Vec<&str> {
+    let full = requests.iter().filter_map(|request| match request {
+        Request::Page { feed, full: true } => Some(feed.as_str()),
+        _ => None,
+    });
+    full.collect()
+}
+
+fn blobs(requests: &[Request]) -> Vec<(&str, Option<Range<u64>>)> {
+    let blobs = requests.iter().filter_map(|request| match request {
+        Request::Blob { id, range, .. } => Some((id.as_str(), range.clone())),
+        _ => None,
+    });
+    blobs.collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_increment_asks_for_what_changed_and_nothing_else() {
+    let (provider, store) = (FakeProvider::seeded(1, 40), MemoryStore::new());
+    assert_eq!(backup(&provider, &store).await.report.status, RunStatus::Complete);
+    provider.take_requests();
+    let task = provider.put_task("p0", "new", "A new task");
+    provider.attach(&task, "new", vec![1; 5000]);
+    provider.delete(&Key::parse("comments", "c00000").unwrap());
+    let done = backup(&provider, &store).await;
+    let requests = provider.take_requests();
+    assert_eq!(full_pages(&requests), Vec::<&str>::new());
+    assert_eq!(blobs(&requests), [("new", None)]);
+    let totals = done.report.totals();
+    assert_eq!((totals.written, totals.unchanged, totals.deleted), (1, 1, 1), "{totals:?}");
+    assert_eq!(differences(&provider, &store), Vec::<String>::new());
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_engine_waits_as_long_as_the_provider_asks() {
+    let (provider, store) = (FakeProvider::seeded(1, 40), MemoryStore::new());
+    let throttled = std::sync::atomic::AtomicBool::new(false);
+    provider.between_pages(move |provider| {
+        if !throttled.swap(true, std::sync::atomic::Ordering::Relaxed) {
+            provider.throttle(1);
+        }
+    });
+    let start = Instant::now();
+    assert_eq!(backup(&provider, &store).await.report.status, RunStatus::Complete);
+    assert!(start.elapsed() >= Duration::from_secs(1), "it waited {:?}", start.elapsed());
+    assert_eq!(differences(&provider, &store), Vec::<String>::new());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_blob_that_broke_off_goes_on_where_it_did() {
+    let (provider, store) = (FakeProvider::new(), MemoryStore::new());
+    let task = provider.put_task("p0", "t", "With an attachment");
+    provider.attach(&task, "blob", vec![7; 3000]);
+    provider.cut_blob_after(1000);
+    assert_eq!(backup(&provider, &store).await.report.status, RunStatus::Complete);
+    assert_eq!(blobs(&provider.requests()), [("blob", None), ("blob", Some(1000..3000))]);
+    assert_eq!(store.blob(&BlobId::from_static("blob")).unwrap(), vec![7; 3000]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_count_that_is_not_reached_is_not_complete() {
+    let (provider, store) = (FakeProvider::seeded(1, 20), MemoryStore::new());
+    provider.lie_about_counts(5);
+    let report = backup(&provider, &store).await.report;
+    assert_eq!(report.status, RunStatus::Incomplete);
+    assert_eq!(report.completeness.collections[&FakeProvider::tasks()].missing_records, 5);
+}
+
+#[tokio::test(start_paused = true)]
+async fn lost_access_and_empty_answers_wait_for_a_review_and_delete_nothing() {
+    for empty in [true, false] {
+        let (provider, store) = (FakeProvider::seeded(1, 20), MemoryStore::new());
+        backup(&provider, &store).await;
+        let before = store.live();
+        provider.expire_cursors();
+        if empty {
+            provider.empty();
+        } else {
+            provider.lose_access(&FakeProvider::users());
+        }
+        let report = backup(&provider, &store).await.report;
+        assert_eq!(report.status, RunStatus::NeedsReview, "empty: {empty}");
+        assert_eq!(store.live(), before);
+
+        provider.heal();
+        assert_eq!(backup(&provider, &store).await.report.status, RunStatus::Complete, "empty: {empty}");
+        assert_eq!(store.live(), before);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_change_that_commits_late_is_not_lost() {
+    let (provider, store) = (FakeProvider::new(), MemoryStore::new());
+    let task = provider.put_task("p0", "late", "As it was");
+    let mut record = provider.visible().into_iter().find(|record| record.key == task).unwrap();
+    record.data = crate::Json::parse(r#"{"title":"Early by its time"}"#).unwrap();
+    let late = provider.begin_put(record);
+    provider.put_task("p0", "later", "Later by its time");
+    backup(&provider, &store).await;
+    provider.commit(late);
+    backup(&provider, &store).await;
+    assert_eq!(differences(&provider, &store), Vec::<String>::new());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_reset_of_one_collection_reads_no_other_in_full() {
+    let (provider, store) = (FakeProvider::seeded(1, 40), MemoryStore::new());
+    backup(&provider, &store).await;
+    provider.take_requests();
+    provider.mute();
+    provider.delete(&Key::parse("comments", "c00002").unwrap());
+    provider.put_comment("c00004", "t00004", "Changed, and nobody told");
+    provider.reset(&[FakeProvider::comments()]);
+    let report = backup(&provider, &store).await.report;
+    let requests = provider.take_requests();
+    assert!(!full_pages(&requests).is_empty());
+    assert!(full_pages(&requests).iter().all(|feed| *feed == "comments"), "{:?}", full_pages(&requests));
+    assert_eq!((report.status, differences(&provider, &store)), (RunStatus::Complete, Vec::new()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_record_that_cannot_be_read_is_a_gap_until_it_can() {
+    let (provider, store) = (FakeProvider::seeded(1, 20), MemoryStore::new());
+    let key = Key::parse("tasks", "t00001").unwrap();
+    provider.fail_record(&key, ErrorKind::PermissionDenied);
+    let report = backup(&provider, &store).await.report;
+    assert_eq!((report.status, report.gaps.len()), (RunStatus::Incomplete, 1));
+    provider.heal();
+    provider.take_requests();
+    let report = backup(&provider, &store).await.report;
+    assert_eq!((report.status, report.gaps.len()), (RunStatus::Complete, 0));
+    let requests = provider.take_requests();
+    let asked =
+        |request: &Request| matches!(request, Request::Records { keys, .. } if keys == std::slice::from_ref(&key));
+    assert!(requests.iter().any(asked), "{requests:?}");
+    assert_eq!(full_pages(&requests), Vec::<&str>::new());
+    assert_eq!(differences(&provider, &store), Vec::<String>::new());
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_smallest_budget_slows_a_run_down_and_does_not_stop_it() {
+    let (provider, store) = (FakeProvider::seeded(1, 40), MemoryStore::new());
+    let mut options = TransferOptions::backup();
+    options.budget = Budget::new(1, 1);
+    let done = tokio::time::timeout(Duration::from_mins(10), backup_with(&provider, &store, options)).await;
+    assert_eq!(done.unwrap().report.status, RunStatus::Complete);
+    assert_eq!(differences(&provider, &store), Vec::<String>::new());
+}
+
+#[tokio::test(start_paused = true)]
+async fn indented_pages_give_the_same_copy() {
+    let (compact, pretty) = (MemoryStore::new(), MemoryStore::new());
+    backup(&FakeProvider::seeded(1, 30), &compact).await;
+    backup(&FakeProvider::seeded(1, 30).with_pretty_pages(), &pretty).await;
+    let open = async |store| MemoryConnector::new(store).snapshot(SnapshotOptions::default()).await.unwrap();
+    assert_same(&*open(compact).await, &*open(pretty).await).await.unwrap();
+}
