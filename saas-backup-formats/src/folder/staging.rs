@@ -61,9 +61,11 @@ impl Staging {
     ///
     /// [`ErrorKind::Conflict`] if another session writes there, or if something is there that must not be replaced.
     pub(crate) fn open(target: &Path, marker: Marker, policy: Policy) -> Result<Self> {
-        create_parents(target)?;
+        let target = std::path::absolute(target)?;
+        create_parents(&target)?;
         // A link to a folder stays a link: what it points to is replaced.
-        let target = fs::canonicalize(target).unwrap_or_else(|_| target.to_path_buf());
+        let target = fs::canonicalize(&target).unwrap_or(target);
+        refuse_mount_point(&target)?;
         let name = target.file_name().ok_or_else(|| {
             Error::new(ErrorKind::Configuration, "the path does not name a folder")
                 .with_context("path", target.display())
@@ -213,6 +215,25 @@ fn beside(target: &Path, name: &std::ffi::OsStr, suffix: &str) -> PathBuf {
     target.with_file_name(hidden)
 }
 
+/// Stops before an export that could not take its target's place at the end: a mount point cannot be renamed.
+#[cfg(unix)]
+fn refuse_mount_point(target: &Path) -> Result<()> {
+    use std::os::unix::fs::MetadataExt as _;
+    let device = |path: &Path| fs::metadata(path).ok().map(|metadata| metadata.dev());
+    match (device(target), target.parent().and_then(device)) {
+        (Some(own), Some(above)) if own != above => {
+            Err(Error::new(ErrorKind::Configuration, "the folder is a mount point: choose a folder in it")
+                .with_context("folder", target.display()))
+        }
+        _ => Ok(()),
+    }
+}
+
+#[cfg(not(unix))]
+fn refuse_mount_point(_target: &Path) -> Result<()> {
+    Ok(())
+}
+
 /// Makes the names in a folder durable; systems that cannot open a folder need not be told.
 pub(crate) fn sync_folder(folder: &Path) -> Result<()> {
     match File::open(folder) {
@@ -292,6 +313,24 @@ mod tests {
         assert_eq!(fs::read_to_string(target.join("a.txt")).unwrap(), "one");
         staging.discard().unwrap();
         assert_eq!(fs::read_dir(root.path()).unwrap().count(), 1);
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_mount_point_is_refused_before_anything_is_written() {
+        let error = Staging::open(Path::new("/proc"), MARKER, REPLACE).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Configuration);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_link_to_a_folder_stays_a_link() {
+        let root = tempfile::tempdir().unwrap();
+        fs::create_dir(root.path().join("real")).unwrap();
+        std::os::unix::fs::symlink(root.path().join("real"), root.path().join("link")).unwrap();
+        written(&root.path().join("link"), "one", REPLACE).unwrap();
+        assert_eq!(fs::read_to_string(root.path().join("real/a.txt")).unwrap(), "one");
+        assert!(root.path().join("link").is_symlink());
     }
 
     #[test]
