@@ -127,6 +127,18 @@ mod tests {
         }
     }
 
+    proptest::proptest! {
+        #[test]
+        fn every_text_becomes_a_name(text: String, limit in 1_usize..300) {
+            let name = safe_name(&text, limit);
+            assert!(!name.is_empty() && name.len() <= limit.min(MAX_NAME_BYTES), "{name:?}");
+            assert!(!name.starts_with('.') && !name.ends_with(['.', ' ']), "{name:?}");
+            assert!(!name.contains(['<', '>', ':', '"', '/', '\\', '|', '?', '*', '\0', '\n']), "{name:?}");
+            assert!(name.nfc().eq(name.chars()), "{name:?}");
+            assert!(limit < 8 || safe_name(&name, limit) == name, "a safe name stays as it is: {name:?}");
+        }
+    }
+
     #[test]
     fn long_names_are_cut_between_letters() {
         assert_eq!(safe_name(&"é".repeat(300), 80), "é".repeat(40));

@@ -85,7 +85,7 @@ fn rewrite_level(
                 } else {
                     // Inside a list or a quotation lines have a prefix that a replacement would lack.
                     lost.insert("HTML in Markdown: kept as text".to_owned());
-                    edits.push((range, source.replace('<', "&lt;")));
+                    edits.push((range, inert(source)));
                 }
             }
             Event::InlineHtml(html) if !is_harmless(&html) => {
@@ -200,6 +200,19 @@ fn destination_at(markdown: &str, start: usize, end: usize) -> Option<Range<usiz
         }
     }
     (!bracketed).then_some(start..end)
+}
+
+/// HTML as the text that it is; what looks like a link in it was none and becomes none.
+fn inert(html: &str) -> String {
+    let mut out = String::with_capacity(html.len() + 16);
+    for character in html.chars() {
+        match character {
+            '<' => out.push_str("&lt;"),
+            '\\' | '[' | ']' => out.extend(['\\', character]),
+            _ => out.push(character),
+        }
+    }
+    out
 }
 
 fn is_harmless(tag: &str) -> bool {

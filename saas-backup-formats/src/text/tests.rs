@@ -1,5 +1,7 @@
 use std::collections::BTreeSet;
 
+use proptest::prelude::*;
+
 use super::*;
 
 fn rewritten(markdown: &str) -> (String, BTreeSet<String>) {
@@ -52,6 +54,7 @@ fn html_in_markdown_becomes_markdown_or_text() {
     assert_eq!(text, "[a](new)\n\nb\n");
     assert_eq!(lost, BTreeSet::from(["scripts: removed".to_owned()]));
     assert_eq!(rewritten("- <div>\n  <script>x</script>\n").0, "- &lt;div>\n  &lt;script>x&lt;/script>\n");
+    assert_eq!(rewritten("> <ul><li>[a](bad)").0, "> &lt;ul>&lt;li>\\[a\\](bad)");
 }
 
 #[test]
@@ -88,6 +91,116 @@ fn hostile_html_costs_its_formatting_and_not_the_export() {
     }
     // Lists and unclosed paragraphs are no bombs.
     assert_eq!(html_to_markdown(&"<p>x<li>y".repeat(1000)).1.len(), 0);
+}
+
+#[test]
+fn what_nests_as_deep_as_allowed_fits_the_stack() {
+    let lists = format!("{}x{}", "<ul><li>".repeat(190), "</li></ul>".repeat(190));
+    let (text, lost) = html_to_markdown(&lists);
+    assert!(text.contains('x') && lost.is_empty(), "{lost:?}");
+    let tables = "<table><tr><td>".repeat(190);
+    assert_eq!(html_to_markdown(&tables).1.len(), 1, "a table nests four deep");
+}
+
+/// Pieces that parsers stumble over, more often than random text has them.
+fn markup() -> impl Strategy<Value = String> {
+    let piece = prop_oneof![
+        prop::sample::select(vec![
+            "[",
+            "]",
+            "(",
+            ")",
+            "](",
+            "![",
+            "<",
+            ">",
+            "`",
+            "``",
+            "\\",
+            "*",
+            "_",
+            "\n",
+            "\n\n",
+            "> ",
+            "- ",
+            "1. ",
+            "    ",
+            "|",
+            "[a](old)",
+            "[r]: old 't'\n",
+            "<a href='old'>",
+            "</a>",
+            "<b>",
+            "<div>",
+            "<script>",
+            "<img src=old>",
+            "<!--",
+            "-->",
+            "<ul><li>",
+            "</ul>",
+            "<table><tr><th>",
+            "<td>",
+            "</table>",
+            "&amp;",
+            "&#0;",
+            "<![CDATA[",
+            "<?x?>",
+            "```",
+            "~~~",
+            "#",
+            "é",
+            "\u{202e}",
+        ])
+        .prop_map(str::to_owned),
+        any::<char>().prop_map(String::from),
+        "[a-z ]{0,8}",
+    ];
+    prop::collection::vec(piece, 0..60).prop_map(|pieces| pieces.concat())
+}
+
+proptest! {
+    #[test]
+    fn what_is_kept_is_kept_byte_for_byte(text in markup()) {
+        let mut lost = BTreeSet::new();
+        let kept = rewrite(&text, &mut lost, &mut |_, _| Resolution::Keep);
+        let has_html = pulldown_cmark::Parser::new_ext(&text, markdown_options())
+            .any(|event| matches!(event, pulldown_cmark::Event::Html(_) | pulldown_cmark::Event::InlineHtml(_)));
+        prop_assert!(has_html || kept == text);
+    }
+
+    #[test]
+    fn no_link_keeps_an_address_that_is_not_allowed(text in markup(), is_html: bool) {
+        let markdown = if is_html { html_to_markdown(&text).0 } else { text };
+        let mut lost = BTreeSet::new();
+        let mut resolve = |address: &str, _: bool| if address == "old" { Resolution::To("new".to_owned()) } else { Resolution::Text };
+        let rewritten = rewrite(&markdown, &mut lost, &mut resolve);
+        for event in pulldown_cmark::Parser::new_ext(&rewritten, markdown_options()) {
+            match event {
+                pulldown_cmark::Event::Start(
+                    pulldown_cmark::Tag::Link { dest_url, .. } | pulldown_cmark::Tag::Image { dest_url, .. },
+                ) => prop_assert!(matches!(&*dest_url, "new" | "#"), "{dest_url:?} in {rewritten:?} of {markdown:?}"),
+                pulldown_cmark::Event::Html(html) | pulldown_cmark::Event::InlineHtml(html) => {
+                    prop_assert!(!html.contains("script") && !html.contains('='), "{html:?} in {rewritten:?} of {markdown:?}");
+                }
+                _ => {}
+            }
+        }
+    }
+
+    #[test]
+    fn plain_text_shows_no_link_and_no_html(text in markup()) {
+        for shown in [paragraphs(&text), inline(&text), format!("[{}](x)", inline(&text))] {
+            for event in pulldown_cmark::Parser::new_ext(&shown, markdown_options()) {
+                let is_plain = match &event {
+                    pulldown_cmark::Event::Start(tag) => matches!(tag, pulldown_cmark::Tag::Paragraph)
+                        || matches!(tag, pulldown_cmark::Tag::Link { dest_url, .. } if &**dest_url == "x"),
+                    pulldown_cmark::Event::Html(_) | pulldown_cmark::Event::InlineHtml(_) => false,
+                    _ => true,
+                };
+                prop_assert!(is_plain, "{event:?} in {shown:?} of {text:?}");
+            }
+        }
+    }
 }
 
 #[test]
