@@ -1,0 +1,176 @@
+use chrono::{DateTime, Utc};
+use saas_backup_core::{Counts, Digest, Error, ErrorKind, Result, RunId, RunStatus};
+use serde::{Deserialize, Serialize};
+
+use crate::crypto::Domain;
+
+/// The version of the format that this crate writes and reads.
+pub(crate) const FORMAT: u32 = 1;
+
+/// The clear header of a commit: names, sizes, digests and counts, and nothing of what the records say.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct CommitHeader {
+    pub(crate) format: u32,
+    /// What a reader must know beyond the format; an entry that it does not know means "unsupported".
+    pub(crate) requires: Vec<String>,
+    /// The repository.
+    pub(crate) repository: String,
+    /// The source.
+    pub(crate) source: String,
+    /// The number of the commit; begins at 1.
+    pub(crate) sequence: u64,
+    /// Tells this attempt to create the commit from every other.
+    pub(crate) nonce: String,
+    /// The commit before it.
+    pub(crate) parent: Option<Parent>,
+    /// The run that it is a step of.
+    pub(crate) run: RunId,
+    /// When it was made, by the writer's clock.
+    pub(crate) at: DateTime<Utc>,
+    /// Who signs: the name of the writer's object; empty where nobody signs.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub(crate) writer: String,
+    /// There in the last commit of a run: it is a point in time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) point: Option<PointHeader>,
+    /// Keyed digests of the feeds whose position it moves: two writers that share none do not disturb each other.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) feeds: Vec<String>,
+    /// Domains that begin with it and are shared by what follows.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) domains: Vec<Domain>,
+    /// The objects that it introduces, in order: of two segments the later one holds the newer lines.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) objects: Vec<ObjectRef>,
+    /// The parts behind the signature, in order and without gaps.
+    pub(crate) parts: Vec<PartRef>,
+}
+
+/// The commit before this one.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Parent {
+    /// Its number; smaller by more than one where the number between was spoilt by a cut write.
+    pub(crate) sequence: u64,
+    /// SHA-256 of its header's line.
+    pub(crate) sha256: Digest,
+}
+
+/// What a point in time says of itself without a key.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct PointHeader {
+    pub(crate) started: DateTime<Utc>,
+    pub(crate) finished: DateTime<Utc>,
+    pub(crate) status: RunStatus,
+    pub(crate) counts: Counts,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) labels: Vec<String>,
+}
+
+/// An object beside the commit.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct ObjectRef {
+    /// Its name.
+    pub(crate) name: String,
+    pub(crate) kind: ObjectKind,
+    /// Its length in bytes as it is stored.
+    pub(crate) size: u64,
+    /// SHA-256 of its bytes as they are stored.
+    pub(crate) sha256: Digest,
+    /// The domain that it is encrypted to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) domain: Option<String>,
+}
+
+/// What an object holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum ObjectKind {
+    /// Lines of records.
+    Segment,
+    /// Lines of reserved collections.
+    MetaSegment,
+    /// An attachment or a part of one.
+    Blob,
+    /// Many small attachments.
+    Pack,
+    /// Parts of earlier commits, copied so that they are read at once.
+    Bundle,
+    /// Something that a later version knows.
+    #[serde(other)]
+    Other,
+}
+
+/// A part of the commit object itself.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct PartRef {
+    pub(crate) kind: PartKind,
+    pub(crate) size: u64,
+    /// SHA-256 of its bytes as they are stored.
+    pub(crate) sha256: Digest,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) domain: Option<String>,
+}
+
+/// What a part holds; each is compressed and then sealed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum PartKind {
+    /// Sorted lines of reserved collections.
+    Meta,
+    /// Sorted lines of records.
+    Delta,
+    /// The indexes of the commit's segments, one a line.
+    Index,
+    /// The indexes of its meta segments, one a line.
+    MetaIndex,
+    /// Something that a later version knows.
+    #[serde(other)]
+    Other,
+}
+
+/// Reads a header after looking at its version.
+///
+/// # Errors
+///
+/// [`ErrorKind::UnsupportedVersion`] for a newer format or an unknown requirement, whatever else is in it;
+/// [`ErrorKind::Integrity`] if it is none at all.
+pub(crate) fn check_version(header: &[u8]) -> Result<()> {
+    #[derive(Deserialize)]
+    struct Version {
+        format: u32,
+        #[serde(default)]
+        requires: Vec<String>,
+    }
+    let version: Version = serde_json::from_slice(header)
+        .map_err(|_| Error::new(ErrorKind::Integrity, "the object is cut or is no part of a repository"))?;
+    if version.format != FORMAT {
+        return Err(Error::new(
+            ErrorKind::UnsupportedVersion,
+            "the repository has a format that this version does not know",
+        )
+        .with_context("format", version.format)
+        .with_context("known", FORMAT));
+    }
+    if let Some(unknown) = version.requires.first() {
+        return Err(Error::new(
+            ErrorKind::UnsupportedVersion,
+            "the repository requires what this version does not know",
+        )
+        .with_context("requires", unknown));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn newer_is_unsupported_and_never_corrupt() {
+        assert!(check_version(br#"{"format":1,"requires":[]}"#).is_ok());
+        for newer in [r#"{"format":2,"x":{}}"#, r#"{"format":1,"requires":["quantum"]}"#] {
+            assert_eq!(check_version(newer.as_bytes()).unwrap_err().kind(), ErrorKind::UnsupportedVersion);
+        }
+        assert_eq!(check_version(b"{\"form").unwrap_err().kind(), ErrorKind::Integrity);
+    }
+}

@@ -1,0 +1,9 @@
+//! Commits: the steps of a source's timeline.
+
+mod envelope;
+mod header;
+
+pub(crate) use self::envelope::{Envelope, decode, encode, header_hash};
+pub(crate) use self::header::{
+    CommitHeader, ObjectKind, ObjectRef, Parent, PartKind, PartRef, PointHeader, check_version,
+};

@@ -1,0 +1,192 @@
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use bytes::Bytes;
+use saas_backup_core::{Digest, Error, ErrorKind, Result};
+use secrecy::ExposeSecret as _;
+use serde::{Deserialize, Serialize};
+use ulid::Ulid;
+
+use super::keys::{Keys, Secret};
+use super::{NamingKey, Sealer, Unsealer, age_file};
+use crate::store::{Owner, Store, create};
+
+/// A shred domain: what one key object opens, and what is lost when it is destroyed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Domain {
+    /// The name of the key object.
+    pub(crate) id: String,
+    /// Who can open it.
+    pub(crate) kind: DomainKind,
+    /// The calendar month that it serves, `2026-11`, where it is shared.
+    pub(crate) month: String,
+    /// The public key that objects of the domain are encrypted to.
+    pub(crate) recipient: String,
+}
+
+/// Who can open the key of a domain.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum DomainKind {
+    /// The owners: records and attachments.
+    Data,
+    /// The owners and the writers: cursors, gaps, reports, the table of blobs.
+    Meta,
+}
+
+/// The keys of one source: makes domains and opens them.
+#[derive(Debug)]
+pub(crate) struct Keyring {
+    store: Arc<dyn Store>,
+    folder: String,
+    keys: Keys,
+    /// The public keys of all owners; empty in a repository that is not encrypted.
+    owners: Vec<String>,
+    opened: Mutex<HashMap<String, Unsealer>>,
+}
+
+impl Keyring {
+    pub(crate) fn new(store: Arc<dyn Store>, folder: String, keys: Keys, owners: Vec<String>) -> Self {
+        Self { store, folder, keys, owners, opened: Mutex::default() }
+    }
+
+    pub(crate) fn is_encrypted(&self) -> bool {
+        !self.owners.is_empty()
+    }
+
+    pub(crate) fn object(&self, id: &str) -> String {
+        format!("{}{id}.age", self.folder)
+    }
+
+    /// Whether record data can be read with the keys at hand.
+    pub(crate) fn reads_data(&self) -> bool {
+        !self.is_encrypted() || self.keys.identity.is_some()
+    }
+
+    /// Makes a new domain and puts its key where the owners, and for metadata the writers, can open it.
+    ///
+    /// Who made it forgets the secret: a writer cannot read what it wrote before.
+    pub(crate) async fn make(&self, kind: DomainKind, month: String, writers: &[String]) -> Result<Domain> {
+        let id = Ulid::generate().to_string();
+        let (secret, recipient) = age_file::generate()?;
+        let recipients = self.recipients(kind, writers);
+        let sealed = age_file::seal(&recipients, format!("{}\n", secret.expose_secret()).as_bytes())?;
+        self.store.put(&self.object(&id), Bytes::from(sealed)).await?;
+        Ok(Domain { id, kind, month, recipient })
+    }
+
+    fn recipients<'a>(&'a self, kind: DomainKind, writers: &'a [String]) -> Vec<&'a str> {
+        let writers = if kind == DomainKind::Meta { writers } else { &[] };
+        let mut recipients: Vec<&str> = self.owners.iter().chain(writers).map(String::as_str).collect();
+        recipients.sort_unstable();
+        recipients.dedup();
+        recipients
+    }
+
+    /// Opens the objects of a domain; `None` names the unencrypted form.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::PermissionDenied`] if none of the keys at hand opens it, [`ErrorKind::NotFound`] if its key
+    /// object is gone: what it covered is lost, by design.
+    pub(crate) async fn unsealer(&self, domain: Option<&str>) -> Result<Unsealer> {
+        let Some(id) = domain else { return Ok(Unsealer::Plain) };
+        if let Some(known) = self.lock().get(id) {
+            return Ok(known.clone());
+        }
+        let name = self.object(id);
+        if self.keys.secrets().next().is_none() {
+            return Err(denied());
+        }
+        let sealed = self.store.get(&name, None).await?;
+        let opened = self.open_key(&sealed).map_err(|error| error.with_context("object", &name))?;
+        let text = std::str::from_utf8(&opened).map_err(|_| Error::new(ErrorKind::Integrity, "not a key"))?;
+        let unsealer = Unsealer::from_key(text.trim()).map_err(|_| {
+            Error::new(ErrorKind::Integrity, "the key object holds no key").with_context("object", &name)
+        })?;
+        self.lock().insert(id.to_owned(), unsealer.clone());
+        Ok(unsealer)
+    }
+
+    /// Opens a domain's key anew, whatever was opened before.
+    pub(crate) async fn check(&self, id: &str) -> Result<()> {
+        self.lock().remove(id);
+        self.unsealer(Some(id)).await.map(drop)
+    }
+
+    /// Opens what is sealed to owners or writers themselves.
+    fn open_key(&self, sealed: &[u8]) -> Result<Vec<u8>> {
+        let mut refusal = denied();
+        for secret in self.keys.secrets().map(Secret::expose) {
+            match age_file::open(&age_file::parse_key(secret)?, sealed) {
+                Ok(plain) => return Ok(plain),
+                Err(error) if error.kind() == ErrorKind::PermissionDenied => {}
+                Err(error) => refusal = error,
+            }
+        }
+        Err(refusal)
+    }
+
+    pub(crate) fn naming_object(&self) -> String {
+        format!("{}naming{}", self.folder, if self.is_encrypted() { ".age" } else { "" })
+    }
+
+    /// Reads the secret that names the source's blobs, if there is one.
+    pub(crate) async fn check_naming_key(&self) -> Result<()> {
+        match self.store.get(&self.naming_object(), None).await {
+            Ok(stored) => self.read_naming_key(&stored).map(drop),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The secret that names the source's blobs; made by whoever writes to the source first.
+    pub(crate) async fn naming_key(&self, writers: &[String]) -> Result<NamingKey> {
+        let name = self.naming_object();
+        match self.store.get(&name, None).await {
+            Ok(stored) => return self.read_naming_key(&stored),
+            Err(error) if error.kind() == ErrorKind::NotFound => {}
+            Err(error) => return Err(error),
+        }
+        let key = NamingKey::generate()?;
+        // The second word tells a damaged key: where nothing is encrypted nothing else would.
+        let secret = key.to_hex();
+        let text = format!("{} {}\n", secret.as_str(), check_word(&secret)).into_bytes();
+        let recipients = self.recipients(DomainKind::Meta, writers);
+        let stored = if self.is_encrypted() { age_file::seal(&recipients, &text)? } else { text };
+        let stored = Bytes::from(stored);
+        match create(&*self.store, &name, &stored, |found| *found == stored).await? {
+            Owner::Us => Ok(key),
+            Owner::Them(found) => self.read_naming_key(&found),
+        }
+    }
+
+    fn read_naming_key(&self, stored: &[u8]) -> Result<NamingKey> {
+        let text = if self.is_encrypted() { self.open_key(stored)? } else { stored.to_vec() };
+        let damaged = || Error::new(ErrorKind::Integrity, "the naming key is damaged");
+        let text = String::from_utf8(text).map_err(|_| damaged())?;
+        let (secret, check) = text.strip_suffix('\n').and_then(|text| text.split_once(' ')).ok_or_else(damaged)?;
+        if check != check_word(secret) {
+            return Err(damaged());
+        }
+        let secret = Digest::from_hex(secret).map_err(|_| damaged())?;
+        Ok(NamingKey::new(*secret.as_bytes()))
+    }
+
+    /// What seals to a domain; `None` in a repository that is not encrypted.
+    pub(crate) fn sealer(domain: Option<&Domain>) -> Sealer {
+        domain.map_or(Sealer::Plain, |domain| Sealer::Age(vec![domain.recipient.clone()]))
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<String, Unsealer>> {
+        self.opened.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn check_word(secret: &str) -> String {
+    Digest::of(secret.as_bytes()).to_string().chars().take(16).collect()
+}
+
+fn denied() -> Error {
+    Error::new(ErrorKind::PermissionDenied, "none of the keys at hand opens this")
+}

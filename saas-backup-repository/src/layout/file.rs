@@ -1,0 +1,169 @@
+//! Layouts: the map as one object, so that opening a source does not read its whole timeline.
+//!
+//! A layout is an envelope whose one part is lines of JSON, compressed and not sealed: names, sizes and digests.
+
+use bytes::Bytes;
+use saas_backup_core::{Digest, Error, ErrorKind, Result, RunId};
+use serde::{Deserialize, Serialize};
+
+use super::map::{Head, Map, Part, Place, Segment};
+use crate::commit::{Envelope, ObjectKind, ObjectRef, PointHeader, check_version, encode};
+use crate::crypto::{Domain, Signer, SigningPurpose};
+use crate::object::{Names, compress, decompress};
+use crate::store::{Store, create};
+
+/// Largest map that is read, in bytes of lines.
+const MAX_MAP_BYTES: u64 = 1024 * 1024 * 1024;
+
+#[derive(Serialize, Deserialize)]
+struct LayoutHeader {
+    format: u32,
+    requires: Vec<String>,
+    repository: String,
+    source: String,
+    /// The commit that it covers up to.
+    sequence: u64,
+    head: Head,
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    writer: String,
+    /// SHA-256 of the part.
+    sha256: Digest,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "lowercase")]
+enum Entry {
+    Segment(Segment),
+    Part(Part),
+    Point {
+        sequence: u64,
+        run: RunId,
+        point: PointHeader,
+    },
+    Domain(Domain),
+    Object {
+        object: ObjectRef,
+    },
+    #[serde(other)]
+    Unknown,
+}
+
+/// Who the layout speaks for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Author<'a> {
+    pub(crate) repository: &'a str,
+    pub(crate) source: &'a str,
+    pub(crate) writer: &'a str,
+    pub(crate) signer: Option<&'a Signer>,
+}
+
+/// Writes a layout of everything up to the head, and the bundle that it needs; gives the map that reads through it.
+///
+/// The bundle holds the parts of the commits since the last layout, byte for byte: whoever writes it need not be able
+/// to open them. Safe to repeat, and to leave undone: readers go on from the layout before.
+pub(crate) async fn write(store: &dyn Store, names: &Names, author: Author<'_>, map: &Map) -> Result<Map> {
+    let Some(head) = map.head.clone() else { return Ok(map.clone()) };
+    let mut bundled = map.clone();
+    let bundle = names.bundle();
+    let mut bytes = Vec::new();
+    for part in &mut bundled.parts {
+        if !part.place.object.starts_with(&format!("{}/", names.commits())) {
+            continue;
+        }
+        let content = if let Some(bytes) = part.bytes.take() {
+            bytes
+        } else {
+            let end = part.place.at + part.place.size;
+            store.get(&part.place.object, Some(part.place.at..end)).await?
+        };
+        if Digest::of(&content) != part.sha256 {
+            return Err(Error::new(ErrorKind::Integrity, "a part of a commit was changed")
+                .with_context("object", &part.place.object));
+        }
+        part.place = Place { object: bundle.clone(), at: bytes.len() as u64, size: content.len() as u64 };
+        bytes.extend_from_slice(&content);
+    }
+    if !bytes.is_empty() {
+        bundled.others.push(ObjectRef {
+            name: bundle.clone(),
+            kind: ObjectKind::Bundle,
+            size: bytes.len() as u64,
+            sha256: Digest::of(&bytes),
+            domain: None,
+        });
+        store.put(&bundle, Bytes::from(bytes)).await?;
+    }
+    bundled.layout = Some(head.sequence);
+    bundled.since.clear();
+    let part = compress(&lines(&bundled)?)?;
+    let header = LayoutHeader {
+        format: 1,
+        requires: Vec::new(),
+        repository: author.repository.to_owned(),
+        source: author.source.to_owned(),
+        sequence: head.sequence,
+        head,
+        writer: author.writer.to_owned(),
+        sha256: Digest::of(&part),
+    };
+    let (object, _) = encode(&header, SigningPurpose::Layout, author.signer, &[&part])?;
+    // Two writers may both write it: each is right, so whichever came first stays.
+    create(store, &names.layout(header.sequence), &object, |found| *found == object).await?;
+    Ok(bundled)
+}
+
+fn lines(map: &Map) -> Result<Vec<u8>> {
+    let segments = map.segments.iter().cloned().map(Entry::Segment);
+    let parts = map.parts.iter().cloned().map(Entry::Part);
+    let points = map.points.iter().map(|(sequence, run, point)| Entry::Point {
+        sequence: *sequence,
+        run: *run,
+        point: point.clone(),
+    });
+    let domains = map.domains.iter().cloned().map(Entry::Domain);
+    let others = map.others.iter().cloned().map(|object| Entry::Object { object });
+    let mut text = Vec::new();
+    for entry in segments.chain(parts).chain(points).chain(domains).chain(others) {
+        serde_json::to_writer(&mut text, &entry)?;
+        text.push(b'\n');
+    }
+    Ok(text)
+}
+
+/// Who signed a layout.
+pub(super) fn writer_of(envelope: &Envelope) -> Result<String> {
+    check_version(&envelope.header)?;
+    Ok(header(envelope)?.writer)
+}
+
+fn header(envelope: &Envelope) -> Result<LayoutHeader> {
+    serde_json::from_slice(&envelope.header).map_err(|_| damaged())
+}
+
+fn damaged() -> Error {
+    Error::new(ErrorKind::Integrity, "the layout is damaged")
+}
+
+/// Reads the map out of a layout whose signature was checked.
+pub(super) fn read(envelope: &Envelope, repository: &str, source: &str, sequence: u64) -> Result<Map> {
+    let header = header(envelope)?;
+    if (header.repository.as_str(), header.source.as_str(), header.sequence) != (repository, source, sequence) {
+        return Err(Error::new(ErrorKind::Integrity, "the layout belongs somewhere else"));
+    }
+    if Digest::of(&envelope.body) != header.sha256 {
+        return Err(damaged());
+    }
+    let text = decompress(&envelope.body, MAX_MAP_BYTES)?;
+    let mut map = Map { head: Some(header.head), layout: Some(sequence), ..Map::default() };
+    for line in text.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
+        match serde_json::from_slice(line).map_err(|_| damaged())? {
+            Entry::Segment(segment) => map.segments.push(segment),
+            Entry::Part(part) => map.parts.push(part),
+            Entry::Point { sequence, run, point } => map.points.push((sequence, run, point)),
+            Entry::Domain(domain) => map.domains.push(domain),
+            Entry::Object { object } => map.others.push(object),
+            Entry::Unknown => {}
+        }
+    }
+    Ok(map)
+}

@@ -1,0 +1,209 @@
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use futures::stream::{self, StreamExt as _, TryStreamExt as _};
+use saas_backup_core::{Digest, Error, ErrorKind, Result};
+
+use super::file;
+use super::map::{Broken, Map};
+use crate::commit::{CommitHeader, Envelope, check_version, decode, header_hash};
+use crate::crypto::{RootKey, SigningPurpose, WriterKey};
+use crate::object::{Names, sequence_of};
+use crate::store::Store;
+use crate::writers::read_writer;
+
+/// Commits that are fetched at the same time.
+const FETCHES: usize = 16;
+
+/// Whose signatures count.
+#[derive(Debug)]
+pub(crate) struct Trust {
+    /// The owner's key; `None` in a repository that nobody signs.
+    root: Option<RootKey>,
+    writers: Mutex<HashMap<String, WriterKey>>,
+}
+
+impl Trust {
+    pub(crate) fn new(root: Option<RootKey>) -> Self {
+        Self { root, writers: Mutex::default() }
+    }
+
+    pub(crate) fn root(&self) -> Option<&RootKey> {
+        self.root.as_ref()
+    }
+
+    /// Checks that a writer that the owner vouches for signed an envelope.
+    pub(crate) async fn verify(
+        &self,
+        store: &dyn Store,
+        purpose: SigningPurpose,
+        writer: &str,
+        envelope: &Envelope,
+    ) -> Result<()> {
+        let Some(root) = &self.root else { return envelope.verify(purpose, None) };
+        let known = self.lock().get(writer).copied();
+        let key = if let Some(key) = known {
+            key
+        } else {
+            let found = read_writer(store, root, writer).await?.key;
+            self.lock().insert(writer.to_owned(), found);
+            found
+        };
+        envelope.verify(purpose, Some(&key))
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<String, WriterKey>> {
+        self.writers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Reads the map of a source.
+#[derive(Clone, Debug)]
+pub(crate) struct Loader {
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) names: Names,
+    pub(crate) trust: Arc<Trust>,
+    pub(crate) repository: String,
+    pub(crate) source: String,
+}
+
+impl Loader {
+    /// Reads what is new since `known`, or everything.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::UnsupportedVersion`] if a commit is newer than this version. A broken chain is no error here:
+    /// the map ends before it and says so.
+    pub(crate) async fn load(&self, known: Option<Arc<Map>>) -> Result<Arc<Map>> {
+        let mut map = match known {
+            Some(known) => known,
+            None => Arc::new(self.latest_layout().await?.unwrap_or_default()),
+        };
+        let from = map.head.as_ref().map(|head| head.sequence);
+        let after = from.map(|sequence| self.names.commit(sequence));
+        let mut sequences = self.sequences(&self.names.commits(), after.as_deref()).await?;
+        sequences.retain(|sequence| from.is_none_or(|from| *sequence > from));
+        if sequences.is_empty() {
+            return Ok(map);
+        }
+        let building = Arc::make_mut(&mut map);
+        building.broken = None;
+        let last = sequences.last().copied();
+        let mut fetched = stream::iter(sequences)
+            .map(|sequence| async move { (sequence, self.commit(sequence).await) })
+            .buffered(FETCHES);
+        let mut spoilt = Vec::new();
+        while let Some((sequence, found)) = fetched.next().await {
+            let checked = match found {
+                Ok(None) => {
+                    spoilt.push(sequence);
+                    continue;
+                }
+                Ok(Some(found)) => self.check_chain(building, &found.1, &spoilt).map(|()| found),
+                Err(error) => Err(error),
+            };
+            match checked {
+                Ok((envelope, header, hash)) => {
+                    spoilt.clear();
+                    building.push(&self.names.commit(sequence), &header, hash, envelope.body_at, &envelope.body);
+                }
+                // What was before it can still be read.
+                Err(error) if matches!(error.kind(), ErrorKind::Integrity | ErrorKind::NotFound) => {
+                    building.broken = Some(Broken { sequence, message: error.to_string() });
+                    return Ok(map);
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        if let Some(cut) = spoilt.first() {
+            tracing::warn!(
+                source = self.source,
+                sequence = cut,
+                last,
+                "a commit was cut while it was written and does not count"
+            );
+        }
+        Ok(map)
+    }
+
+    /// The names that are taken, cut commits included, so that a writer takes one after them.
+    pub(crate) async fn last_taken(&self, after: u64) -> Result<u64> {
+        let after_name = self.names.commit(after);
+        let after_name = (after > 0).then_some(after_name.as_str());
+        Ok(self.sequences(&self.names.commits(), after_name).await?.last().copied().unwrap_or(after).max(after))
+    }
+
+    pub(crate) async fn sequences(&self, folder: &str, after: Option<&str>) -> Result<Vec<u64>> {
+        let mut sequences: Vec<u64> = self
+            .store
+            .list(folder, after)
+            .try_filter_map(|entry| async move { Ok(sequence_of(&entry.name)) })
+            .try_collect()
+            .await?;
+        sequences.sort_unstable();
+        sequences.dedup();
+        Ok(sequences)
+    }
+
+    async fn latest_layout(&self) -> Result<Option<Map>> {
+        // A layout that is cut or was changed costs time and nothing else: the one before it leads to the same map.
+        for sequence in self.sequences(&self.names.layouts(), None).await?.into_iter().rev() {
+            match self.layout(sequence).await {
+                Ok(map) => return Ok(Some(map)),
+                Err(error) if matches!(error.kind(), ErrorKind::Integrity | ErrorKind::NotFound) => {
+                    tracing::warn!(source = self.source, sequence, %error, "a layout is passed over");
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(None)
+    }
+
+    pub(crate) async fn layout(&self, sequence: u64) -> Result<Map> {
+        let name = self.names.layout(sequence);
+        let envelope = decode(&self.store.get(&name, None).await?)?;
+        let writer = file::writer_of(&envelope)?;
+        self.trust.verify(&*self.store, SigningPurpose::Layout, &writer, &envelope).await?;
+        file::read(&envelope, &self.repository, &self.source, sequence)
+            .map_err(|error| error.with_context("object", name))
+    }
+
+    /// Reads one commit; `None` if it was cut while it was written.
+    pub(crate) async fn commit(&self, sequence: u64) -> Result<Option<(Envelope, CommitHeader, Digest)>> {
+        let name = self.names.commit(sequence);
+        let object = self.store.get(&name, None).await?;
+        let Ok(envelope) = decode(&object) else { return Ok(None) };
+        let broken = |what: &'static str| Error::new(ErrorKind::Integrity, what).with_context("object", &name);
+        check_version(&envelope.header).map_err(|error| error.with_context("object", &name))?;
+        let header: CommitHeader =
+            serde_json::from_slice(&envelope.header).map_err(|_| broken("the commit is damaged"))?;
+        let verified = self.trust.verify(&*self.store, SigningPurpose::Commit, &header.writer, &envelope).await;
+        verified.map_err(|error| error.with_context("object", &name))?;
+        if (header.repository.as_str(), header.source.as_str(), header.sequence)
+            != (self.repository.as_str(), self.source.as_str(), sequence)
+        {
+            return Err(broken("the commit belongs somewhere else"));
+        }
+        let length = header.parts.iter().try_fold(0_u64, |sum, part| sum.checked_add(part.size));
+        match length {
+            Some(length) if length == envelope.body.len() as u64 => {}
+            Some(length) if length > envelope.body.len() as u64 => return Ok(None),
+            _ => return Err(broken("the commit is longer than it says")),
+        }
+        let hash = header_hash(&envelope.header);
+        Ok(Some((envelope, header, hash)))
+    }
+
+    fn check_chain(&self, map: &Map, header: &CommitHeader, spoilt: &[u64]) -> Result<()> {
+        let expected = map.head.as_ref().map(super::map::Head::as_parent);
+        if header.parent == expected {
+            return Ok(());
+        }
+        let error = Error::new(ErrorKind::Integrity, "the chain of commits is broken: one is missing or was changed")
+            .with_context("object", self.names.commit(header.sequence));
+        Err(match spoilt.first() {
+            Some(cut) => error.with_context("cut", self.names.commit(*cut)),
+            None => error,
+        })
+    }
+}

@@ -1,0 +1,9 @@
+//! The map of a source: which objects hold its lines, and its points in time.
+
+mod file;
+mod load;
+mod map;
+
+pub(crate) use self::file::{Author, write};
+pub(crate) use self::load::{Loader, Trust};
+pub(crate) use self::map::{Head, Map, Part, Segment};

@@ -1,0 +1,14 @@
+//! What the stored objects look like inside.
+
+mod bloom;
+mod buffer;
+mod frames;
+mod index;
+mod names;
+mod segment;
+
+pub(crate) use self::buffer::LineBuffer;
+pub(crate) use self::frames::{MAX_SMALL_BYTES, compress, decompress, frame_digest};
+pub(crate) use self::index::SegmentIndex;
+pub(crate) use self::names::{Names, check_source_name, month, sequence_of};
+pub(crate) use self::segment::{Family, SEGMENT_RAW_BYTES, SegmentFile, StoredLine, build, split_lines};

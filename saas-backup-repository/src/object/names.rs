@@ -1,0 +1,120 @@
+use chrono::{DateTime, Utc};
+use saas_backup_core::{Error, ErrorKind, Result};
+use ulid::Ulid;
+
+/// Longest name of a source, in bytes.
+const MAX_SOURCE_BYTES: usize = 64;
+
+/// The names of one source's objects.
+#[derive(Clone, Debug)]
+pub(crate) struct Names {
+    prefix: String,
+    /// Added to the names of objects that are age files.
+    suffix: &'static str,
+}
+
+impl Names {
+    pub(crate) fn new(source: &str, encrypted: bool) -> Self {
+        Self { prefix: format!("source/{source}/"), suffix: if encrypted { ".age" } else { "" } }
+    }
+
+    pub(crate) fn prefix(&self) -> &str {
+        &self.prefix
+    }
+
+    pub(crate) fn keys(&self) -> String {
+        format!("{}keys/", self.prefix)
+    }
+
+    pub(crate) fn segment(&self) -> String {
+        format!("{}data/{}.jsonl.zst{}", self.prefix, Ulid::generate(), self.suffix)
+    }
+
+    pub(crate) fn meta_segment(&self) -> String {
+        format!("{}state/{}.jsonl.zst{}", self.prefix, Ulid::generate(), self.suffix)
+    }
+
+    /// Random beside the digest: two runs that store the same bytes never write one name.
+    pub(crate) fn blob(&self, digest: &str, zstd: bool) -> String {
+        let folder = digest.get(..2).unwrap_or("00");
+        let zst = if zstd { ".zst" } else { "" };
+        format!("{}blob/{folder}/{digest}-{}{zst}{}", self.prefix, Ulid::generate(), self.suffix)
+    }
+
+    pub(crate) fn pack(&self) -> String {
+        format!("{}pack/{}{}", self.prefix, Ulid::generate(), self.suffix)
+    }
+
+    pub(crate) fn bundle(&self) -> String {
+        format!("{}bundle/{}", self.prefix, Ulid::generate())
+    }
+
+    pub(crate) fn commits(&self) -> String {
+        format!("{}commit", self.prefix)
+    }
+
+    pub(crate) fn commit(&self, sequence: u64) -> String {
+        format!("{}commit/{sequence:020}", self.prefix)
+    }
+
+    pub(crate) fn layouts(&self) -> String {
+        format!("{}layout", self.prefix)
+    }
+
+    pub(crate) fn layout(&self, sequence: u64) -> String {
+        format!("{}layout/{sequence:020}", self.prefix)
+    }
+}
+
+/// The number at the end of the name of a commit or a layout; other names have none.
+pub(crate) fn sequence_of(name: &str) -> Option<u64> {
+    let digits = name.rsplit('/').next()?;
+    (digits.len() == 20 && digits.bytes().all(|byte| byte.is_ascii_digit())).then(|| digits.parse().ok())?
+}
+
+/// The month that shares one domain.
+pub(crate) fn month(now: DateTime<Utc>) -> String {
+    now.format("%Y-%m").to_string()
+}
+
+/// The name of a source is a folder's name everywhere.
+///
+/// # Errors
+///
+/// [`ErrorKind::Configuration`] unless it is 1 to 64 lower-case letters, digits, `-`, `_` or `.`, and begins with a
+/// letter or a digit.
+pub(crate) fn check_source_name(name: &str) -> Result<()> {
+    let fits = !name.is_empty() && name.len() <= MAX_SOURCE_BYTES;
+    let begins = name.bytes().next().is_some_and(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit());
+    let clean = name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-_.".contains(&byte));
+    if fits && begins && clean {
+        return Ok(());
+    }
+    Err(Error::new(
+        ErrorKind::Configuration,
+        "the name of a source is 1 to 64 lower-case letters, digits, `-`, `_` or `.`, and begins with a letter or a digit",
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_names_of_sources_cannot_leave_their_folder() {
+        for good in ["blog", "acme-2.eu", "0"] {
+            assert!(check_source_name(good).is_ok(), "{good}");
+        }
+        for bad in ["", "..", "../x", "a/b", "Blog", "-x", "a b", &"x".repeat(65)] {
+            assert!(check_source_name(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn sequences_are_read_back_and_strangers_passed_over() {
+        let names = Names::new("blog", true);
+        assert_eq!(sequence_of(&names.commit(42)), Some(42));
+        assert_eq!(sequence_of("source/blog/commit/42"), None);
+        assert_eq!(sequence_of("source/blog/commit/0000000000000000004x"), None);
+    }
+}

@@ -1,0 +1,62 @@
+use chrono::{DateTime, Utc};
+use saas_backup_core::{At, Counts, Error, ErrorKind, Result, RunId, RunStatus};
+
+use crate::commit::PointHeader;
+use crate::layout::Map;
+
+/// A point in time: the end of a run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Point {
+    /// Its number in the source's timeline.
+    pub sequence: u64,
+    /// The run that made it.
+    pub run: RunId,
+    /// When the run began, by the writer's clock.
+    pub started: DateTime<Utc>,
+    /// When its last feed ended: the point's time.
+    pub finished: DateTime<Utc>,
+    /// How the run ended.
+    pub status: RunStatus,
+    /// What the run counted, over all collections.
+    pub counts: Counts,
+    /// Its labels.
+    pub labels: Vec<String>,
+}
+
+impl Point {
+    pub(crate) fn new(sequence: u64, run: RunId, point: &PointHeader) -> Self {
+        Self {
+            sequence,
+            run,
+            started: point.started,
+            finished: point.finished,
+            status: point.status,
+            counts: point.counts,
+            labels: point.labels.clone(),
+        }
+    }
+
+    /// Finds a point.
+    pub(crate) fn find(map: &Map, at: &At) -> Result<Self> {
+        let mut points = map.points.iter().rev();
+        let found = match at {
+            At::Now => {
+                map.check()?;
+                points.next()
+            }
+            At::Time(time) => points.find(|(_, _, point)| point.finished <= *time),
+            At::Sequence(sequence) => points.find(|(found, _, _)| found == sequence),
+            At::Label(label) => points.find(|(_, _, point)| point.labels.contains(label)),
+            At::Back(back) => points.nth(*back as usize),
+            _ => return Err(Error::new(ErrorKind::Unsupported, "a repository does not know this kind of point")),
+        };
+        if let Some((sequence, run, point)) = found {
+            return Ok(Self::new(*sequence, *run, point));
+        }
+        map.check()?;
+        let latest = map.points.last().map_or(0, |(sequence, _, _)| *sequence);
+        let error = Error::new(ErrorKind::NotFound, "there is no such point in time");
+        Err(error.with_context("points", map.points.len()).with_context("latest", latest))
+    }
+}

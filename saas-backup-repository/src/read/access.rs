@@ -1,0 +1,237 @@
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use bytes::Bytes;
+use futures::stream::{self, StreamExt as _, TryStreamExt as _};
+use saas_backup_core::{Digest, Error, ErrorKind, Key, Result};
+
+use crate::commit::PartKind;
+use crate::crypto::Keyring;
+use crate::layout::{Map, Part, Segment};
+use crate::object::{Family, MAX_SMALL_BYTES, SegmentIndex, StoredLine, decompress, frame_digest, split_lines};
+use crate::store::Store;
+
+/// Decoded lines that are kept, in bytes of text.
+const CACHE_BYTES: usize = 32 * 1024 * 1024;
+/// Objects that are fetched at the same time.
+const FETCHES: usize = 8;
+/// The newest segments and the inline lines of one commit; nothing of a commit is newer than its inline lines.
+pub(crate) const INLINE_ORDINAL: u32 = u32::MAX;
+
+/// Fetches, opens and decodes, and keeps a little of it.
+#[derive(Debug)]
+pub(crate) struct Access {
+    store: Arc<dyn Store>,
+    keyring: Arc<Keyring>,
+    indexes: Mutex<HashMap<String, Arc<SegmentIndex>>>,
+    lines: Mutex<LineCache>,
+}
+
+/// Decoded lines that several readers share.
+pub(crate) type Lines = Arc<Vec<StoredLine>>;
+
+#[derive(Debug, Default)]
+struct LineCache {
+    /// By digest of a part, or by name and number of a frame.
+    kept: HashMap<(String, usize), (u64, Lines)>,
+    bytes: usize,
+    turn: u64,
+}
+
+impl Access {
+    pub(crate) fn new(store: Arc<dyn Store>, keyring: Arc<Keyring>) -> Self {
+        Self { store, keyring, indexes: Mutex::default(), lines: Mutex::default() }
+    }
+
+    pub(crate) fn keyring(&self) -> &Keyring {
+        &self.keyring
+    }
+
+    pub(crate) fn store(&self) -> &dyn Store {
+        &*self.store
+    }
+
+    /// The plain bytes of a part, checked against the digest that the commit states.
+    pub(crate) async fn part(&self, part: &Part) -> Result<Bytes> {
+        let sealed = if let Some(bytes) = &part.bytes {
+            bytes.clone()
+        } else {
+            let end = part.place.at + part.place.size;
+            self.store.get(&part.place.object, Some(part.place.at..end)).await?
+        };
+        let unsealer = self.keyring.unsealer(part.domain.as_deref()).await?;
+        let (expected, object) = (part.sha256, part.place.object.clone());
+        blocking(move || {
+            if Digest::of(&sealed) != expected {
+                return Err(changed(&object));
+            }
+            Ok(Bytes::from(decompress(&unsealer.open(sealed)?, MAX_SMALL_BYTES)?))
+        })
+        .await
+    }
+
+    /// The lines of a part.
+    pub(crate) async fn part_lines(&self, part: &Part) -> Result<Lines> {
+        let name = (part.sha256.to_string(), usize::MAX);
+        if let Some(kept) = self.lock_lines().get(&name) {
+            return Ok(kept);
+        }
+        let text = self.part(part).await?;
+        let sequence = part.sequence;
+        let object = part.place.object.clone();
+        let lines = blocking(move || split_lines(&text, sequence, INLINE_ORDINAL)).await;
+        let lines = Arc::new(lines.map_err(|error| error.with_context("object", object))?);
+        self.lock_lines().keep(name, &lines);
+        Ok(lines)
+    }
+
+    /// The lines of several parts, in their order.
+    pub(crate) async fn all_part_lines(&self, parts: &[Part]) -> Result<Vec<Lines>> {
+        let reads: Vec<_> = parts.iter().map(|part| self.part_lines(part)).collect();
+        stream::iter(reads).buffered(FETCHES).try_collect().await
+    }
+
+    /// The indexes of segments, in their order.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Integrity`] if a commit introduces a segment without its index.
+    pub(crate) async fn indexes(&self, map: &Map, segments: &[Segment]) -> Result<Vec<Arc<SegmentIndex>>> {
+        let unknown: Vec<&Segment> = {
+            let known = self.lock_indexes();
+            segments.iter().filter(|segment| !known.contains_key(&segment.object.name)).collect()
+        };
+        if !unknown.is_empty() {
+            let wanted = |part: &&Part| {
+                unknown.iter().any(|segment| {
+                    let kind = match segment.family {
+                        Family::Data => PartKind::Index,
+                        Family::Meta => PartKind::MetaIndex,
+                    };
+                    part.kind == kind && part.sequence == segment.sequence
+                })
+            };
+            // Futures that are made before they are polled: a closure in the stream would not be `Send` for all lifetimes.
+            let reads: Vec<_> = map.parts.iter().filter(wanted).map(|part| self.part(part)).collect();
+            let read: Vec<Bytes> = stream::iter(reads).buffered(FETCHES).try_collect().await?;
+            let mut known = self.lock_indexes();
+            for text in read {
+                for line in text.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
+                    let index: SegmentIndex = serde_json::from_slice(line)
+                        .map_err(|_| Error::new(ErrorKind::Integrity, "the index of a segment is damaged"))?;
+                    known.insert(index.object.clone(), Arc::new(index));
+                }
+            }
+        }
+        let known = self.lock_indexes();
+        let index = |segment: &Segment| {
+            known.get(&segment.object.name).map(Arc::clone).ok_or_else(|| {
+                Error::new(ErrorKind::Integrity, "a segment has no index").with_context("object", &segment.object.name)
+            })
+        };
+        segments.iter().map(index).collect()
+    }
+
+    /// The lines of one frame.
+    pub(crate) async fn frame(&self, segment: &Segment, index: &Arc<SegmentIndex>, at: usize) -> Result<Lines> {
+        let name = (segment.object.name.clone(), at);
+        if let Some(kept) = self.lock_lines().get(&name) {
+            return Ok(kept);
+        }
+        let mut lines = self.frames(segment, index, at, at + 1).await?;
+        let lines = Arc::new(lines.pop().unwrap_or_default());
+        self.lock_lines().keep(name, &lines);
+        Ok(lines)
+    }
+
+    /// The lines of some frames, each for itself, in one request.
+    pub(crate) async fn frames(
+        &self,
+        segment: &Segment,
+        index: &Arc<SegmentIndex>,
+        from: usize,
+        to: usize,
+    ) -> Result<Vec<Vec<StoredLine>>> {
+        let wanted = index.frames.get(from..to).unwrap_or_default();
+        let (Some(first), Some(last)) = (wanted.first(), wanted.last()) else { return Ok(Vec::new()) };
+        let plain = first.at..last.at + u64::from(last.size);
+        let unsealer = self.keyring.unsealer(segment.object.domain.as_deref()).await?;
+        let head = index.head()?;
+        let size = segment.object.size;
+        let fetch = unsealer.sealed_range(&head, size, &plain);
+        let body = self.store.get(&segment.object.name, Some(fetch)).await?;
+        let (index, name) = (Arc::clone(index), segment.object.name.clone());
+        let (sequence, ordinal) = (segment.sequence, segment.ordinal);
+        let read = blocking(move || {
+            let bytes = unsealer.open_range(&head, size, body, &plain)?;
+            let frames = index.frames.get(from..to).unwrap_or_default();
+            frames
+                .iter()
+                .map(|frame| {
+                    let start = (frame.at - plain.start) as usize;
+                    let compressed = bytes.get(start..start + frame.size as usize).unwrap_or_default();
+                    if frame_digest(compressed) != frame.digest {
+                        return Err(Error::new(ErrorKind::Integrity, "a frame of a segment was changed"));
+                    }
+                    let text = decompress(compressed, u64::from(frame.raw))?;
+                    split_lines(&Bytes::from(text), sequence, ordinal)
+                })
+                .collect::<Result<Vec<_>>>()
+        });
+        read.await.map_err(|error| error.with_context("object", name))
+    }
+
+    fn lock_indexes(&self) -> MutexGuard<'_, HashMap<String, Arc<SegmentIndex>>> {
+        self.indexes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn lock_lines(&self) -> MutexGuard<'_, LineCache> {
+        self.lines.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl LineCache {
+    fn get(&mut self, name: &(String, usize)) -> Option<Lines> {
+        self.turn += 1;
+        let (turn, lines) = self.kept.get_mut(name)?;
+        *turn = self.turn;
+        Some(Arc::clone(lines))
+    }
+
+    fn keep(&mut self, name: (String, usize), lines: &Lines) {
+        self.turn += 1;
+        self.bytes += weight(lines);
+        if let Some((_, replaced)) = self.kept.insert(name, (self.turn, Arc::clone(lines))) {
+            self.bytes -= weight(&replaced);
+        }
+        while self.bytes > CACHE_BYTES {
+            let oldest = self.kept.iter().min_by_key(|(_, (turn, _))| *turn).map(|(name, _)| name.clone());
+            let Some((_, dropped)) = oldest.and_then(|name| self.kept.remove(&name)) else { break };
+            self.bytes -= weight(&dropped);
+        }
+    }
+}
+
+fn weight(lines: &[StoredLine]) -> usize {
+    // A line's text is a slice of its frame; what stands beside it is about this much.
+    lines.iter().map(|line| line.text.len() + line.key.id.as_str().len() + 128).sum()
+}
+
+/// The first line of a key in sorted lines, and all that follow it.
+pub(crate) fn lines_of<'a>(lines: &'a [StoredLine], key: &Key) -> &'a [StoredLine] {
+    let start = lines.partition_point(|line| &line.key < key);
+    let rest = lines.get(start..).unwrap_or_default();
+    let length = rest.iter().take_while(|line| &line.key == key).count();
+    rest.get(..length).unwrap_or_default()
+}
+
+/// Runs what takes longer than a millisecond where blocking is allowed.
+pub(crate) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
+    tokio::task::spawn_blocking(work)
+        .await
+        .map_err(|error| Error::new(ErrorKind::Unexpected, "a task ended early").with_source(error))?
+}
+
+pub(crate) fn changed(object: &str) -> Error {
+    Error::new(ErrorKind::Integrity, "an object is not what was written").with_context("object", object)
+}

@@ -1,0 +1,125 @@
+use std::cmp::Reverse;
+
+use saas_backup_core::{Key, Result};
+
+use super::Access;
+use super::access::{INLINE_ORDINAL, lines_of};
+use crate::commit::PartKind;
+use crate::layout::{Map, Part, Segment};
+use crate::object::{Family, StoredLine};
+
+/// The part that holds a family's inline lines.
+pub(crate) fn inline_kind(family: Family) -> PartKind {
+    match family {
+        Family::Data => PartKind::Delta,
+        Family::Meta => PartKind::Meta,
+    }
+}
+
+/// What is true of a record, given its lines, newest first: the line of its live state, or of its deletion.
+///
+/// A deletion told by a partition counts only against a state of that partition; from another one it is late news of
+/// a record that has moved.
+pub(crate) fn effective(lines: &[StoredLine]) -> Option<&StoredLine> {
+    let mut state: Option<&StoredLine> = None;
+    for line in lines.iter().rev() {
+        let moved = line.deletion
+            && line.partition.is_some()
+            && state.is_some_and(|known| !known.deletion && known.partition != line.partition);
+        if !moved {
+            state = Some(line);
+        }
+    }
+    state
+}
+
+/// Whether nothing older can matter.
+fn is_decisive(line: &StoredLine) -> bool {
+    !line.deletion || line.partition.is_none()
+}
+
+enum Run<'a> {
+    Part(&'a Part),
+    Segment(&'a Segment),
+}
+
+impl Run<'_> {
+    fn newest(&self) -> (u64, u32) {
+        match self {
+            Self::Part(part) => (part.sequence, INLINE_ORDINAL),
+            Self::Segment(segment) => (segment.sequence, segment.ordinal),
+        }
+    }
+}
+
+impl Access {
+    /// The lines of one key at a point, newest first: all, or as many as decide what is true.
+    pub(crate) async fn versions(
+        &self,
+        map: &Map,
+        family: Family,
+        key: &Key,
+        at: u64,
+        all: bool,
+    ) -> Result<Vec<StoredLine>> {
+        let segments: Vec<Segment> = map.segments_at(family, at).cloned().collect();
+        let indexes = self.indexes(map, &segments).await?;
+        let parts = map.parts_at(inline_kind(family), at).map(Run::Part);
+        let mut runs: Vec<(Run<'_>, usize)> = parts.map(|run| (run, 0)).collect();
+        runs.extend(segments.iter().enumerate().map(|(index, segment)| (Run::Segment(segment), index)));
+        runs.sort_by_key(|(run, _)| Reverse(run.newest()));
+        let mut found: Vec<StoredLine> = Vec::new();
+        for (run, place) in runs {
+            let decided = found.iter().find(|line| is_decisive(line));
+            if !all && decided.is_some_and(|line| (line.sequence, line.ordinal) > run.newest()) {
+                break;
+            }
+            let lines = match run {
+                Run::Part(part) => self.part_lines(part).await?,
+                Run::Segment(segment) => {
+                    let Some(index) = indexes.get(place).filter(|index| index.may_hold(key)) else { continue };
+                    let Some(frame) = index.frame_of(key) else { continue };
+                    self.frame(segment, index, frame).await?
+                }
+            };
+            found.extend(lines_of(&lines, key).iter().filter(|line| line.sequence <= at).cloned());
+            found.sort_by_key(|line| Reverse((line.sequence, line.ordinal)));
+        }
+        Ok(found)
+    }
+
+    /// The line that says what is true of a key at a point: its state, or its deletion.
+    pub(crate) async fn lookup(&self, map: &Map, family: Family, key: &Key, at: u64) -> Result<Option<StoredLine>> {
+        let versions = self.versions(map, family, key, at, false).await?;
+        Ok(effective(&versions).cloned())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use bytes::Bytes;
+    use saas_backup_core::PartitionId;
+
+    fn line(sequence: u64, partition: Option<&str>, deletion: bool) -> StoredLine {
+        StoredLine {
+            key: Key::parse("issues", "1").unwrap(),
+            partition: partition.map(|partition| PartitionId::parse(partition).unwrap()),
+            deletion,
+            sequence,
+            ordinal: 0,
+            text: Bytes::new(),
+        }
+    }
+
+    #[test]
+    fn a_moved_record_survives_the_deletion_from_its_old_partition() {
+        let moved = [line(3, Some("p"), true), line(2, Some("q"), false), line(1, Some("p"), false)];
+        assert_eq!(effective(&moved), Some(&moved[1]));
+        let deleted = [line(4, Some("q"), true), line(3, Some("p"), true), line(2, Some("q"), false)];
+        assert_eq!(effective(&deleted), Some(&deleted[0]));
+        let gone = [line(3, None, true), line(2, Some("q"), false)];
+        assert_eq!(effective(&gone), Some(&gone[0]));
+        assert_eq!(effective(&[]), None);
+    }
+}

@@ -1,0 +1,194 @@
+use std::cmp::{Ordering, Reverse};
+use std::collections::{BinaryHeap, VecDeque};
+use std::sync::Arc;
+
+use saas_backup_core::{CollectionName, Key, Result};
+
+use super::Access;
+use super::lookup::inline_kind;
+use crate::layout::{Map, Part, Segment};
+use crate::object::{Family, SegmentIndex, StoredLine};
+
+/// Raw bytes of frames that one segment holds decoded while it is merged.
+const READ_AHEAD: u64 = 1024 * 1024;
+
+/// Which lines to merge.
+#[derive(Clone, Debug)]
+pub(crate) struct Bounds {
+    pub(crate) family: Family,
+    /// One collection; all of them without it.
+    pub(crate) collection: Option<CollectionName>,
+    /// Only keys after this one.
+    pub(crate) after: Option<Key>,
+    /// Only runs that may hold lines newer than this.
+    pub(crate) since: u64,
+    /// Only lines that existed at this point.
+    pub(crate) at: u64,
+}
+
+/// All lines of one key, newest first.
+#[derive(Debug)]
+pub(crate) struct Group {
+    pub(crate) key: Key,
+    pub(crate) lines: Vec<StoredLine>,
+}
+
+/// Merges the runs of a source in the order of keys.
+///
+/// Holds the inline lines that are in its bounds, and of each segment that reaches the current key one read-ahead.
+#[derive(Debug)]
+pub(crate) struct Merge {
+    access: Arc<Access>,
+    bounds: Bounds,
+    heap: BinaryHeap<Reverse<Next>>,
+    runs: Vec<Run>,
+}
+
+#[derive(Debug)]
+enum Run {
+    Inline(VecDeque<StoredLine>),
+    Segment { segment: Segment, index: Arc<SegmentIndex>, next_frame: usize, lines: VecDeque<StoredLine> },
+}
+
+/// The next key of a run; a segment that was not opened yet stands with its first key.
+#[derive(Debug, PartialEq, Eq)]
+struct Next {
+    key: Key,
+    newest: Reverse<(u64, u32)>,
+    run: usize,
+}
+
+impl Ord for Next {
+    fn cmp(&self, other: &Self) -> Ordering {
+        (&self.key, &self.newest, self.run).cmp(&(&other.key, &other.newest, other.run))
+    }
+}
+
+impl PartialOrd for Next {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Merge {
+    pub(crate) async fn open(access: Arc<Access>, map: &Map, bounds: Bounds) -> Result<Self> {
+        let mut merge = Self { access, bounds, heap: BinaryHeap::new(), runs: Vec::new() };
+        let bounds = merge.bounds.clone();
+        let parts = map.parts_at(inline_kind(bounds.family), bounds.at).filter(|part| part.sequence > bounds.since);
+        let parts: Vec<Part> = parts.cloned().collect();
+        for lines in merge.access.all_part_lines(&parts).await? {
+            let wanted: VecDeque<StoredLine> = lines.iter().filter(|line| bounds.holds(&line.key)).cloned().collect();
+            if !wanted.is_empty() {
+                merge.add(Run::Inline(wanted));
+            }
+        }
+        let segments: Vec<Segment> = map
+            .segments_at(bounds.family, bounds.at)
+            .filter(|segment| segment.sequence > bounds.since)
+            .cloned()
+            .collect();
+        let indexes = merge.access.indexes(map, &segments).await?;
+        for (segment, index) in segments.into_iter().zip(indexes) {
+            let lower = bounds.lower();
+            let next_frame = lower.as_ref().and_then(|key| index.frame_of(key)).unwrap_or(0);
+            let is_past = lower.as_ref().is_some_and(|lower| &index.last < lower);
+            let is_before = bounds.collection.as_ref().is_some_and(|collection| {
+                index.frames.get(next_frame).is_some_and(|frame| &frame.first.collection > collection)
+            });
+            if !is_past && !is_before {
+                merge.add(Run::Segment { segment, index, next_frame, lines: VecDeque::new() });
+            }
+        }
+        Ok(merge)
+    }
+
+    fn add(&mut self, run: Run) {
+        self.runs.push(run);
+        self.requeue(self.runs.len() - 1);
+    }
+
+    /// Puts a run back into the heap by its next key.
+    fn requeue(&mut self, run: usize) {
+        let next = match self.runs.get(run) {
+            Some(Run::Inline(lines)) => lines.front().map(|line| (line.key.clone(), (line.sequence, line.ordinal))),
+            Some(Run::Segment { segment, index, next_frame, lines }) => match lines.front() {
+                Some(line) => Some((line.key.clone(), (line.sequence, line.ordinal))),
+                None => index
+                    .frames
+                    .get(*next_frame)
+                    .map(|frame| (frame.first.clone(), (segment.sequence, segment.ordinal))),
+            },
+            None => None,
+        };
+        if let Some((key, newest)) = next {
+            let past = self.bounds.collection.as_ref().is_some_and(|collection| &key.collection > collection);
+            if !past {
+                self.heap.push(Reverse(Next { key, newest: Reverse(newest), run }));
+            }
+        }
+    }
+
+    /// Reads the next frames of a segment that holds none.
+    async fn fill(&mut self, run: usize) -> Result<()> {
+        let Some(Run::Segment { segment, index, next_frame, lines }) = self.runs.get_mut(run) else { return Ok(()) };
+        let mut to = *next_frame;
+        let mut raw = 0;
+        while let Some(frame) = index.frames.get(to) {
+            raw += u64::from(frame.raw);
+            if raw > READ_AHEAD && to > *next_frame {
+                break;
+            }
+            to += 1;
+        }
+        let read = self.access.frames(segment, index, *next_frame, to).await?;
+        *next_frame = to;
+        let (bounds, at) = (&self.bounds, self.bounds.at);
+        lines.extend(read.into_iter().flatten().filter(|line| line.sequence <= at && bounds.holds(&line.key)));
+        Ok(())
+    }
+
+    /// The next key with all its lines.
+    pub(crate) async fn next(&mut self) -> Result<Option<Group>> {
+        let mut group: Option<Group> = None;
+        while let Some(Reverse(next)) = self.heap.peek() {
+            if group.as_ref().is_some_and(|group| group.key != next.key) {
+                break;
+            }
+            let run = next.run;
+            self.heap.pop();
+            match self.runs.get_mut(run) {
+                Some(Run::Inline(lines) | Run::Segment { lines, .. }) => match lines.pop_front() {
+                    Some(line) if line.sequence <= self.bounds.at => match &mut group {
+                        Some(group) => group.lines.push(line),
+                        None => group = Some(Group { key: line.key.clone(), lines: vec![line] }),
+                    },
+                    Some(_) => {}
+                    None => self.fill(run).await?,
+                },
+                None => {}
+            }
+            self.requeue(run);
+        }
+        if let Some(group) = &mut group {
+            group.lines.sort_by_key(|line| Reverse((line.sequence, line.ordinal)));
+        }
+        Ok(group)
+    }
+}
+
+impl Bounds {
+    fn holds(&self, key: &Key) -> bool {
+        self.collection.as_ref().is_none_or(|collection| &key.collection == collection)
+            && self.after.as_ref().is_none_or(|after| key > after)
+    }
+
+    /// No key in the bounds is smaller than this one.
+    fn lower(&self) -> Option<Key> {
+        if let Some(after) = &self.after {
+            return Some(after.clone());
+        }
+        // The shortest id that sorts before every other one: ids hold no control characters.
+        let collection = self.collection.clone()?;
+        Some(Key::new(collection, saas_backup_core::RecordId::from_static(" ")))
+    }
+}

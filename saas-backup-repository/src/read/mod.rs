@@ -1,0 +1,13 @@
+//! Reading at a point in time: runs of lines are merged while they are read.
+
+mod access;
+mod blob;
+mod lookup;
+mod merge;
+mod snapshot;
+
+pub(crate) use self::access::{Access, blocking};
+pub(crate) use self::blob::{BlobPart, BlobRow};
+pub(crate) use self::lookup::effective;
+pub(crate) use self::merge::{Bounds, Group, Merge};
+pub(crate) use self::snapshot::{PointSnapshot, event};

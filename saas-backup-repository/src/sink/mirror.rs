@@ -1,0 +1,109 @@
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use chrono::TimeDelta;
+use saas_backup_core::{
+    BlobRef, BlobSlot, Feed, Key, Receipt, Result, RunReport, RunStart, Sink, State, StoredBlob, Writer,
+};
+use tokio::sync::OwnedMutexGuard;
+
+use super::blob::RepositoryBlobWriter;
+use super::session::Session;
+use super::step::Finish;
+use super::writer::MirrorWriter;
+use crate::object::Family;
+use crate::read::BlobRow;
+use crate::reserved;
+use crate::source::Shared;
+
+/// Positions that moved while nothing else happened are kept after this time.
+fn stale() -> TimeDelta {
+    TimeDelta::hours(24)
+}
+
+/// Keeps the mirror of a source.
+#[derive(Debug)]
+pub(crate) struct MirrorSink {
+    session: Arc<Session>,
+}
+
+impl MirrorSink {
+    pub(crate) async fn open(shared: Arc<Shared>, remember: bool, only: OwnedMutexGuard<()>) -> Result<Self> {
+        Ok(Self { session: Arc::new(Session::open(shared, remember, only).await?) })
+    }
+}
+
+#[async_trait]
+impl Sink for MirrorSink {
+    async fn state(&self) -> Result<State> {
+        Ok(self.session.state())
+    }
+
+    async fn begin(&self, start: &RunStart) -> Result<()> {
+        self.session.begin(start);
+        Ok(())
+    }
+
+    async fn blob(&self, owner: &Key, blob: &BlobRef) -> Result<BlobSlot> {
+        self.session.check()?;
+        let Some(id) = &blob.id else { return Ok(BlobSlot::Unwanted) };
+        let known = self.session.lock().blobs.get(id).copied();
+        if let Some(held) = known {
+            return Ok(BlobSlot::Held(held));
+        }
+        let head = self.session.head();
+        let key = reserved::key(reserved::BLOBS, id.as_str())?;
+        let found = self.session.shared.access.lookup(&head.map, Family::Meta, &key, head.at).await?;
+        if let Some(line) = found.filter(|line| !line.deletion) {
+            let row: BlobRow = reserved::value(&line.text)?;
+            return Ok(BlobSlot::Held(StoredBlob { digest: row.sha256, size: row.size }));
+        }
+        let writer = RepositoryBlobWriter::new(Arc::clone(&self.session), owner.collection.clone(), id.clone());
+        Ok(BlobSlot::Want(Box::new(writer)))
+    }
+
+    async fn writer(&self, feed: &Feed) -> Result<Box<dyn Writer>> {
+        self.session.check()?;
+        Ok(Box::new(MirrorWriter::open(Arc::clone(&self.session), feed)?))
+    }
+
+    async fn commit(self: Box<Self>, report: &RunReport) -> Result<Receipt> {
+        let session = &self.session;
+        session.check()?;
+        session.flush_pack().await?;
+        let (reviews_before, is_news) = {
+            let mut inner = session.lock();
+            let reviews = inner.tables.reviews.clone();
+            let reported = inner.tables.finish(report);
+            let head = inner.map.head.as_ref();
+            let unfinished = head.is_none_or(|head| !head.finished);
+            let old = head.is_some_and(|head| report.finished - head.at >= stale());
+            let moved = inner.tables.has_moved() && old;
+            let news = !inner.pending.is_empty() || inner.tables.is_changed() || reported || unfinished || moved;
+            (reviews, news)
+        };
+        if is_news {
+            session.commit_step(Some(Finish { report, reviews_before: &reviews_before })).await?;
+        }
+        let inner = session.lock();
+        session.shared.remember(&inner.map);
+        let mut receipt = Receipt::default();
+        receipt.sequence = inner.map.points.last().map(|(sequence, _, _)| *sequence);
+        receipt.written = is_news;
+        receipt.bytes_added = inner.bytes_added;
+        receipt.objects_added = inner.objects_added;
+        Ok(receipt)
+    }
+
+    /// What was flushed becomes durable; an unfinished run that the next one continues.
+    async fn abort(self: Box<Self>) -> Result<()> {
+        let is_empty = {
+            let inner = self.session.lock();
+            inner.spoilt || (inner.pending.is_empty() && !inner.tables.is_changed())
+        };
+        if is_empty || self.session.run().is_err() {
+            return Ok(());
+        }
+        self.session.commit_step(None).await
+    }
+}

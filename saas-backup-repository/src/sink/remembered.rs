@@ -1,0 +1,104 @@
+use std::collections::{HashMap, HashSet};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use saas_backup_core::{Key, PartitionId, Result};
+
+use crate::crypto::NamingKey;
+use crate::object::Family;
+use crate::read::{Bounds, Merge, PointSnapshot, effective};
+use crate::reserved;
+
+/// What a mirror remembers of each record: 32 bytes or so.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Known {
+    /// The digest of its line.
+    pub(super) content: u64,
+    /// The digest of its partition; 0 for none.
+    pub(super) partition: u64,
+}
+
+/// What the mirror of a forgetful source remembers, and what this session deleted.
+#[derive(Debug)]
+pub(super) struct Remembered {
+    naming: NamingKey,
+    /// `None` where the source reports deletions and repeats nothing.
+    known: Option<Mutex<HashMap<u64, Known>>>,
+    deleted: Mutex<HashSet<u64>>,
+}
+
+impl Remembered {
+    pub(super) fn nothing(naming: NamingKey) -> Self {
+        Self { naming, known: None, deleted: Mutex::default() }
+    }
+
+    /// Reads what earlier sessions remembered.
+    pub(super) async fn load(naming: NamingKey, head: &PointSnapshot) -> Result<Self> {
+        let mut known = HashMap::new();
+        let bounds = Bounds { family: Family::Meta, collection: None, after: None, since: 0, at: head.at };
+        let mut merge = Merge::open(std::sync::Arc::clone(&head.shared.access), &head.map, bounds).await?;
+        while let Some(group) = merge.next().await? {
+            if group.key.collection.is_reserved() {
+                continue;
+            }
+            if let Some(line) = effective(&group.lines).filter(|line| !line.deletion) {
+                let record = reserved::record(&line.text)?;
+                let content =
+                    record.version.as_deref().and_then(|hash| u64::from_str_radix(hash, 16).ok()).unwrap_or(0);
+                let partition = partition(&naming, line.partition.as_ref());
+                known.insert(key(&naming, &group.key), Known { content, partition });
+            }
+        }
+        Ok(Self { naming, known: Some(Mutex::new(known)), deleted: Mutex::default() })
+    }
+
+    pub(super) fn remembers(&self) -> bool {
+        self.known.is_some()
+    }
+
+    /// The digest by which a key is remembered.
+    pub(super) fn key(&self, of: &Key) -> u64 {
+        key(&self.naming, of)
+    }
+
+    pub(super) fn partition(&self, of: Option<&PartitionId>) -> u64 {
+        partition(&self.naming, of)
+    }
+
+    /// What is remembered of a record whose line is this.
+    pub(super) fn known(&self, line: &[u8], of: Option<&PartitionId>) -> Known {
+        Known { content: self.naming.short("line", &[line]), partition: self.partition(of) }
+    }
+
+    pub(super) fn get(&self, key: u64) -> Option<Known> {
+        self.known.as_ref().and_then(|known| lock(known).get(&key).copied())
+    }
+
+    /// Notes a record's state; what was known of it before.
+    pub(super) fn put(&self, key: u64, state: Known) -> Option<Known> {
+        lock(&self.deleted).remove(&key);
+        self.known.as_ref().and_then(|known| lock(known).insert(key, state))
+    }
+
+    /// Notes a deletion; what was known of the record before.
+    pub(super) fn delete(&self, key: u64) -> Option<Known> {
+        lock(&self.deleted).insert(key);
+        self.known.as_ref().and_then(|known| lock(known).remove(&key))
+    }
+
+    /// Whether this session recorded the deletion of a key.
+    pub(super) fn is_deleted(&self, key: u64) -> bool {
+        lock(&self.deleted).contains(&key)
+    }
+}
+
+fn key(naming: &NamingKey, key: &Key) -> u64 {
+    naming.short("key", &[key.collection.as_str().as_bytes(), key.id.as_str().as_bytes()])
+}
+
+fn partition(naming: &NamingKey, partition: Option<&PartitionId>) -> u64 {
+    partition.map_or(0, |partition| naming.short("partition", &[partition.as_str().as_bytes()]))
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,212 @@
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use saas_backup_core::{BlobId, Error, ErrorKind, FeedId, FeedState, Result, RunId, RunStart, State, StoredBlob};
+use tokio::sync::{OwnedMutexGuard, Semaphore};
+use tokio::time::Instant;
+
+use super::blob::Pack;
+use super::remembered::Remembered;
+use super::tables::{TableChange, Tables};
+use crate::commit::ObjectRef;
+use crate::crypto::{Domain, NamingKey, Signer};
+use crate::layout::Map;
+use crate::object::{LineBuffer, SegmentIndex};
+use crate::read::PointSnapshot;
+use crate::source::Shared;
+
+/// How long flushed lines may wait for company before they become a commit of their own.
+pub(super) const FLUSH_AGE: Duration = Duration::from_mins(1);
+/// Segments that are built and uploaded at the same time.
+const BUILDERS: usize = 2;
+
+/// One write session, shared by the sink and its writers.
+#[derive(Debug)]
+pub(super) struct Session {
+    pub(super) shared: Arc<Shared>,
+    pub(super) naming: NamingKey,
+    pub(super) signer: Option<Signer>,
+    pub(super) writer_id: String,
+    pub(super) remembered: Remembered,
+    pub(super) builders: Semaphore,
+    /// Held while a commit is made.
+    pub(super) committing: tokio::sync::Mutex<()>,
+    /// Small attachments that wait for their pack.
+    pub(super) pack: tokio::sync::Mutex<Pack>,
+    inner: Mutex<Inner>,
+    /// Held as long as the session lives: one session a source and process.
+    _only: OwnedMutexGuard<()>,
+}
+
+#[derive(Debug)]
+pub(super) struct Inner {
+    pub(super) map: Arc<Map>,
+    pub(super) tables: Tables,
+    pub(super) pending: Pending,
+    pub(super) run: Option<RunId>,
+    pub(super) begun_at: u64,
+    pub(super) durable_at: Instant,
+    pub(super) bytes_added: u64,
+    pub(super) objects_added: u64,
+    /// Attachments of this session.
+    pub(super) blobs: HashMap<BlobId, StoredBlob>,
+    /// Domains that were made and are not in a commit yet.
+    pub(super) domains: Vec<Domain>,
+    /// A commit did not come about: what it would have held is lost to this session.
+    pub(super) spoilt: bool,
+}
+
+/// What is flushed and not in a commit yet.
+#[derive(Debug, Default)]
+pub(super) struct Pending {
+    pub(super) objects: Vec<ObjectRef>,
+    pub(super) indexes: Vec<SegmentIndex>,
+    pub(super) meta_indexes: Vec<SegmentIndex>,
+    pub(super) lines: LineBuffer,
+    pub(super) meta: LineBuffer,
+    /// Bytes of attachments among the objects.
+    pub(super) blob_bytes: u64,
+}
+
+impl Pending {
+    pub(super) fn is_empty(&self) -> bool {
+        self.objects.is_empty() && self.lines.is_empty() && self.meta.is_empty()
+    }
+}
+
+/// What a writer's flush adds.
+#[derive(Debug, Default)]
+pub(super) struct Flushed {
+    pub(super) objects: Vec<ObjectRef>,
+    pub(super) indexes: Vec<SegmentIndex>,
+    pub(super) meta_indexes: Vec<SegmentIndex>,
+    pub(super) lines: LineBuffer,
+    pub(super) meta: LineBuffer,
+    pub(super) changes: Vec<TableChange>,
+}
+
+impl Session {
+    pub(super) async fn open(shared: Arc<Shared>, remember: bool, only: OwnedMutexGuard<()>) -> Result<Self> {
+        let map = shared.load().await?;
+        map.check()?;
+        let writing = shared.writing_keys().await?;
+        let naming = shared.keyring.naming_key(&writing.recipients).await?;
+        let at = map.head.as_ref().map_or(0, |head| head.sequence);
+        let head = PointSnapshot {
+            shared: Arc::clone(&shared),
+            map: Arc::clone(&map),
+            at,
+            budget: saas_backup_core::Budget::default(),
+        };
+        let tables = Tables::load(&head).await?;
+        let remembered =
+            if remember { Remembered::load(naming.clone(), &head).await? } else { Remembered::nothing(naming.clone()) };
+        Ok(Self {
+            naming,
+            signer: writing.signer,
+            writer_id: writing.id,
+            remembered,
+            builders: Semaphore::new(BUILDERS),
+            committing: tokio::sync::Mutex::default(),
+            pack: tokio::sync::Mutex::default(),
+            inner: Mutex::new(Inner {
+                map,
+                tables,
+                pending: Pending::default(),
+                run: None,
+                begun_at: at,
+                durable_at: Instant::now(),
+                bytes_added: 0,
+                objects_added: 0,
+                blobs: HashMap::new(),
+                domains: Vec::new(),
+                spoilt: false,
+            }),
+            shared,
+            _only: only,
+        })
+    }
+
+    pub(super) fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Refuses work after a commit that did not come about.
+    pub(super) fn check(&self) -> Result<()> {
+        if self.lock().spoilt {
+            return Err(Error::new(
+                ErrorKind::Unavailable,
+                "an earlier commit of this session did not come about; begin a new session",
+            ));
+        }
+        Ok(())
+    }
+
+    pub(super) fn begin(&self, start: &RunStart) {
+        let mut inner = self.lock();
+        inner.run = Some(start.run);
+        let always = inner.begun_at == 0 || inner.tables.held.remembered;
+        inner.tables.set_remembered(always && self.remembered.remembers());
+        inner.tables.learn(&start.catalog);
+    }
+
+    pub(super) fn run(&self) -> Result<RunId> {
+        self.lock().run.ok_or_else(|| Error::new(ErrorKind::Configuration, "the session did not begin"))
+    }
+
+    pub(super) fn state(&self) -> State {
+        let inner = self.lock();
+        let mut state = State::default();
+        state.feeds = inner.tables.feeds.clone();
+        state.gaps = inner.tables.gaps.values().cloned().collect();
+        state.held = inner.tables.held.collections.clone();
+        state.coverage.clone_from(&inner.tables.coverage);
+        state.reviews.clone_from(&inner.tables.reviews);
+        state.unfinished = inner.map.head.as_ref().filter(|head| !head.finished).map(|head| head.run);
+        state
+    }
+
+    /// The source as the last commit left it, those of this session included.
+    pub(super) fn head(&self) -> PointSnapshot {
+        let map = Arc::clone(&self.lock().map);
+        let at = map.head.as_ref().map_or(0, |head| head.sequence);
+        PointSnapshot { shared: Arc::clone(&self.shared), map, at, budget: saas_backup_core::Budget::default() }
+    }
+
+    /// Where a feed stands, and what its open extent saw.
+    pub(super) fn feed(&self, id: &FeedId) -> (Option<FeedState>, Vec<u64>) {
+        let inner = self.lock();
+        (inner.tables.feeds.get(id).cloned(), inner.tables.seen.get(id).cloned().unwrap_or_default())
+    }
+
+    /// Takes what a writer flushed; large or old enough, it becomes a commit.
+    pub(super) async fn flush(&self, flushed: Flushed, state: FeedState, seen: Option<Vec<u64>>) -> Result<()> {
+        self.check()?;
+        let run = self.run()?;
+        let brings_segments = !flushed.objects.is_empty();
+        // Of one commit, the inline lines are the newest: lines that were flushed before these segments go first.
+        if brings_segments && !self.lock().pending.lines.is_empty() {
+            self.commit_step(None).await?;
+        }
+        let is_due = {
+            let mut inner = self.lock();
+            let Inner { pending, tables, durable_at, .. } = &mut *inner;
+            pending.objects.extend(flushed.objects);
+            pending.indexes.extend(flushed.indexes);
+            pending.meta_indexes.extend(flushed.meta_indexes);
+            pending.lines.append(flushed.lines);
+            pending.meta.append(flushed.meta);
+            let feed = state.feed.id.clone();
+            tables.set_feed(state, seen);
+            for change in flushed.changes {
+                tables.apply(change, &feed, run);
+            }
+            let bytes = pending.lines.bytes() as u64 + pending.meta.bytes() as u64 + pending.blob_bytes;
+            let anything = !pending.is_empty() || tables.has_moved() || tables.is_changed();
+            let due = brings_segments || bytes >= self.shared.flush_bytes || durable_at.elapsed() >= FLUSH_AGE;
+            anything && due
+        };
+        if is_due { self.commit_step(None).await } else { Ok(()) }
+    }
+}

@@ -1,0 +1,357 @@
+use std::collections::{HashMap, HashSet};
+use std::fmt;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use chrono::{DateTime, Utc};
+use saas_backup_core::{
+    BlobId, BlobStatus, Candidates, Cursor, Deletion, DeletionReason, Epoch, Error, ErrorKind, Event, Feed, FeedState,
+    Gap, Json, Key, Line, LineCodec, Outcome, Problem, Record, Result, SchemaChange, Scope, Verdict, Writer,
+};
+use tokio::task::JoinSet;
+
+use super::remembered::Known;
+use super::session::{Flushed, Session};
+use super::step::InSession;
+use super::tables::{TableChange, put};
+use crate::commit::ObjectRef;
+use crate::object::{Family, LineBuffer, SEGMENT_RAW_BYTES, SegmentIndex};
+use crate::reserved;
+
+/// Segments that one writer has under way.
+const BUILDS: usize = 2;
+
+type Built = (usize, Family, Option<(ObjectRef, SegmentIndex)>);
+
+/// Writes one feed of a mirror.
+pub(super) struct MirrorWriter {
+    session: Arc<Session>,
+    state: FeedState,
+    /// The keys that the open extent saw, as digests.
+    seen: HashSet<u64>,
+    /// The gaps that the open extent reported.
+    reported: Vec<Gap>,
+    lines: LineBuffer,
+    meta: LineBuffer,
+    changes: Vec<TableChange>,
+    /// What becomes known with the next flush; `None` for what was deleted.
+    known: HashMap<u64, (Key, Option<Known>)>,
+    builds: JoinSet<Result<Built>>,
+    built: Vec<Built>,
+    next_build: usize,
+    line: Vec<u8>,
+}
+
+impl MirrorWriter {
+    pub(super) fn open(session: Arc<Session>, feed: &Feed) -> Result<Self> {
+        session.run()?;
+        let (state, seen) = session.feed(&feed.id);
+        let state = state.unwrap_or_else(|| FeedState::new(feed.clone()));
+        let mut this = Self {
+            session,
+            state,
+            seen: seen.into_iter().collect(),
+            reported: Vec::new(),
+            lines: LineBuffer::default(),
+            meta: LineBuffer::default(),
+            changes: Vec::new(),
+            known: HashMap::new(),
+            builds: JoinSet::new(),
+            built: Vec::new(),
+            next_build: 0,
+            line: Vec::new(),
+        };
+        this.state.feed = feed.clone();
+        Ok(this)
+    }
+
+    fn apply(&mut self, event: Event) -> Result<Outcome> {
+        if self.state.epoch.is_some()
+            && let Some(key) = event.key()
+        {
+            self.seen.insert(self.session.remembered.key(&key));
+        }
+        match event {
+            Event::Put(record) => self.put(*record),
+            Event::Delete(deletion) => self.delete(deletion),
+            Event::Seen(_) => Ok(Outcome::Unchanged),
+            Event::Gap(gap) => {
+                self.reported.push(gap.clone());
+                self.changes.push(TableChange::Gap(gap));
+                Ok(Outcome::Stored)
+            }
+            Event::Reset(reset) => {
+                let all = reset.collections.is_empty();
+                let collections = if all { self.state.feed.covers.clone() } else { reset.collections };
+                self.changes.push(TableChange::Reset(collections));
+                Ok(Outcome::Stored)
+            }
+            Event::Schema(schema) => self.schema(&schema),
+            _ => Ok(Outcome::Stored),
+        }
+    }
+
+    fn put(&mut self, mut record: Record) -> Result<Outcome> {
+        if record.key.collection.is_reserved() {
+            return Ok(reserved_name());
+        }
+        record.sequence = None;
+        self.line.clear();
+        if let Err(error) = LineCodec::stored().encode_put(&record, &mut self.line) {
+            return Ok(Outcome::Rejected(Box::new(Problem::from(&error))));
+        }
+        let missing = record.blobs.iter().filter(|blob| blob.status != BlobStatus::Available);
+        let missing: Vec<BlobId> = missing.filter_map(|blob| blob.id.clone()).collect();
+        self.changes.push(TableChange::CloseGaps(record.key.clone(), missing));
+        let Record { key, partition, .. } = record;
+        let digest = self.session.remembered.key(&key);
+        if self.session.remembered.remembers() {
+            let known = self.session.remembered.known(&self.line, partition.as_ref());
+            if self.current(digest) == Some(known) {
+                return Ok(Outcome::Unchanged);
+            }
+            self.known.insert(digest, (key.clone(), Some(known)));
+            let mut row =
+                Record::new(key.clone(), Json::from_value(&0)?).with_version(format!("{:016x}", known.content));
+            row.partition.clone_from(&partition);
+            self.meta.push(key.clone(), partition.clone(), false, |out| LineCodec::stored().encode_put(&row, out))?;
+        } else {
+            self.known.insert(digest, (key.clone(), Some(Known { content: 0, partition: 0 })));
+        }
+        let line = &self.line;
+        self.lines.push(key, partition, false, |out| {
+            out.extend_from_slice(line);
+            Ok(())
+        })?;
+        Ok(Outcome::Stored)
+    }
+
+    fn delete(&mut self, mut deletion: Deletion) -> Result<Outcome> {
+        if deletion.key.collection.is_reserved() {
+            return Ok(reserved_name());
+        }
+        deletion.sequence = None;
+        let digest = self.session.remembered.key(&deletion.key);
+        self.changes.push(TableChange::CloseGaps(deletion.key.clone(), Vec::new()));
+        if self.session.remembered.remembers() {
+            let Some(known) = self.current(digest) else { return Ok(Outcome::Unchanged) };
+            if deletion.partition.is_some()
+                && self.session.remembered.partition(deletion.partition.as_ref()) != known.partition
+            {
+                return Ok(Outcome::Skipped(Box::new(Problem::new("moved", "the record is in another partition now"))));
+            }
+            self.push_deletion(&mut deletion.clone(), Family::Meta)?;
+        }
+        self.known.insert(digest, (deletion.key.clone(), None));
+        self.push_deletion(&mut deletion, Family::Data)?;
+        Ok(Outcome::Stored)
+    }
+
+    fn push_deletion(&mut self, deletion: &mut Deletion, family: Family) -> Result<()> {
+        let (key, partition) = (deletion.key.clone(), deletion.partition.clone());
+        let line = Line::Delete(deletion.clone());
+        let out = match family {
+            Family::Data => &mut self.lines,
+            Family::Meta => &mut self.meta,
+        };
+        out.push(key, partition, true, |out| LineCodec::stored().encode(&line, out))
+    }
+
+    fn schema(&mut self, schema: &SchemaChange) -> Result<Outcome> {
+        let Some(document) = &schema.document else { return Ok(Outcome::Stored) };
+        let key = reserved::key(reserved::SCHEMAS, schema.schema.to_string())?;
+        put(&mut self.meta, key, document)?;
+        Ok(Outcome::Stored)
+    }
+
+    /// What is known of a record, this writer's own unflushed writes included.
+    fn current(&self, digest: u64) -> Option<Known> {
+        match self.known.get(&digest) {
+            Some((_, known)) => *known,
+            None => self.session.remembered.get(digest),
+        }
+    }
+
+    /// Hands full buffers to the builders, and waits for one of them where too many are under way.
+    async fn build_if_full(&mut self) -> Result<()> {
+        if self.lines.bytes() >= SEGMENT_RAW_BYTES {
+            let lines = std::mem::take(&mut self.lines);
+            self.build(Family::Data, lines).await?;
+        }
+        if self.meta.bytes() >= SEGMENT_RAW_BYTES {
+            let meta = std::mem::take(&mut self.meta);
+            self.build(Family::Meta, meta).await?;
+        }
+        Ok(())
+    }
+
+    async fn build(&mut self, family: Family, lines: LineBuffer) -> Result<()> {
+        while self.builds.len() >= BUILDS {
+            self.join_one().await?;
+        }
+        let (session, number) = (Arc::clone(&self.session), self.next_build);
+        self.next_build += 1;
+        self.builds.spawn(async move {
+            let _permit = session.builders.acquire().await.map_err(|_| ended())?;
+            let built = session.upload_segment(family, lines, &mut InSession(&session)).await?;
+            Ok((number, family, built))
+        });
+        Ok(())
+    }
+
+    async fn join_one(&mut self) -> Result<()> {
+        if let Some(built) = self.builds.join_next().await {
+            self.built.push(built.map_err(|_| ended())??);
+        }
+        Ok(())
+    }
+
+    /// Notes in the session what this writer's flush makes known.
+    fn publish(&mut self) {
+        let session = &self.session;
+        let mut inner = session.lock();
+        for (digest, (key, known)) in self.known.drain() {
+            let before = match known {
+                Some(known) => session.remembered.put(digest, known),
+                None => session.remembered.delete(digest),
+            };
+            if inner.tables.held.remembered {
+                let change = i64::from(known.is_some()) - i64::from(before.is_some());
+                inner.tables.count(&key.collection, |held| {
+                    held.records = Some(held.records.unwrap_or(0).saturating_add_signed(change));
+                });
+            }
+        }
+    }
+
+    /// The keys that are live in the copy and that the open extent did not see.
+    async fn unseen(&self, scope: &Scope) -> Result<Vec<Key>> {
+        let mut unseen = Vec::new();
+        let remembered = &self.session.remembered;
+        self.session
+            .each_live(scope, |key| {
+                let digest = remembered.key(&key);
+                let deleted = match self.known.get(&digest) {
+                    Some((_, known)) => known.is_none(),
+                    None => remembered.is_deleted(digest),
+                };
+                if !deleted && !self.seen.contains(&digest) {
+                    unseen.push(key);
+                }
+            })
+            .await?;
+        Ok(unseen)
+    }
+}
+
+#[async_trait]
+impl Writer for MirrorWriter {
+    async fn write(&mut self, batch: Vec<Event>) -> Result<Vec<Outcome>> {
+        self.session.check()?;
+        let mut outcomes = Vec::with_capacity(batch.len());
+        for event in batch {
+            outcomes.push(self.apply(event)?);
+        }
+        self.build_if_full().await?;
+        Ok(outcomes)
+    }
+
+    async fn flush(&mut self, cursor: Option<&Cursor>) -> Result<()> {
+        if let Some(cursor) = cursor {
+            self.state.cursor = Some(cursor.clone());
+        }
+        while !self.builds.is_empty() {
+            self.join_one().await?;
+        }
+        let mut flushed = Flushed {
+            lines: std::mem::take(&mut self.lines),
+            meta: std::mem::take(&mut self.meta),
+            changes: std::mem::take(&mut self.changes),
+            ..Flushed::default()
+        };
+        self.built.sort_by_key(|(number, _, _)| *number);
+        for (_, family, built) in self.built.drain(..) {
+            if let Some((object, index)) = built {
+                flushed.objects.push(object);
+                match family {
+                    Family::Data => flushed.indexes.push(index),
+                    Family::Meta => flushed.meta_indexes.push(index),
+                }
+            }
+        }
+        self.publish();
+        let seen = self.state.epoch.map(|_| {
+            let mut seen: Vec<u64> = self.seen.iter().copied().collect();
+            seen.sort_unstable();
+            seen
+        });
+        self.session.flush(flushed, self.state.clone(), seen).await
+    }
+
+    async fn open_extent(&mut self, epoch: Epoch) -> Result<()> {
+        if self.state.epoch != Some(epoch) {
+            self.state.epoch = Some(epoch);
+            self.seen.clear();
+            self.reported.clear();
+        }
+        Ok(())
+    }
+
+    async fn candidates(&mut self, scope: &Scope) -> Result<Candidates> {
+        if self.state.epoch.is_none() {
+            return Ok(Candidates::none(scope.clone()));
+        }
+        let unseen = self.unseen(scope).await?;
+        let live = self.seen.len() as u64 + unseen.len() as u64;
+        Ok(Candidates::of(scope.clone(), live, &unseen))
+    }
+
+    async fn close_extent(&mut self, scope: &Scope, verdict: Verdict, at: DateTime<Utc>) -> Result<u64> {
+        let mut deleted = 0;
+        match verdict {
+            Verdict::Delete => {
+                if self.state.epoch.is_some() {
+                    for key in self.unseen(scope).await? {
+                        let mut deletion = Deletion::new(key, DeletionReason::Reconciled);
+                        deletion.at = Some(at);
+                        if matches!(self.delete(deletion)?, Outcome::Stored) {
+                            deleted += 1;
+                        }
+                    }
+                }
+                self.changes.push(TableChange::CloseScope(scope.clone(), std::mem::take(&mut self.reported)));
+                self.state.full_at = Some(at);
+            }
+            Verdict::Keep => {}
+            Verdict::Restart => {
+                self.state.cursor = None;
+                self.state.full_at = None;
+            }
+        }
+        self.state.epoch = None;
+        self.seen.clear();
+        self.build_if_full().await?;
+        Ok(deleted)
+    }
+
+    async fn close(self: Box<Self>) -> Result<()> {
+        Ok(())
+    }
+}
+
+impl fmt::Debug for MirrorWriter {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("MirrorWriter").field("feed", &self.state.feed.id).finish_non_exhaustive()
+    }
+}
+
+fn reserved_name() -> Outcome {
+    Outcome::Rejected(Box::new(Problem::new(
+        "reserved",
+        "names of collections that begin with `_` are the store's own",
+    )))
+}
+
+fn ended() -> Error {
+    Error::new(ErrorKind::Unexpected, "building a segment was interrupted")
+}

@@ -1,0 +1,301 @@
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use async_trait::async_trait;
+use futures::stream::{self, BoxStream, StreamExt as _, TryStreamExt as _};
+use saas_backup_core::{
+    Account, At, Capabilities, Clock, CollectionName, Connector, Error, ErrorKind, Event, Key, Result, Sink,
+    SinkOptions, Snapshot, SnapshotOptions, WriteMode,
+};
+
+use crate::crypto::{Keyring, Keys, Signer};
+use crate::diff::{Change, ChangeKind};
+use crate::layout::{Loader, Map};
+use crate::object::{Family, Names};
+use crate::points::Point;
+use crate::read::{Access, Bounds, Merge, PointSnapshot, effective, event};
+use crate::reserved;
+use crate::sink::MirrorSink;
+use crate::store::Store;
+use crate::writers::{self, writer_id};
+
+/// Bytes of flushed lines and attachments that wait for each other before they become a commit.
+const FLUSH_BYTES: u64 = 8 * 1024 * 1024;
+
+/// What the parts of a source share.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) repository: String,
+    pub(crate) name: String,
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) names: Names,
+    pub(crate) keys: Keys,
+    pub(crate) keyring: Arc<Keyring>,
+    pub(crate) loader: Loader,
+    pub(crate) access: Arc<Access>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) flush_bytes: u64,
+    pub(crate) labels: Vec<String>,
+    pub(crate) map: Arc<Mutex<Option<Arc<Map>>>>,
+    pub(crate) session: Arc<tokio::sync::Mutex<()>>,
+}
+
+/// Who writes, and whom metadata is encrypted to.
+#[derive(Debug)]
+pub(crate) struct WritingKeys {
+    pub(crate) signer: Option<Signer>,
+    pub(crate) id: String,
+    pub(crate) recipients: Vec<String>,
+}
+
+impl Shared {
+    /// The map with what was committed since it was last read.
+    pub(crate) async fn load(&self) -> Result<Arc<Map>> {
+        let known = self.lock_map().clone();
+        let map = self.loader.load(known).await?;
+        self.remember(&map);
+        Ok(map)
+    }
+
+    /// Keeps a map for the next reader, unless a newer one is kept.
+    pub(crate) fn remember(&self, map: &Arc<Map>) {
+        let mut kept = self.lock_map();
+        if kept.as_ref().is_none_or(|kept| kept.next() <= map.next()) {
+            *kept = Some(Arc::clone(map));
+        }
+    }
+
+    fn lock_map(&self) -> MutexGuard<'_, Option<Arc<Map>>> {
+        self.map.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) async fn recipients(&self) -> Result<Vec<String>> {
+        match self.loader.trust.root() {
+            Some(root) => writers::recipients(&*self.store, root).await,
+            None => Ok(Vec::new()),
+        }
+    }
+
+    /// Checks that whoever holds these keys may write.
+    pub(crate) async fn writing_keys(&self) -> Result<WritingKeys> {
+        let Some(root) = self.loader.trust.root() else {
+            return Ok(WritingKeys { signer: None, id: String::new(), recipients: Vec::new() });
+        };
+        let agent = self.keys.writing().ok_or_else(|| {
+            Error::new(ErrorKind::PermissionDenied, "writing takes an agent key or the owner's identity")
+        })?;
+        let id = writer_id(&agent);
+        writers::read_writer(&*self.store, root, &id).await?;
+        Ok(WritingKeys { signer: Some(agent.signer()), id, recipients: self.recipients().await? })
+    }
+}
+
+/// One source of a repository: a [`Connector`] whose snapshots are points in time.
+///
+/// Cloning is cheap; clones share what they have read. One session writes at a time.
+#[derive(Clone, Debug)]
+pub struct Source {
+    pub(crate) shared: Arc<Shared>,
+}
+
+impl Source {
+    /// Its name in the repository.
+    pub fn name(&self) -> &str {
+        &self.shared.name
+    }
+
+    /// Makes flushes commits of their own once this many bytes of lines and attachments wait. Default: 8 MiB.
+    ///
+    /// A flush that is smaller waits, for a minute at most, for more, and is durable with the commit that it joins; its
+    /// cursor waits with it. With 0 every flush is durable when it returns.
+    #[must_use]
+    pub fn with_flush_bytes(self, bytes: u64) -> Self {
+        self.with(|shared| shared.flush_bytes = bytes)
+    }
+
+    /// Gives labels to the points that are written through this handle.
+    #[must_use]
+    pub fn with_labels(self, labels: Vec<String>) -> Self {
+        self.with(|shared| shared.labels = labels)
+    }
+
+    fn with(self, change: impl FnOnce(&mut Shared)) -> Self {
+        let old = &self.shared;
+        let mut shared = Shared {
+            repository: old.repository.clone(),
+            name: old.name.clone(),
+            store: Arc::clone(&old.store),
+            names: old.names.clone(),
+            keys: old.keys.clone(),
+            keyring: Arc::clone(&old.keyring),
+            loader: old.loader.clone(),
+            access: Arc::clone(&old.access),
+            clock: Arc::clone(&old.clock),
+            flush_bytes: old.flush_bytes,
+            labels: old.labels.clone(),
+            map: Arc::clone(&old.map),
+            session: Arc::clone(&old.session),
+        };
+        change(&mut shared);
+        Self { shared: Arc::new(shared) }
+    }
+
+    pub(crate) fn flush_bytes() -> u64 {
+        FLUSH_BYTES
+    }
+
+    /// The points in time, oldest first. Needs no key. Cancel safe.
+    pub async fn points(&self) -> Result<Vec<Point>> {
+        let map = self.shared.load().await?;
+        Ok(map.points.iter().map(|(sequence, run, point)| Point::new(*sequence, *run, point)).collect())
+    }
+
+    /// A point in time. Cancel safe.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::NotFound`] if there is none; [`ErrorKind::Integrity`] if it lies behind a break of the timeline.
+    pub async fn point(&self, at: &At) -> Result<Point> {
+        let map = self.shared.load().await?;
+        Point::find(&map, at)
+    }
+
+    /// The source at a point in time. Cancel safe.
+    pub(crate) async fn at(&self, options: &SnapshotOptions) -> Result<PointSnapshot> {
+        let map = self.shared.load().await?;
+        let point = Point::find(&map, &options.at)?;
+        Ok(PointSnapshot { shared: Arc::clone(&self.shared), map, at: point.sequence, budget: options.budget.clone() })
+    }
+
+    /// What the run that made a point reported: counts, completeness, gaps. Cancel safe.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::PermissionDenied`] without an identity or an agent key.
+    pub async fn report(&self, at: &At) -> Result<saas_backup_core::RunReport> {
+        let snapshot = self.at(&SnapshotOptions::at(at.clone())).await?;
+        let line = snapshot.row(reserved::REPORT, reserved::ONLY).await?;
+        let line = line.ok_or_else(|| Error::new(ErrorKind::NotFound, "the point has no report"))?;
+        reserved::value(&line.text)
+    }
+
+    /// One record as it was at a point in time; `None` if it did not exist then. Cancel safe.
+    pub async fn record(&self, key: &Key, at: &At) -> Result<Option<saas_backup_core::Record>> {
+        let snapshot = self.at(&SnapshotOptions::at(at.clone())).await?;
+        match snapshot.state_of(key).await?.map(|line| event(&line)).transpose()? {
+            Some(Event::Put(record)) => Ok(Some(*record)),
+            _ => Ok(None),
+        }
+    }
+
+    /// All that is held of one record up to the latest point, newest first: its versions ([`Event::Put`]) and its
+    /// deletions ([`Event::Delete`]), each with its sequence number. Cancel safe.
+    pub async fn history(&self, key: &Key) -> Result<Vec<Event>> {
+        let snapshot = self.at(&SnapshotOptions::default()).await?;
+        let lines = self.shared.access.versions(&snapshot.map, Family::Data, key, snapshot.at, true).await?;
+        lines.iter().map(event).collect()
+    }
+
+    /// What changed after a sequence number, up to the latest point, in the order of keys: the state that each changed
+    /// record has now. Cancel safe.
+    pub async fn changes_since(&self, sequence: u64) -> Result<BoxStream<'static, Result<Event>>> {
+        let snapshot = self.at(&SnapshotOptions::default()).await?;
+        let changes = changed_keys(&snapshot, sequence, None).await?;
+        let read = changes.try_filter_map(move |(line, since)| async move {
+            if line.sequence > since { event(&line).map(Some) } else { Ok(None) }
+        });
+        Ok(read.boxed())
+    }
+
+    /// What differs between two points in time, in the order of keys; costs as much as there is. Cancel safe.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Configuration`] if `from` is the later one.
+    pub async fn diff(&self, from: &At, to: &At) -> Result<BoxStream<'static, Result<Change>>> {
+        let before = self.at(&SnapshotOptions::at(from.clone())).await?;
+        let after = self.at(&SnapshotOptions::at(to.clone())).await?;
+        if before.at > after.at {
+            return Err(Error::new(ErrorKind::Configuration, "the first point is later than the second one"));
+        }
+        let changes = changed_keys(&after, before.at, None).await?;
+        let read = changes.try_filter_map(move |(line, _)| {
+            let before = before.clone();
+            async move {
+                let old = before.state_of(&line.key).await?.filter(|old| !old.deletion);
+                Ok(ChangeKind::of(old.as_ref(), &line)
+                    .map(|kind| Change::new(line.key.clone(), kind, old.as_ref(), &line)))
+            }
+        });
+        Ok(read.boxed())
+    }
+}
+
+/// The true lines of the keys that have lines after a point.
+async fn changed_keys(
+    snapshot: &PointSnapshot,
+    since: u64,
+    collection: Option<CollectionName>,
+) -> Result<BoxStream<'static, Result<(crate::object::StoredLine, u64)>>> {
+    let bounds = Bounds { family: Family::Data, collection, after: None, since, at: snapshot.at };
+    let merge = Merge::open(Arc::clone(&snapshot.shared.access), &snapshot.map, bounds).await?;
+    let read = stream::try_unfold((merge, snapshot.clone()), move |(mut merge, snapshot)| async move {
+        let Some(group) = merge.next().await? else { return Ok(None) };
+        let Some(mut line) = effective(&group.lines).cloned() else { return Ok(None) };
+        if line.deletion && line.partition.is_some() {
+            line = snapshot.state_of(&group.key).await?.unwrap_or(line);
+        }
+        Ok(Some(((line, since), (merge, snapshot))))
+    });
+    Ok(read.boxed())
+}
+
+#[async_trait]
+impl Connector for Source {
+    fn capabilities(&self) -> Capabilities {
+        let mut capabilities = Capabilities::default();
+        capabilities.read = true;
+        capabilities.incremental = true;
+        capabilities.reports_deletions = true;
+        capabilities.reads_records = true;
+        capabilities.blobs = true;
+        capabilities.blob_ranges = true;
+        capabilities.points_in_time = true;
+        capabilities.mirror = true;
+        capabilities.atomic = true;
+        capabilities.lossless = true;
+        capabilities
+    }
+
+    async fn check(&self) -> Result<Account> {
+        let mut account = Account::new(format!("{}/{}", self.shared.repository, self.shared.name), &self.shared.name);
+        let map = self.shared.load().await?;
+        map.check()?;
+        if self.shared.keyring.reads_data() {
+            account.scopes.push("read".to_owned());
+        }
+        if self.shared.writing_keys().await.is_ok() {
+            account.scopes.push("write".to_owned());
+        }
+        Ok(account)
+    }
+
+    async fn snapshot(&self, options: SnapshotOptions) -> Result<Box<dyn Snapshot>> {
+        Ok(Box::new(self.at(&options).await?))
+    }
+
+    async fn sink(&self, options: SinkOptions) -> Result<Box<dyn Sink>> {
+        if options.mode != WriteMode::Mirror {
+            return Err(Error::new(
+                ErrorKind::Unsupported,
+                "a repository keeps mirrors: open it with `WriteMode::Mirror`",
+            ));
+        }
+        if options.dry_run {
+            return Err(Error::new(ErrorKind::Unsupported, "a mirror has no dry run"));
+        }
+        let only = Arc::clone(&self.shared.session).try_lock_owned().map_err(|_| {
+            Error::new(ErrorKind::Conflict, "another session writes to this source").with_context("source", self.name())
+        })?;
+        Ok(Box::new(MirrorSink::open(Arc::clone(&self.shared), options.remember, only).await?))
+    }
+}

@@ -1,0 +1,149 @@
+use std::fmt;
+use std::ops::Range;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures::stream::BoxStream;
+use futures::{StreamExt as _, TryStreamExt as _};
+use object_store::path::Path;
+use object_store::{ObjectStore, ObjectStoreExt as _, PutMode, PutOptions};
+use saas_backup_core::{Error, ErrorKind, Result};
+
+use super::error::classify;
+use super::{Creation, Entry, Store};
+
+/// How a conditional write is made.
+#[derive(Clone, Debug)]
+pub(super) enum Conditional {
+    /// The store's own.
+    Native,
+    /// An exclusive create in this folder: for file systems without hard links.
+    #[cfg(feature = "fs")]
+    Exclusive(std::path::PathBuf),
+    /// Look, then write: only where the user promised a single writer.
+    #[cfg(any(feature = "s3", feature = "gcs", feature = "azure", feature = "webdav"))]
+    Promised,
+}
+
+/// A [`Store`] over `object_store`, below a path.
+pub(super) struct Objects {
+    store: Arc<dyn ObjectStore>,
+    prefix: Path,
+    conditional: Conditional,
+}
+
+impl Objects {
+    pub(super) fn new(store: Arc<dyn ObjectStore>, prefix: Path, conditional: Conditional) -> Self {
+        Self { store, prefix, conditional }
+    }
+
+    fn path(&self, name: &str) -> Result<Path> {
+        let whole = if self.prefix.as_ref().is_empty() { name.to_owned() } else { format!("{}/{name}", self.prefix) };
+        Path::parse(whole).map_err(|error| classify(&error.into(), name))
+    }
+
+    fn relative(prefix: &Path, location: &Path) -> String {
+        let whole = location.as_ref();
+        let rest = whole.strip_prefix(prefix.as_ref()).unwrap_or(whole);
+        rest.trim_start_matches('/').to_owned()
+    }
+}
+
+#[async_trait]
+impl Store for Objects {
+    async fn put(&self, name: &str, bytes: Bytes) -> Result<()> {
+        let path = self.path(name)?;
+        self.store.put(&path, bytes.into()).await.map(drop).map_err(|error| classify(&error, name))
+    }
+
+    async fn create(&self, name: &str, bytes: Bytes) -> Result<Creation> {
+        let path = self.path(name)?;
+        match &self.conditional {
+            Conditional::Native => {
+                let options = PutOptions { mode: PutMode::Create, ..PutOptions::default() };
+                match self.store.put_opts(&path, bytes.into(), options).await {
+                    Ok(_) => Ok(Creation::Created),
+                    Err(object_store::Error::AlreadyExists { .. } | object_store::Error::Precondition { .. }) => {
+                        Ok(Creation::Exists)
+                    }
+                    Err(error) => Err(classify(&error, name)),
+                }
+            }
+            #[cfg(feature = "fs")]
+            Conditional::Exclusive(folder) => super::local::create_exclusively(folder.join(name), bytes).await,
+            #[cfg(any(feature = "s3", feature = "gcs", feature = "azure", feature = "webdav"))]
+            Conditional::Promised => {
+                match self.store.head(&path).await {
+                    Ok(_) => return Ok(Creation::Exists),
+                    Err(object_store::Error::NotFound { .. }) => {}
+                    Err(error) => return Err(classify(&error, name)),
+                }
+                self.put(name, bytes).await.map(|()| Creation::Created)
+            }
+        }
+    }
+
+    async fn get(&self, name: &str, range: Option<Range<u64>>) -> Result<Bytes> {
+        let path = self.path(name)?;
+        let read = match range {
+            None => match self.store.get(&path).await {
+                Ok(found) => found.bytes().await,
+                Err(error) => Err(error),
+            },
+            Some(range) if range.is_empty() => return Ok(Bytes::new()),
+            Some(range) => {
+                let length = range.end - range.start;
+                let bytes = self.store.get_range(&path, range).await;
+                if let Ok(bytes) = &bytes
+                    && bytes.len() as u64 != length
+                {
+                    return Err(Error::new(ErrorKind::Integrity, "the object is shorter than it was")
+                        .with_context("object", name));
+                }
+                bytes
+            }
+        };
+        read.map_err(|error| classify(&error, name))
+    }
+
+    async fn size(&self, name: &str) -> Result<u64> {
+        let path = self.path(name)?;
+        self.store.head(&path).await.map(|meta| meta.size).map_err(|error| classify(&error, name))
+    }
+
+    fn list(&self, folder: &str, after: Option<&str>) -> BoxStream<'static, Result<Entry>> {
+        let name = folder.to_owned();
+        let path = if folder.is_empty() { Ok(self.prefix.clone()) } else { self.path(folder) };
+        let offset = after.map(|after| self.path(after)).transpose();
+        let (path, offset) = match (path, offset) {
+            (Ok(path), Ok(offset)) => (path, offset),
+            (Err(error), _) | (_, Err(error)) => return futures::stream::once(async { Err(error) }).boxed(),
+        };
+        let path = (!path.as_ref().is_empty()).then_some(path);
+        let found = match &offset {
+            Some(offset) => self.store.list_with_offset(path.as_ref(), offset),
+            None => self.store.list(path.as_ref()),
+        };
+        let prefix = self.prefix.clone();
+        found
+            .map_ok(move |meta| Entry { name: Self::relative(&prefix, &meta.location), size: meta.size })
+            .map_err(move |error| classify(&error, &name))
+            .boxed()
+    }
+
+    async fn delete(&self, name: &str) -> Result<()> {
+        let path = self.path(name)?;
+        match self.store.delete(&path).await {
+            Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
+            Err(error) => Err(classify(&error, name)),
+        }
+    }
+}
+
+/// Prints no address: it may hold a user's name.
+impl fmt::Debug for Objects {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Objects").field("conditional", &self.conditional).finish_non_exhaustive()
+    }
+}

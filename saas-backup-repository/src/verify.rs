@@ -1,0 +1,465 @@
+//! Checking that everything is there and is what was written.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use futures::TryStreamExt as _;
+use saas_backup_core::{Digest, Error, ErrorKind, Result};
+use sha2::{Digest as _, Sha256};
+
+use crate::commit::{ObjectKind, ObjectRef, PartKind};
+use crate::layout::{Map, Part, Segment};
+use crate::object::{Family, SegmentIndex, decompress, split_lines};
+use crate::read::{BlobRow, Bounds, Merge, effective};
+use crate::repository::Repository;
+use crate::reserved;
+use crate::source::Source;
+
+/// The most that one segment may hold when it is decompressed.
+const MAX_SEGMENT_BYTES: u64 = 4 * 1024 * 1024 * 1024;
+
+/// How thorough a verification is.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct VerifyOptions {
+    /// Which share of the objects is read, in percent. Default: 0, which checks that all are there in their length.
+    pub read_percent: u8,
+    /// Chooses which objects are read when it is not all: another number reads others. Default: 0.
+    pub turn: u64,
+    /// Commits that must be there, by source: they tell a timeline that was rolled back.
+    pub anchors: BTreeMap<String, Anchor>,
+}
+
+/// The last commit that somebody saw; kept elsewhere, it proves that the timeline was not rolled back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Anchor {
+    /// Its number.
+    pub sequence: u64,
+    /// SHA-256 of its header.
+    pub sha256: Digest,
+}
+
+impl VerifyOptions {
+    /// Checks that every object is there in its length.
+    pub fn presence() -> Self {
+        Self::default()
+    }
+
+    /// Reads everything.
+    pub fn read_all() -> Self {
+        Self { read_percent: 100, ..Self::default() }
+    }
+
+    /// Reads a share of the objects, in percent; `turn` decides which.
+    #[must_use]
+    pub fn with_read_percent(mut self, percent: u8, turn: u64) -> Self {
+        self.read_percent = percent.min(100);
+        self.turn = turn;
+        self
+    }
+
+    /// Demands that a source's timeline holds a commit.
+    #[must_use]
+    pub fn with_anchor(mut self, source: impl Into<String>, anchor: Anchor) -> Self {
+        self.anchors.insert(source.into(), anchor);
+        self
+    }
+
+    fn chooses(&self, name: &str) -> bool {
+        let digest = Digest::of(format!("{} {name}", self.turn).as_bytes());
+        let [first, second, ..] = digest.as_bytes();
+        u32::from(u16::from_be_bytes([*first, *second])) * 100 < u32::from(self.read_percent) * 65_536
+    }
+}
+
+/// What a verification found.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct VerifyReport {
+    /// Objects that were looked for.
+    pub objects: u64,
+    /// Objects that were read.
+    pub read: u64,
+    /// Bytes of these.
+    pub bytes: u64,
+    /// What is wrong; empty for a good repository.
+    pub problems: Vec<VerifyProblem>,
+    /// Objects that nothing names: what writers that were stopped left behind. No fault.
+    pub orphans: u64,
+    /// Their bytes.
+    pub orphan_bytes: u64,
+    /// Objects that could not be decrypted with the keys at hand, and so were checked by their digest alone.
+    pub sealed: u64,
+}
+
+/// One thing that is wrong.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct VerifyProblem {
+    /// The object.
+    pub object: String,
+    /// What kind of failure.
+    pub kind: ErrorKind,
+    /// For a person.
+    pub message: String,
+}
+
+impl VerifyReport {
+    /// Whether nothing is wrong.
+    pub fn is_good(&self) -> bool {
+        self.problems.is_empty()
+    }
+
+    fn problem(&mut self, object: &str, error: &Error) {
+        let known =
+            self.problems.iter().any(|problem| problem.object == object && problem.message == error.to_string());
+        if !known {
+            self.problems.push(VerifyProblem {
+                object: object.to_owned(),
+                kind: error.kind(),
+                message: error.to_string(),
+            });
+        }
+    }
+}
+
+impl Repository {
+    /// Checks all sources.
+    ///
+    /// Changes nothing. What is wrong stands in the report; `progress` is called with it after each object. Cancel
+    /// safe.
+    ///
+    /// # Errors
+    ///
+    /// If the storage cannot be listed at all.
+    pub async fn verify(
+        &self,
+        options: &VerifyOptions,
+        progress: &mut (dyn FnMut(&VerifyReport) + Send),
+    ) -> Result<VerifyReport> {
+        let mut report = VerifyReport::default();
+        let mut names: BTreeSet<String> = self.sources().await?.into_iter().collect();
+        names.extend(options.anchors.keys().cloned());
+        for name in names {
+            self.source(&name)?.verify_into(options, &mut report, progress).await?;
+        }
+        Ok(report)
+    }
+}
+
+impl Source {
+    /// The last commit, to be kept elsewhere and given to [`VerifyOptions::with_anchor`]. Cancel safe.
+    pub async fn anchor(&self) -> Result<Option<Anchor>> {
+        let map = self.shared.load().await?;
+        map.check()?;
+        Ok(map.head.as_ref().map(|head| Anchor { sequence: head.sequence, sha256: head.sha256 }))
+    }
+
+    /// Checks this source. As [`Repository::verify`].
+    pub async fn verify(
+        &self,
+        options: &VerifyOptions,
+        progress: &mut (dyn FnMut(&VerifyReport) + Send),
+    ) -> Result<VerifyReport> {
+        let mut report = VerifyReport::default();
+        self.verify_into(options, &mut report, progress).await?;
+        Ok(report)
+    }
+
+    async fn verify_into(
+        &self,
+        options: &VerifyOptions,
+        report: &mut VerifyReport,
+        progress: &mut (dyn FnMut(&VerifyReport) + Send),
+    ) -> Result<()> {
+        let mut check =
+            Verification { source: self, options, report, present: BTreeMap::new(), named: BTreeSet::new() };
+        check.list().await?;
+        let map = check.timeline().await?;
+        progress(check.report);
+        check.presence(&map);
+        progress(check.report);
+        check.keys(&map).await;
+        if options.read_percent > 0 {
+            for object in objects(&map) {
+                if options.chooses(&object.name) {
+                    check.object(&map, object).await;
+                    progress(check.report);
+                }
+            }
+            for part in &map.parts {
+                if options.chooses(&part.place.object) {
+                    check.part(part).await;
+                }
+            }
+            progress(check.report);
+            check.layouts(&map).await?;
+            check.blobs(&map).await;
+            progress(check.report);
+        }
+        let unnamed = check.present.iter().filter(|(name, _)| !check.named.contains(*name));
+        for (_, size) in unnamed {
+            check.report.orphans += 1;
+            check.report.orphan_bytes += size;
+        }
+        Ok(())
+    }
+}
+
+fn objects(map: &Map) -> impl Iterator<Item = &ObjectRef> {
+    map.segments.iter().map(|segment| &segment.object).chain(&map.others)
+}
+
+struct Verification<'a> {
+    source: &'a Source,
+    options: &'a VerifyOptions,
+    report: &'a mut VerifyReport,
+    present: BTreeMap<String, u64>,
+    named: BTreeSet<String>,
+}
+
+impl Verification<'_> {
+    async fn list(&mut self) -> Result<()> {
+        let shared = &self.source.shared;
+        let entries = shared.store.list(shared.names.prefix().trim_end_matches('/'), None);
+        self.present = entries.map_ok(|entry| (entry.name, entry.size)).try_collect().await?;
+        Ok(())
+    }
+
+    /// Notes a failure; that a seal does not open is one only for an owner, to whom every seal should.
+    fn note(&mut self, object: &str, error: &Error) {
+        let keys = &self.source.shared.keys;
+        if error.kind() == ErrorKind::PermissionDenied && keys.identity.is_none() {
+            self.report.sealed += 1;
+        } else {
+            self.report.problem(object, error);
+        }
+    }
+
+    /// Reads the whole timeline from its first commit on, whatever layouts say.
+    async fn timeline(&mut self) -> Result<Map> {
+        let shared = &self.source.shared;
+        let mut map = Map::default();
+        let names = &shared.names;
+        for sequence in shared.loader.sequences(&names.commits(), None).await? {
+            let name = names.commit(sequence);
+            self.report.objects += 1;
+            self.report.read += 1;
+            self.report.bytes += self.present.get(&name).copied().unwrap_or(0);
+            match shared.loader.commit(sequence).await {
+                Ok(None) => {
+                    let cut = Error::new(
+                        ErrorKind::Integrity,
+                        "the commit is cut; unless its writer was stopped at it, it was changed",
+                    );
+                    self.report.problem(&name, &cut);
+                }
+                Ok(Some((envelope, header, hash))) => {
+                    let expected = map.head.as_ref().map(crate::layout::Head::as_parent);
+                    if header.parent != expected {
+                        let broken = Error::new(ErrorKind::Integrity, "the chain of commits is broken before this one");
+                        self.report.problem(&name, &broken);
+                    }
+                    map.push(&name, &header, hash, envelope.body_at, &envelope.body);
+                    self.named.insert(name.clone());
+                    if let Some(anchor) = self.options.anchors.get(&shared.name)
+                        && anchor.sequence == sequence
+                        && anchor.sha256 != hash
+                    {
+                        let other = Error::new(ErrorKind::Integrity, "the commit is not the one that was seen before");
+                        self.report.problem(&name, &other);
+                    }
+                }
+                Err(error) => self.report.problem(&name, &error),
+            }
+        }
+        if let Some(anchor) = self.options.anchors.get(&shared.name)
+            && map.head.as_ref().is_none_or(|head| head.sequence < anchor.sequence)
+        {
+            let rolled_back =
+                Error::new(ErrorKind::Integrity, "the timeline was rolled back: a commit that was seen before is gone");
+            self.report.problem(&names.commit(anchor.sequence), &rolled_back);
+        }
+        Ok(map)
+    }
+
+    fn presence(&mut self, map: &Map) {
+        for object in objects(map) {
+            self.report.objects += 1;
+            self.named.insert(object.name.clone());
+            match self.present.get(&object.name) {
+                Some(size) if *size == object.size => {}
+                Some(size) => {
+                    let error = Error::new(ErrorKind::Integrity, "the object does not have its length")
+                        .with_context("expected", object.size)
+                        .with_context("found", size);
+                    self.report.problem(&object.name, &error);
+                }
+                None => self.report.problem(&object.name, &Error::new(ErrorKind::NotFound, "the object is gone")),
+            }
+        }
+    }
+
+    /// Opens the key of every domain that something is encrypted to.
+    async fn keys(&mut self, map: &Map) {
+        let shared = &self.source.shared;
+        let used: BTreeSet<&String> = objects(map)
+            .filter_map(|object| object.domain.as_ref())
+            .chain(map.parts.iter().filter_map(|part| part.domain.as_ref()))
+            .chain(map.domains.iter().map(|domain| &domain.id))
+            .collect();
+        for id in used {
+            let name = shared.keyring.object(id);
+            self.report.objects += 1;
+            self.named.insert(name.clone());
+            if !self.present.contains_key(&name) {
+                self.report
+                    .problem(&name, &Error::new(ErrorKind::NotFound, "the key is gone, and what it opened with it"));
+                continue;
+            }
+            if let Err(error) = shared.keyring.check(id).await {
+                self.note(&name, &error);
+            }
+        }
+        let naming = shared.keyring.naming_object();
+        self.named.insert(naming.clone());
+        match shared.keyring.check_naming_key().await {
+            Err(error) => self.note(&naming, &error),
+            Ok(()) if !self.present.contains_key(&naming) && map.head.is_some() => {
+                self.report.problem(&naming, &Error::new(ErrorKind::NotFound, "the naming key is gone"));
+            }
+            Ok(()) => {}
+        }
+    }
+
+    async fn object(&mut self, map: &Map, object: &ObjectRef) {
+        self.report.read += 1;
+        self.report.bytes += object.size;
+        if let Err(error) = self.read_object(map, object).await {
+            self.note(&object.name, &error);
+        }
+    }
+
+    async fn read_object(&self, map: &Map, object: &ObjectRef) -> Result<()> {
+        let shared = &self.source.shared;
+        let bytes = shared.store.get(&object.name, None).await?;
+        let expected = object.sha256;
+        let bytes = crate::read::blocking(move || {
+            if Digest::of(&bytes) == expected {
+                return Ok(bytes);
+            }
+            Err(Error::new(ErrorKind::Integrity, "the object is not what was written"))
+        })
+        .await?;
+        if !matches!(object.kind, ObjectKind::Segment | ObjectKind::MetaSegment) {
+            return Ok(());
+        }
+        let segments: Vec<Segment> =
+            map.segments.iter().filter(|segment| segment.object.name == object.name).cloned().collect();
+        let unsealer = shared.keyring.unsealer(object.domain.as_deref()).await?;
+        let indexes = shared.access.indexes(map, &segments).await?;
+        let sequence = segments.first().map_or(0, |segment| segment.sequence);
+        crate::read::blocking(move || {
+            let plain = unsealer.open(bytes)?;
+            let text = decompress(&plain, MAX_SEGMENT_BYTES)?;
+            let lines = split_lines(&text.into(), sequence, 0)?;
+            match indexes.first() {
+                Some(index) if is_index_of(index, lines.len() as u64, &plain) => Ok(()),
+                _ => Err(Error::new(ErrorKind::Integrity, "the index does not fit its segment")),
+            }
+        })
+        .await
+    }
+
+    async fn part(&mut self, part: &Part) {
+        let lines = match part.kind {
+            PartKind::Meta | PartKind::Delta => self.source.shared.access.part_lines(part).await.map(drop),
+            _ => self.source.shared.access.part(part).await.map(drop),
+        };
+        if let Err(error) = lines {
+            self.note(&part.place.object, &error);
+        }
+    }
+
+    /// Layouts repeat what the commits say: each must say the same.
+    async fn layouts(&mut self, map: &Map) -> Result<()> {
+        let shared = &self.source.shared;
+        for sequence in shared.loader.sequences(&shared.names.layouts(), None).await? {
+            let name = shared.names.layout(sequence);
+            self.report.objects += 1;
+            self.named.insert(name.clone());
+            match shared.loader.layout(sequence).await {
+                Err(error) => self.report.problem(&name, &error),
+                Ok(layout) => {
+                    let until = |sequence_of: u64| sequence_of <= sequence;
+                    let points: Vec<_> = map.points.iter().filter(|(at, _, _)| until(*at)).cloned().collect();
+                    let segments: Vec<_> = map.segments.iter().filter(|one| until(one.sequence)).cloned().collect();
+                    if layout.points != points || layout.segments != segments {
+                        let differs = Error::new(ErrorKind::Integrity, "the layout does not say what the commits say");
+                        self.report.problem(&name, &differs);
+                    }
+                    for bundle in layout.others.iter().filter(|object| object.kind == ObjectKind::Bundle) {
+                        if self.named.insert(bundle.name.clone()) {
+                            self.report.objects += 1;
+                            self.object(map, bundle).await;
+                        }
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads attachments to their end and compares their digests.
+    async fn blobs(&mut self, map: &Map) {
+        if let Err(error) = self.read_blobs(map).await {
+            let blobs = format!("{}blob", self.source.shared.names.prefix());
+            self.note(&blobs, &error);
+        }
+    }
+
+    async fn read_blobs(&mut self, map: &Map) -> Result<()> {
+        let shared = &self.source.shared;
+        let at = map.head.as_ref().map_or(0, |head| head.sequence);
+        let collection = Some(reserved::collection(reserved::BLOBS));
+        let bounds = Bounds { family: Family::Meta, collection, after: None, since: 0, at };
+        let mut merge = Merge::open(Arc::clone(&shared.access), map, bounds).await?;
+        while let Some(group) = merge.next().await? {
+            let Some(line) = effective(&group.lines).filter(|line| !line.deletion) else { continue };
+            let row: BlobRow = reserved::value(&line.text)?;
+            let object = row.parts.first().map(|part| part.object.clone()).unwrap_or_default();
+            if !self.options.chooses(&object) {
+                continue;
+            }
+            match digest_of(&shared.access, row.clone()).await {
+                Ok(digest) if digest == row.sha256 => {}
+                Ok(_) => {
+                    let error = Error::new(ErrorKind::Integrity, "an attachment is not what was written");
+                    self.report.problem(&object, &error);
+                }
+                Err(error) => self.note(&object, &error),
+            }
+        }
+        Ok(())
+    }
+}
+
+async fn digest_of(access: &Arc<crate::read::Access>, row: BlobRow) -> Result<Digest> {
+    let mut bytes = Arc::clone(access).blob(row, None)?;
+    let mut digest = Sha256::new();
+    while let Some(chunk) = bytes.try_next().await? {
+        digest.update(&chunk);
+    }
+    Ok(Digest::from_bytes(digest.finalize().into()))
+}
+
+/// Whether an index tells where the frames of a segment are.
+fn is_index_of(index: &SegmentIndex, lines: u64, plain: &[u8]) -> bool {
+    index.lines == lines
+        && index.frames.iter().all(|frame| {
+            let at = frame.at as usize;
+            plain
+                .get(at..at + frame.size as usize)
+                .is_some_and(|bytes| crate::object::frame_digest(bytes) == frame.digest)
+        })
+}

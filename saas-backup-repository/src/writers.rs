@@ -1,0 +1,92 @@
+//! Who may write: public keys that the owner vouches for.
+
+use bytes::Bytes;
+use futures::TryStreamExt as _;
+use saas_backup_core::{Digest, Error, ErrorKind, Result};
+use serde::{Deserialize, Serialize};
+
+use crate::commit::{check_version, decode, encode};
+use crate::crypto::{AgentKey, Recipient, RootKey, Signer, SigningPurpose, WriterKey};
+use crate::store::Store;
+
+#[derive(Serialize, Deserialize)]
+struct WriterFile {
+    format: u32,
+    requires: Vec<String>,
+    writer: String,
+    verification_key: String,
+    recipient: String,
+}
+
+/// A writer's public keys.
+#[derive(Clone, Debug)]
+pub(crate) struct Writer {
+    pub(crate) key: WriterKey,
+    pub(crate) recipient: Recipient,
+}
+
+fn name(id: &str) -> String {
+    format!("writer/{id}.json")
+}
+
+/// The name under which an agent writes.
+pub(crate) fn writer_id(agent: &AgentKey) -> String {
+    agent.signer().root_key().short_id()
+}
+
+/// Lets an agent write.
+pub(crate) async fn add_writer(store: &dyn Store, owner: &Signer, agent: &AgentKey) -> Result<()> {
+    let id = writer_id(agent);
+    let file = WriterFile {
+        format: 1,
+        requires: Vec::new(),
+        writer: id.clone(),
+        verification_key: agent.signer().root_key().to_string(),
+        recipient: agent.recipient().to_string(),
+    };
+    let (object, _): (Bytes, Digest) = encode(&file, SigningPurpose::Writer, Some(owner), &[])?;
+    store.put(&name(&id), object).await
+}
+
+/// Reads a writer's keys and checks that the owner vouches for them.
+///
+/// # Errors
+///
+/// [`ErrorKind::PermissionDenied`] if the repository has no such writer.
+pub(crate) async fn read_writer(store: &dyn Store, root: &RootKey, id: &str) -> Result<Writer> {
+    let wrong = |what: &'static str| Error::new(ErrorKind::Integrity, what).with_context("writer", id);
+    if id.len() != 16 || !id.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+        return Err(wrong("not the name of a writer"));
+    }
+    let object = match store.get(&name(id), None).await {
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            return Err(Error::new(ErrorKind::PermissionDenied, "the repository does not know this writer")
+                .with_context("writer", id));
+        }
+        found => found?,
+    };
+    let envelope = decode(&object)?;
+    check_version(&envelope.header)?;
+    envelope.verify(SigningPurpose::Writer, Some(root))?;
+    let file: WriterFile =
+        serde_json::from_slice(&envelope.header).map_err(|_| wrong("the writer's object is damaged"))?;
+    let key: WriterKey = file.verification_key.parse().map_err(|_| wrong("the writer's object is damaged"))?;
+    if file.writer != id || key.short_id() != id {
+        return Err(wrong("the writer's object belongs to another writer"));
+    }
+    Ok(Writer { key, recipient: Recipient::parse(&file.recipient)? })
+}
+
+/// The public keys that metadata is encrypted to beside the owners'.
+pub(crate) async fn recipients(store: &dyn Store, root: &RootKey) -> Result<Vec<String>> {
+    let names: Vec<String> = store.list("writer", None).map_ok(|entry| entry.name).try_collect().await?;
+    let mut recipients = Vec::new();
+    for name in names {
+        let id = name.strip_prefix("writer/").and_then(|name| name.strip_suffix(".json"));
+        if let Some(id) = id {
+            recipients.push(read_writer(store, root, id).await?.recipient.to_string());
+        }
+    }
+    recipients.sort();
+    Ok(recipients)
+}

@@ -1,0 +1,11 @@
+//! The repository as its callers see it.
+#![expect(clippy::unwrap_used, reason = "a test fails by it")]
+
+mod basics;
+mod conformance;
+mod costs;
+mod crash;
+mod damage;
+mod faults;
+mod races;
+mod support;
