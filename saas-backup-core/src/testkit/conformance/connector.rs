@@ -5,7 +5,8 @@ use super::report::{Finding, Report, applies, ensure};
 /// Checks a connector: that it says who it is, that it refuses what it does not claim, and, if it reads, all that
 /// [`snapshot`](super::snapshot()) checks. It writes nothing.
 ///
-/// What is behind it must stand still while the checks run. It needs a tokio runtime with time; a check that is stuck fails after two minutes.
+/// What is behind it must stand still while the checks run. It needs a tokio runtime with time; a check that is stuck
+/// fails after two minutes.
 pub async fn connector(connector: &dyn Connector) -> Report {
     let mut report = Report::default();
     let capabilities = connector.capabilities();
