@@ -20,7 +20,7 @@ const VERSION: u8 = 1;
 /// The key that cursors are sealed with (HMAC-SHA256).
 ///
 /// All servers of one service share it, and it outlives restarts: a consumer comes back with a cursor after weeks.
-/// A cursor that was sealed with another key is refused as expired-or-forged, and costs its consumer a full read.
+/// A cursor that was sealed with another key is refused, which costs its consumer a full read.
 #[derive(Clone)]
 pub struct CursorKey(std::sync::Arc<SecretBox<[u8; 32]>>);
 
