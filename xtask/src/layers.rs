@@ -16,8 +16,9 @@ const LAYERS: &[(&str, Option<&[&str]>)] = &[
     ("saas-backup-ops", Some(&[CORE, REPOSITORY])),
     (FACADE, None),
     ("saas-backup-cli", Some(&[FACADE])),
-    // A connector or sink of one's own needs the contracts alone.
-    ("examples", Some(&[FACADE, CORE, "saas-backup-export-api"])),
+    // A connector or sink of one's own needs the contracts alone; the demo service is read by its connector, and a
+    // vendor who tries that should not have to build a store.
+    ("examples", Some(&[FACADE, CORE, "saas-backup-connectors", "saas-backup-export-api"])),
     ("benches", None),
     ("s3-server", Some(&[])),
     ("xtask", Some(&[])),
