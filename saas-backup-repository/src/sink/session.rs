@@ -200,7 +200,7 @@ impl Session {
             let feed = state.feed.id.clone();
             tables.set_feed(state, seen);
             for change in flushed.changes {
-                tables.apply(change, &feed, run);
+                tables.apply(change, &feed, run, |key| self.remembered.key(key));
             }
             let bytes = pending.lines.bytes() as u64 + pending.meta.bytes() as u64 + pending.blob_bytes;
             let anything = !pending.is_empty() || tables.has_moved() || tables.is_changed();

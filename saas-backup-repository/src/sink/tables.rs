@@ -1,11 +1,11 @@
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use saas_backup_core::{
     BlobId, Catalog, CollectionName, Completeness, Coverage, Deletion, DeletionReason, Digest, Error, ErrorKind,
-    FeedId, FeedKind, FeedState, Gap, Held, Key, Line, LineCodec, OpenGap, RecordId, Result, Review, RunId, RunReport,
-    Scope,
+    FeedId, FeedKind, FeedState, Gap, Held, Key, Line, LineCodec, OpenGap, PartitionId, RecordId, Result, Review,
+    RunId, RunReport, Scope,
 };
 use serde::{Deserialize, Serialize};
 
@@ -45,8 +45,14 @@ pub(super) enum TableChange {
     Gap(Gap),
     /// The record's gaps are closed, but for those of blobs that are still missing.
     CloseGaps(Key, Vec<BlobId>),
-    /// Gaps of a scope are closed, but for those that were reported again.
-    CloseScope(Scope, Vec<Gap>),
+    /// The record's gaps are closed; in one partition, if it is named.
+    CloseDeleted(Key, Option<PartitionId>),
+    /// Gaps of a scope are closed, but for those that were reported again and those of records that were only seen.
+    CloseScope {
+        scope: Scope,
+        reported: Vec<Gap>,
+        seen: HashSet<u64>,
+    },
     Reset(Vec<CollectionName>),
 }
 
@@ -129,7 +135,8 @@ impl Tables {
         }
     }
 
-    pub(super) fn apply(&mut self, change: TableChange, feed: &FeedId, run: RunId) {
+    /// Makes a change true; `digest` gives the digest by which a key is remembered.
+    pub(super) fn apply(&mut self, change: TableChange, feed: &FeedId, run: RunId, digest: impl Fn(&Key) -> u64) {
         match change {
             TableChange::Gap(gap) => {
                 let place = place(&gap);
@@ -147,9 +154,16 @@ impl Tables {
                     && gap.id.as_ref() == Some(&key.id)
                     && gap.blob.as_ref().is_none_or(|blob| !missing.contains(blob))
             }),
-            TableChange::CloseScope(scope, reported) => self.close_gaps(|gap| {
+            TableChange::CloseDeleted(key, left) => self.close_gaps(|gap| {
+                // A record that left one partition may still be missing in another.
+                let elsewhere = left.is_some() && gap.partition.is_some() && gap.partition != left;
+                gap.collection == key.collection && gap.id.as_ref() == Some(&key.id) && !elsewhere
+            }),
+            TableChange::CloseScope { scope, reported, seen } => self.close_gaps(|gap| {
+                let key = gap.id.clone().map(|id| Key::new(gap.collection.clone(), id));
                 scope.contains(&gap.collection, gap.partition.as_ref())
                     && !reported.iter().any(|other| other.same_place(gap))
+                    && !key.is_some_and(|key| seen.contains(&digest(&key)))
             }),
             TableChange::Reset(collections) => {
                 let lost: Vec<FeedId> = self
@@ -278,7 +292,7 @@ fn place(gap: &Gap) -> String {
         Some(gap.collection.as_str()),
         gap.id.as_ref().map(RecordId::as_str),
         gap.blob.as_ref().map(BlobId::as_str),
-        gap.partition.as_ref().map(saas_backup_core::PartitionId::as_str),
+        gap.partition.as_ref().map(PartitionId::as_str),
     ];
     let joined = parts.map(Option::unwrap_or_default).join("\u{0}");
     Digest::of(joined.as_bytes()).to_string().chars().take(32).collect()

@@ -23,6 +23,14 @@ const BUILDS: usize = 2;
 
 type Built = (usize, Family, Option<(ObjectRef, SegmentIndex)>);
 
+/// What a writer will have said of a record.
+#[derive(Clone, Copy, Debug)]
+enum News {
+    Put(Known),
+    /// The digest of the partition that told it, if one did.
+    Deleted(Option<u64>),
+}
+
 /// Writes one feed of a mirror.
 pub(super) struct MirrorWriter {
     session: Arc<Session>,
@@ -34,8 +42,8 @@ pub(super) struct MirrorWriter {
     lines: LineBuffer,
     meta: LineBuffer,
     changes: Vec<TableChange>,
-    /// What becomes known with the next flush; `None` for what was deleted.
-    known: HashMap<u64, (Key, Option<Known>)>,
+    /// What becomes known with the next flush.
+    known: HashMap<u64, (Key, News)>,
     builds: JoinSet<Result<Built>>,
     built: Vec<Built>,
     next_build: usize,
@@ -110,13 +118,13 @@ impl MirrorWriter {
             if self.current(digest) == Some(known) {
                 return Ok(Outcome::Unchanged);
             }
-            self.known.insert(digest, (key.clone(), Some(known)));
+            self.known.insert(digest, (key.clone(), News::Put(known)));
             let mut row =
                 Record::new(key.clone(), Json::from_value(&0)?).with_version(format!("{:016x}", known.content));
             row.partition.clone_from(&partition);
             self.meta.push(key.clone(), partition.clone(), false, |out| LineCodec::stored().encode_put(&row, out))?;
         } else {
-            self.known.insert(digest, (key.clone(), Some(Known { content: 0, partition: 0 })));
+            self.known.insert(digest, (key.clone(), News::Put(Known { content: 0, partition: 0 })));
         }
         let line = &self.line;
         self.lines.push(key, partition, false, |out| {
@@ -132,7 +140,7 @@ impl MirrorWriter {
         }
         deletion.sequence = None;
         let digest = self.session.remembered.key(&deletion.key);
-        self.changes.push(TableChange::CloseGaps(deletion.key.clone(), Vec::new()));
+        self.changes.push(TableChange::CloseDeleted(deletion.key.clone(), deletion.partition.clone()));
         if self.session.remembered.remembers() {
             let Some(known) = self.current(digest) else { return Ok(Outcome::Unchanged) };
             if deletion.partition.is_some()
@@ -142,7 +150,8 @@ impl MirrorWriter {
             }
             self.push_deletion(&mut deletion.clone(), Family::Meta)?;
         }
-        self.known.insert(digest, (deletion.key.clone(), None));
+        let told_by = deletion.partition.as_ref().map(|partition| self.session.remembered.partition(Some(partition)));
+        self.known.insert(digest, (deletion.key.clone(), News::Deleted(told_by)));
         self.push_deletion(&mut deletion, Family::Data)?;
         Ok(Outcome::Stored)
     }
@@ -167,7 +176,8 @@ impl MirrorWriter {
     /// What is known of a record, this writer's own unflushed writes included.
     fn current(&self, digest: u64) -> Option<Known> {
         match self.known.get(&digest) {
-            Some((_, known)) => *known,
+            Some((_, News::Put(known))) => Some(*known),
+            Some((_, News::Deleted(_))) => None,
             None => self.session.remembered.get(digest),
         }
     }
@@ -210,13 +220,20 @@ impl MirrorWriter {
     fn publish(&mut self) {
         let session = &self.session;
         let mut inner = session.lock();
-        for (digest, (key, known)) in self.known.drain() {
-            let before = match known {
-                Some(known) => session.remembered.put(digest, known),
-                None => session.remembered.delete(digest),
+        for (digest, (key, news)) in self.known.drain() {
+            let (before, after) = match news {
+                News::Put(known) => (session.remembered.put(digest, known), 1),
+                News::Deleted(told_by) => {
+                    // Another writer may have flushed the record in its new partition meanwhile.
+                    let now = session.remembered.get(digest);
+                    if told_by.is_some_and(|left| now.is_some_and(|now| now.partition != left)) {
+                        continue;
+                    }
+                    (session.remembered.delete(digest), 0)
+                }
             };
             if inner.tables.held.remembered {
-                let change = i64::from(known.is_some()) - i64::from(before.is_some());
+                let change = after - i64::from(before.is_some());
                 inner.tables.count(&key.collection, |held| {
                     held.records = Some(held.records.unwrap_or(0).saturating_add_signed(change));
                 });
@@ -232,7 +249,7 @@ impl MirrorWriter {
             .each_live(scope, |key| {
                 let digest = remembered.key(&key);
                 let deleted = match self.known.get(&digest) {
-                    Some((_, known)) => known.is_none(),
+                    Some((_, news)) => matches!(news, News::Deleted(_)),
                     None => remembered.is_deleted(digest),
                 };
                 if !deleted && !self.seen.contains(&digest) {
@@ -314,12 +331,14 @@ impl Writer for MirrorWriter {
                     for key in self.unseen(scope).await? {
                         let mut deletion = Deletion::new(key, DeletionReason::Reconciled);
                         deletion.at = Some(at);
+                        deletion.partition.clone_from(&scope.partition);
                         if matches!(self.delete(deletion)?, Outcome::Stored) {
                             deleted += 1;
                         }
                     }
                 }
-                self.changes.push(TableChange::CloseScope(scope.clone(), std::mem::take(&mut self.reported)));
+                let (reported, seen) = (std::mem::take(&mut self.reported), std::mem::take(&mut self.seen));
+                self.changes.push(TableChange::CloseScope { scope: scope.clone(), reported, seen });
                 self.state.full_at = Some(at);
             }
             Verdict::Keep => {}
