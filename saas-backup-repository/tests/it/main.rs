@@ -7,5 +7,7 @@ mod costs;
 mod crash;
 mod damage;
 mod faults;
+mod live_tools;
+mod model;
 mod races;
 mod support;
