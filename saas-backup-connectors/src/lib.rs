@@ -6,7 +6,7 @@
 //! | feature | what it adds |
 //! |---|---|
 //! | `tls` (default) | HTTPS by rustls |
-//! | `wordpress` (default) | WordPress sites |
+//! | `wordpress` (default) | WordPress sites, backup and restore |
 //! | `http` | the shared HTTP client alone |
 //! | `open-export` (default) | services that speak the Open Export Protocol |
 #![cfg_attr(docsrs, feature(doc_cfg))]
@@ -17,3 +17,8 @@ pub mod http;
 pub mod open_export;
 #[cfg(feature = "wordpress")]
 pub mod wordpress;
+
+/// Keeps the example of the tutorial compiling.
+#[cfg(all(doctest, feature = "http"))]
+#[doc = include_str!("../../docs/writing-a-connector.md")]
+struct Tutorial;

@@ -1,6 +1,7 @@
 use saas_backup_core::{Error, ErrorKind};
 use serde::Deserialize;
 
+use super::model::lenient;
 use crate::http::{Failure, classify};
 
 /// What WordPress says beside the status. The message is not read: it is translated, and may quote what was sent.
@@ -8,12 +9,14 @@ use crate::http::{Failure, classify};
 #[serde(default)]
 struct Refusal {
     code: String,
+    #[serde(deserialize_with = "lenient")]
     data: RefusalData,
 }
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 struct RefusalData {
+    #[serde(deserialize_with = "lenient")]
     params: serde_json::Map<String, serde_json::Value>,
 }
 
@@ -35,6 +38,10 @@ pub(super) fn from_response(failure: &Failure<'_>) -> Error {
         }
         "application_passwords_disabled" | "application_passwords_disabled_for_user" => {
             Error::new(ErrorKind::Unauthenticated, "the site does not allow application passwords")
+        }
+        // These come as 400 and as 500.
+        "term_exists" | "menu_exists" | "existing_user_login" | "existing_user_email" | "comment_duplicate" => {
+            Error::new(ErrorKind::Conflict, "the site has one like this already")
         }
         "rest_no_route" => Error::new(ErrorKind::NotFound, "the site does not offer this part of its interface"),
         "rest_upload_no_space" | "rest_upload_limited_space" => {
@@ -90,10 +97,12 @@ mod tests {
             (400, r#"{"code":"rest_invalid_param","data":{"params":{"slug":"x"}}}"#, ErrorKind::InvalidData),
             (401, r#"{"code":"rest_forbidden_context","data":{"status":401}}"#, ErrorKind::Unauthenticated),
             (403, r#"{"code":"rest_forbidden_context","data":{"status":403}}"#, ErrorKind::PermissionDenied),
+            (500, r#"{"code":"existing_user_login","data":null}"#, ErrorKind::Conflict),
+            (400, r#"{"code":"term_exists","data":{"status":400,"term_id":1}}"#, ErrorKind::Conflict),
             (404, r#"{"code":"rest_post_invalid_id","data":{"status":404}}"#, ErrorKind::NotFound),
             (500, r#"{"code":"internal_server_error","data":{}}"#, ErrorKind::Unavailable),
             (403, "<html>blocked by a firewall</html>", ErrorKind::PermissionDenied),
-            (400, r#"{"code":"rest_upload_limited_space","data":{"status":400}}"#, ErrorKind::StorageFull),
+            (400, r#"{"code":"rest_upload_limited_space","data":[]}"#, ErrorKind::StorageFull),
         ] {
             assert_eq!(answer(status, body).await.kind(), kind, "{body}");
         }

@@ -12,15 +12,22 @@ mod catalog;
 mod client;
 mod config;
 mod content;
+mod draft;
 mod error;
+mod lookup;
 mod model;
 mod reader;
 mod record;
 mod records;
 mod revisions;
+mod sink;
 mod site;
 mod snapshot;
+mod target;
+mod translate;
+mod upload;
 mod walk;
+mod writer;
 
 use std::sync::Arc;
 
@@ -29,11 +36,14 @@ use chrono::TimeDelta;
 pub use config::WordPressConfig;
 use saas_backup_core::{
     Account, At, Capabilities, Connector, Error, ErrorKind, Json, Result, Sink, SinkOptions, Snapshot, SnapshotOptions,
+    WriteMode,
 };
 
 use client::Api;
+use sink::SiteSink;
 use site::Site;
 use snapshot::SiteSnapshot;
+use target::Target;
 
 /// A WordPress site.
 ///
@@ -81,6 +91,13 @@ impl Connector for WordPress {
         capabilities.blobs = true;
         capabilities.blob_ranges = true;
         capabilities.redelivers = true;
+        capabilities.create = true;
+        capabilities.merge = true;
+        capabilities.overwrite = true;
+        capabilities.assigns_ids = true;
+        capabilities.ordered = true;
+        capabilities.defers = true;
+        capabilities.dry_run = true;
         capabilities
     }
 
@@ -101,7 +118,12 @@ impl Connector for WordPress {
         Ok(Box::new(SiteSnapshot { site, lag: self.lag }))
     }
 
-    async fn sink(&self, _options: SinkOptions) -> Result<Box<dyn Sink>> {
-        Err(Error::new(ErrorKind::Unsupported, "a site cannot be written"))
+    async fn sink(&self, options: SinkOptions) -> Result<Box<dyn Sink>> {
+        if options.mode == WriteMode::Mirror {
+            return Err(Error::new(ErrorKind::Unsupported, "a site keeps no history: mirror into a repository"));
+        }
+        let site = Site::explore(self.api.clone(), true).await?;
+        let target = Target::new(site, options.mode, options.dry_run, options.ids);
+        Ok(Box::new(SiteSink { target: Arc::new(target) }))
     }
 }

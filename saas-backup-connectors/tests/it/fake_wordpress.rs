@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use axum::Router;
+use axum::body::Bytes;
 use axum::extract::{Query, State};
-use axum::http::{StatusCode, Uri, header};
+use axum::http::{Method, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 
@@ -37,6 +38,12 @@ pub(crate) struct Content {
     pub(crate) refuses: Option<u16>,
     /// What the site calls its own time.
     pub(crate) now: String,
+    /// Requests that write, and what they sent.
+    pub(crate) writes: Vec<(String, Value)>,
+    /// This write lands, and its answer does not arrive.
+    pub(crate) loses_answer_to: Option<usize>,
+    /// Where the site is, by its own word.
+    pub(crate) home: String,
 }
 
 #[derive(Clone, Default)]
@@ -56,7 +63,7 @@ impl FakeWordPress {
     pub(crate) fn put(&self, id: u64, modified: &str, status: &str) {
         let post = json!({
             "id": id, "date_gmt": "2024-05-01T00:00:00", "modified_gmt": modified, "status": status, "type": "post",
-            "title": {"raw": format!("Post {id}")}, "content": {"raw": "text"}, "author": 0,
+            "title": {"raw": format!("Post {id}")}, "content": {"raw": "text"}, "author": 0, "slug": format!("post-{id}"),
         });
         self.lock().posts.insert(id, post);
     }
@@ -71,6 +78,9 @@ impl FakeWordPress {
 
     pub(crate) async fn start(&self, page_size: u32) -> WordPress {
         let url = serve(Router::new().fallback(answer).with_state(self.clone())).await;
+        if self.lock().home.is_empty() {
+            url.as_str().trim_end_matches('/').clone_into(&mut self.lock().home);
+        }
         let config = WordPressConfig::new(url, "admin", "secret words")
             .with_private_addresses(true)
             .with_requests_per_second(100_000.0)
@@ -81,13 +91,19 @@ impl FakeWordPress {
 
 async fn answer(
     State(fake): State<FakeWordPress>,
+    method: Method,
     uri: Uri,
     Query(query): Query<BTreeMap<String, String>>,
+    body: Bytes,
 ) -> Response {
+    if method != Method::GET {
+        return write(&fake, &method, uri.path(), &body);
+    }
     let date = fake.lock().now.clone();
     let body = match uri.path().trim_start_matches("/wp-json").trim_end_matches('/') {
         "" => {
-            json!({"name": "Fake", "url": "http://fake.example", "home": "http://fake.example", "namespaces": ["wp/v2"]})
+            let home = fake.lock().home.clone();
+            json!({"name": "Fake", "url": home, "home": home, "namespaces": ["wp/v2"]})
         }
         "/wp/v2/users/me" => json!({"id": 1, "roles": ["administrator"], "capabilities": {
             "edit_posts": true, "edit_others_posts": fake.lock().hidden.is_empty(), "read_private_posts": true,
@@ -149,11 +165,13 @@ fn posts(fake: &FakeWordPress, text: &str, query: &BTreeMap<String, String>, dat
     let after = |name: &str, member: &str, post: &Value| {
         query.get(name).is_none_or(|limit| post[member].as_str().unwrap() > limit.trim_end_matches('Z'))
     };
+    let slug = |post: &Value| query.get("slug").is_none_or(|slug| post["slug"] == slug.as_str());
     let mut rows: Vec<(u64, Value)> = site
         .posts
         .iter()
         .filter(|(id, post)| {
             include.as_ref().is_none_or(|ids| ids.contains(id))
+                && slug(post)
                 && after("modified_after", "modified_gmt", post)
                 && after("after", "date_gmt", post)
         })
@@ -185,4 +203,35 @@ fn posts(fake: &FakeWordPress, text: &str, query: &BTreeMap<String, String>, dat
         return (headers, body).into_response();
     }
     reply(&Value::Array(page), site.total.unwrap_or(total), date)
+}
+
+/// Makes, changes or deletes a post as the posts controller does.
+fn write(fake: &FakeWordPress, method: &Method, path: &str, body: &[u8]) -> Response {
+    let mut site = fake.lock();
+    let sent: Value = serde_json::from_slice(body).unwrap_or_default();
+    let number = site.writes.len();
+    site.writes.push((format!("{method} {path}"), sent.clone()));
+    if sent["status"] == "trash" {
+        let refusal = json!({"code": "rest_invalid_param", "data": {"params": {"status": "not one of"}}});
+        return (StatusCode::BAD_REQUEST, refusal.to_string()).into_response();
+    }
+    let id = path.trim_start_matches("/wp-json/wp/v2/posts").trim_matches('/').parse().ok();
+    let id: u64 = id.unwrap_or_else(|| site.posts.keys().last().copied().unwrap_or(900) + 1);
+    let home = site.home.clone();
+    let post = site.posts.entry(id).or_insert_with(
+        || json!({"id": id, "type": "post", "modified_gmt": "2024-06-01T12:00:00", "date_gmt": "2024-06-01T12:00:00"}),
+    );
+    for (name, value) in sent.as_object().into_iter().flatten() {
+        let is_text = matches!(name.as_str(), "title" | "content" | "excerpt");
+        post[name] = if is_text { json!({"raw": value}) } else { value.clone() };
+    }
+    if *method == Method::DELETE {
+        post["status"] = "trash".into();
+    }
+    post["link"] = format!("{home}/{}/", post["slug"].as_str().unwrap_or_default()).into();
+    let post = post.clone();
+    if site.loses_answer_to == Some(number) {
+        return StatusCode::BAD_GATEWAY.into_response();
+    }
+    reply(&post, 1, "Sat, 01 Jun 2024 12:00:00 GMT")
 }

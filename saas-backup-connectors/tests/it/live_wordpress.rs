@@ -15,14 +15,14 @@ fn variable(name: &str) -> String {
 }
 
 /// A site, and a client to change it with. Tests that share a site take turns, in whatever process they run.
-struct Site {
-    connector: WordPress,
+pub(crate) struct Site {
+    pub(crate) connector: WordPress,
     admin: Client,
     _turn: std::fs::File,
 }
 
 impl Site {
-    fn new(name: &str) -> Self {
+    pub(crate) fn new(name: &str) -> Self {
         Self::with_user(name, &format!("{name}_USER"), &format!("{name}_PASSWORD"))
     }
 
@@ -45,7 +45,7 @@ impl Site {
         }
     }
 
-    async fn call(&self, method: Method, path: &str, body: Value) -> Value {
+    pub(crate) async fn call(&self, method: Method, path: &str, body: Value) -> Value {
         let url = self.admin.address(&format!("wp-json/wp/v2/{path}")).unwrap();
         let (path, query) = path.split_once('?').unwrap_or((path, ""));
         let mut url = url;
@@ -53,6 +53,11 @@ impl Site {
         url.set_query(Some(query));
         let request = Request::new(method, url).json(&body).unwrap();
         self.admin.send(request).await.unwrap().json().unwrap()
+    }
+
+    /// Host and port.
+    pub(crate) fn host(&self) -> &str {
+        self.admin.base().as_str().trim_start_matches("http://").trim_end_matches('/')
     }
 
     async fn create(&self, path: &str, body: Value) -> u64 {
@@ -72,7 +77,7 @@ impl Site {
     }
 }
 
-async fn back_up(site: &Site, store: &MemoryStore) -> Transferred {
+pub(crate) async fn back_up(site: &Site, store: &MemoryStore) -> Transferred {
     transfer(&site.connector, &MemoryConnector::new(store.clone()), TransferOptions::backup()).await.unwrap()
 }
 

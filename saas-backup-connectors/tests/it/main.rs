@@ -5,11 +5,15 @@
 mod fake_wordpress;
 #[cfg(feature = "http")]
 mod http;
-#[cfg(feature = "open-export")]
-mod open_export;
 #[cfg(feature = "wordpress")]
 mod live_wordpress;
+#[cfg(feature = "wordpress")]
+mod live_wordpress_restore;
+#[cfg(feature = "open-export")]
+mod open_export;
 #[cfg(feature = "http")]
 mod server;
 #[cfg(feature = "wordpress")]
 mod wordpress;
+#[cfg(feature = "wordpress")]
+mod wordpress_restore;
