@@ -399,9 +399,13 @@ async fn hostile(stream: impl Fn(&str) -> Vec<u8> + Clone + Send + Sync + 'stati
 }
 
 fn wire(kind: StreamKind, account: &str, records: &[&str], more: Option<&str>) -> Vec<u8> {
+    wire_of("g0", kind, account, records, more)
+}
+
+fn wire_of(generation: &str, kind: StreamKind, account: &str, records: &[&str], more: Option<&str>) -> Vec<u8> {
     let cursor = |text: &str| saas_backup_core::Cursor::from_json(Json::from_value(&text).unwrap()).unwrap();
     let (digest, at) = (saas_backup_core::Digest::of(b"schema"), chrono::DateTime::UNIX_EPOCH);
-    let mut start = Start::new(kind, account, "g0", digest, at).with_changes_cursor(cursor("c0"));
+    let mut start = Start::new(kind, account, generation, digest, at).with_changes_cursor(cursor("c0"));
     if kind == StreamKind::Snapshot {
         let header = saas_backup_core::SnapshotHeader::new("sn", saas_backup_core::Consistency::Fuzzy, at);
         start = start.with_snapshot(header);
@@ -431,6 +435,11 @@ async fn a_service_that_misbehaves_gets_a_clear_error() {
     };
     let in_circles = kind(|_| wire(StreamKind::Snapshot, "a", &["notes/1"], Some("again"))).await;
     assert_eq!(in_circles, ErrorKind::InvalidData);
+    let another_generation = kind(|path| {
+        let (generation, more) = if path.contains("cursor=") { ("g1", None) } else { ("g0", Some("next")) };
+        wire_of(generation, StreamKind::Snapshot, "a", &["notes/1"], more)
+    });
+    assert_eq!(another_generation.await, ErrorKind::CursorExpired);
     let other_account = kind(|_| wire(StreamKind::Snapshot, "b", &["notes/1"], None)).await;
     assert_eq!(other_account, ErrorKind::InvalidData);
     let other_collection = kind(|_| wire(StreamKind::Snapshot, "a", &["users/1"], None)).await;
