@@ -1,8 +1,79 @@
+//! What this build has.
+
 use crate::registry::Registry;
+
+type AddTo = fn(&mut Registry);
+
+/// One entry a feature.
+const BUILT_IN: &[AddTo] = &[
+    #[cfg(feature = "jsonl")]
+    jsonl,
+    #[cfg(feature = "markdown")]
+    markdown,
+    #[cfg(feature = "open-export")]
+    open_export,
+    #[cfg(feature = "wordpress")]
+    wordpress,
+];
 
 /// All connectors and formats that this build has.
 impl Default for Registry {
     fn default() -> Self {
-        Self::empty()
+        let mut registry = Self::empty();
+        for add in BUILT_IN {
+            add(&mut registry);
+        }
+        registry
     }
+}
+
+#[cfg(feature = "jsonl")]
+fn jsonl(registry: &mut Registry) {
+    use std::path::Path;
+    use std::sync::Arc;
+
+    use saas_backup_formats::jsonl::{JsonlConfig, JsonlConnector};
+
+    let archive = |path: &Path| Arc::new(JsonlConnector::new(JsonlConfig::new(path)));
+    registry
+        .connector("jsonl", "An archive that an export made", move |config: JsonlConfig, context| {
+            Ok(archive(&context.base.join(config.path)))
+        })
+        .document("Reads an archive as if it were an account: to look at one, or to move it into a repository.");
+    registry.format("jsonl", "Lossless archive: lines, schemas, attachments, digests; reads back", move |path, _| {
+        Ok(archive(path))
+    });
+}
+
+#[cfg(feature = "markdown")]
+fn markdown(registry: &mut Registry) {
+    use std::sync::Arc;
+
+    use saas_backup_formats::markdown::{MarkdownConfig, MarkdownConnector};
+
+    registry.format("markdown", "Vault of pages with front matter, attachments and links that resolve", |path, _| {
+        Ok(Arc::new(MarkdownConnector::new(MarkdownConfig::new(path))))
+    });
+}
+
+#[cfg(feature = "open-export")]
+fn open_export(registry: &mut Registry) {
+    use std::sync::Arc;
+
+    use saas_backup_connectors::open_export::{OpenExportConfig, OpenExportConnector};
+
+    registry.connector("open-export", "Services that speak the Open Export Protocol", |config: OpenExportConfig, _| {
+        Ok(Arc::new(OpenExportConnector::new(config)?))
+    });
+}
+
+#[cfg(feature = "wordpress")]
+fn wordpress(registry: &mut Registry) {
+    use std::sync::Arc;
+
+    use saas_backup_connectors::wordpress::{WordPress, WordPressConfig};
+
+    registry.connector("wordpress", "WordPress sites, self-hosted or elsewhere", |config: WordPressConfig, _| {
+        Ok(Arc::new(WordPress::new(&config)?))
+    });
 }

@@ -1,11 +1,57 @@
 //! Back up SaaS accounts: connectors, repository and open formats behind one door.
+//!
+//! A [`Project`] is a configuration at work; each of its calls is a command of the `saas-backup` program.
+//!
+//! ```no_run
+//! use saas_backup::{BackupOptions, Config, ExportOptions, Project};
+//!
+//! # async fn example() -> saas_backup::core::Result<()> {
+//! let project = Project::open(Config::load("saas-backup.toml")?)?;
+//! let done = project.backup("blog", BackupOptions::default()).await?;
+//! println!("{} records written, {:?}", done.report.totals().written, done.report.status);
+//! project.export("blog", "markdown", "vault".as_ref(), ExportOptions::default()).await?;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! - A [`Config`] names a repository and sources: from a file, or made by a program.
+//! - A [`Registry`] knows the connectors and formats that a configuration can name; programs add their own.
+//! - Below stand the crates that it is made of: [`core`] with the contracts and the transfer engine, [`repository`],
+//!   `connectors`, `formats`, [`ops`] with the scheduler, and `export_api`, the vendor's half.
+//!
+//! | feature | what it adds |
+//! |---|---|
+//! | `open-export` | the connector to services that speak the Open Export Protocol |
+//! | `wordpress` | the connector to WordPress sites, for backup and restore |
+//! | `tls` (default) | HTTPS for connectors |
+//! | `jsonl` (default), `markdown` | open formats |
+//! | `encryption` (default) | repositories whose objects are age files |
+//! | `fs` (default), `s3`, `gcs`, `azure`, `webdav` | where repositories lie |
+//! | `export-api` | the server kit of the Open Export Protocol |
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+mod at;
 mod builtin;
 mod config;
+mod project;
 mod registry;
+mod state;
 
+pub use at::parse_at;
 pub use config::{Config, Encryption, Period, RepositoryConfig, Settings, SourceConfig, Text};
+pub use project::{
+    BackupOptions, Change, ChangeKind, Checked, CollectionPlan, CollectionSummary, ExportOptions, FieldChange,
+    Initialised, Listing, NewKey, Plan, Point, Problem, Project, RecordSummary, RestoreOptions, Restored, ServeOptions,
+    Serving, SourceStatus, Verified, Version, keygen, keygen_to, write_starter_config,
+};
 pub use registry::{ConnectorEntry, Context, FormatEntry, Registry};
+#[cfg(any(feature = "open-export", feature = "wordpress"))]
+pub use saas_backup_connectors as connectors;
 pub use saas_backup_core as core;
+#[cfg(feature = "export-api")]
+pub use saas_backup_export_api as export_api;
+#[cfg(any(feature = "jsonl", feature = "markdown"))]
+pub use saas_backup_formats as formats;
 pub use saas_backup_ops as ops;
+pub use saas_backup_repository as repository;
+pub use state::{LastRuns, Run};

@@ -72,8 +72,7 @@ pub struct Config {
 #[serde(deny_unknown_fields)]
 #[non_exhaustive]
 pub struct RepositoryConfig {
-    /// The address: `file:///path`, `s3://bucket/prefix`, `gs://`, `az://`, `webdav+https://`, `memory://`; a plain path
-    /// is a folder.
+    /// The address: a folder, `file:///path`, `s3://bucket/prefix`, `gs://`, `az://`, `https://` for WebDAV, `memory://`.
     pub url: Text,
     /// The age recipients (`age1…`) who can read the copies. `init` makes a key when none is given.
     #[serde(default)]
@@ -87,6 +86,9 @@ pub struct RepositoryConfig {
     /// The age identity of a recipient; only needed where data is read.
     #[serde(default)]
     pub identity: Option<Text>,
+    /// The owner's public key, printed by `init`: a repository that is not signed with it is refused.
+    #[serde(default)]
+    pub root: Option<Text>,
     /// Options of the object store, such as `aws_endpoint`; an unknown one is an error.
     #[serde(default)]
     pub options: BTreeMap<String, Text>,
@@ -116,6 +118,7 @@ impl RepositoryConfig {
             encryption: Encryption::default(),
             agent: None,
             identity: None,
+            root: None,
             options: BTreeMap::new(),
             single_writer: false,
         }
@@ -126,7 +129,7 @@ impl RepositoryConfig {
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct SourceConfig {
-    /// Its name in the repository: letters, digits, `-`, `_`, `.`.
+    /// Its name in the repository: lower-case letters, digits, `-`, `_`, `.`.
     pub name: String,
     /// The name of its connector.
     pub connector: String,
@@ -167,7 +170,7 @@ impl SourceConfig {
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct SourceHead {
-    /// Its name in the repository: letters, digits, `-`, `_`, `.`.
+    /// Its name in the repository: lower-case letters, digits, `-`, `_`, `.`.
     name: String,
     /// The name of its connector; `saas-backup connectors` lists them.
     connector: String,
@@ -275,7 +278,7 @@ fn sources(node: Node, base: &Path) -> Result<Vec<SourceConfig>> {
     };
     let sources: Vec<SourceConfig> = items.into_iter().map(|item| source(item, base)).collect::<Result<_>>()?;
     let mut names = BTreeSet::new();
-    match sources.iter().find(|source| !names.insert(source.name.to_lowercase())) {
+    match sources.iter().find(|source| !names.insert(&source.name)) {
         None => Ok(sources),
         Some(twice) => {
             Err(Error::new(ErrorKind::Configuration, "two sources have the same name")
@@ -322,15 +325,15 @@ fn schedule(head: &SourceHead) -> Result<Option<Schedule>> {
 }
 
 /// A name becomes a prefix in the store and a file in the state folder.
-fn check_name(name: &str) -> Result<()> {
-    let fits = |letter: char| letter.is_ascii_alphanumeric() || matches!(letter, '-' | '_' | '.');
+pub(crate) fn check_name(name: &str) -> Result<()> {
+    let fits = |letter: char| matches!(letter, 'a'..='z' | '0'..='9' | '-' | '_' | '.');
     let first = name.chars().next().is_some_and(|letter| letter.is_ascii_alphanumeric());
     if first && name.len() <= 63 && name.chars().all(fits) {
         return Ok(());
     }
     Err(Error::new(
         ErrorKind::Configuration,
-        "a source's name has 1 to 63 letters, digits, '-', '_' or '.', and begins with a letter or a digit",
+        "a source's name has 1 to 63 lower-case letters, digits, '-', '_' or '.', and begins with a letter or a digit",
     ))
 }
 
@@ -368,7 +371,7 @@ mod tests {
             ("[source]\nname = 'a'".to_owned(), "two brackets"),
             ("[[source]]\nname = 'a'".to_owned(), "the key `connector` is missing"),
             ("[[source]]\nname = '../a'\nconnector = 'x'".to_owned(), "begins with a letter"),
-            (format!("{source}{}", source.replace("'a'", "'A'")), "two sources"),
+            (format!("{source}{source}"), "two sources"),
             (format!("{source}schedule = '61 * * * *'"), "line: 6, column: 12"),
             (format!("{source}schedule = '@daily'\ntime_zone = 'Mars'"), "unknown time zone"),
             (format!("{source}jitter = '5m'"), "needs a schedule"),

@@ -1,3 +1,5 @@
 //! The facade from outside.
+#![expect(clippy::unwrap_used, reason = "tests fail loudly")]
 
+mod project;
 mod registry;

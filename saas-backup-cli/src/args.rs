@@ -1,0 +1,373 @@
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use saas_backup::core::{At, CollectionName, WriteMode};
+use saas_backup::parse_at;
+
+/// Complete, incremental, verifiable copies of SaaS data on storage of your own.
+#[derive(Debug, Parser)]
+#[command(name = "saas-backup", version, propagate_version = true, after_help = EXAMPLES, subcommand_required = true)]
+pub(crate) struct Cli {
+    /// The configuration. Default: saas-backup.toml in the working directory
+    #[arg(long, short, global = true, value_name = "FILE", env = "SAAS_BACKUP_CONFIG")]
+    pub(crate) config: Option<PathBuf>,
+
+    /// Print one JSON object, or one a line; text for people and progress go to stderr
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+
+    /// Show no progress
+    #[arg(long, short, global = true)]
+    pub(crate) quiet: bool,
+
+    /// Log more: -v what happens, -vv each request; SAAS_BACKUP_LOG takes a filter
+    #[arg(long, short, global = true, action = clap::ArgAction::Count)]
+    pub(crate) verbose: u8,
+
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+const EXAMPLES: &str = "\
+Begin:
+  saas-backup init                       make keys, a commented saas-backup.toml and a repository
+  saas-backup connectors wordpress       what to write into [[source]]
+  saas-backup check                      do the credentials work, and what do they see
+  saas-backup backup                     back up; the next run takes the changes alone
+
+Look and take out:
+  saas-backup snapshots blog             the points in time
+  saas-backup ls blog posts              the records of a collection
+  saas-backup show blog posts 12 --at latest~3
+  saas-backup diff blog --from latest~1 --to latest
+  saas-backup export blog --format markdown --to ./vault
+  saas-backup restore blog --to blog --collection posts --id 12 --dry-run
+
+Exit codes: 0 done, 1 failed, 2 wrong usage or configuration, 3 done but incomplete, 4 needs review,
+5 integrity error, 6 another run is at work or won.";
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Make an age identity: the key that reads a repository
+    #[command(after_help = "Example:\n  saas-backup keygen --out me.key")]
+    Keygen(KeygenArgs),
+    /// Make the repository, with keys and a configuration where there are none
+    #[command(after_help = "\
+Without a configuration, writes saas-backup.toml, me.key and agent.key into the working directory, readable by you
+alone, and makes the repository. With one, makes the repository that it names.
+
+Examples:
+  saas-backup init
+  saas-backup init --url s3://my-bucket/saas")]
+    Init(InitArgs),
+    /// List the connectors and formats of this build; document one connector's settings
+    #[command(after_help = "\
+Examples:
+  saas-backup connectors
+  saas-backup connectors wordpress
+  saas-backup connectors --schema > saas-backup.schema.json")]
+    Connectors(ConnectorsArgs),
+    /// Check credentials, scopes and reachability; say what each collection shows
+    Check(SourcesArgs),
+    /// Back up all sources, or some: one run each
+    #[command(after_help = "\
+A run takes the changes since the last one. Ctrl-C ends it in order: what was made durable is kept, and the next run
+goes on from there.
+
+Examples:
+  saas-backup backup
+  saas-backup backup blog shop
+  saas-backup backup blog --accept-deletions    after exit code 4, if the deletions are meant")]
+    Backup(BackupArgs),
+    /// List the points in time
+    Snapshots(SnapshotsArgs),
+    /// List the collections of a copy, or the records of one
+    #[command(after_help = "Examples:\n  saas-backup ls blog\n  saas-backup ls blog posts --at 2026-11-21T10:00:00Z")]
+    Ls(LsArgs),
+    /// Print one record as the provider gave it
+    #[command(after_help = "\
+Examples:
+  saas-backup show blog posts 12
+  saas-backup show blog posts 12 --at latest~3
+  saas-backup show blog posts 12 --history")]
+    Show(ShowArgs),
+    /// Say what changed between two points in time, per record and field
+    #[command(after_help = "Example:\n  saas-backup diff blog --from latest~1 --to latest")]
+    Diff(DiffArgs),
+    /// Say what exists, what is visible, what is held, what is missing and why
+    Completeness(PointArgs),
+    /// Write a copy in an open format
+    #[command(after_help = "\
+The same point in time gives the same bytes.
+
+Examples:
+  saas-backup export blog --format markdown --to ./vault
+  saas-backup export blog --format jsonl --to ./blog-archive --at latest~7")]
+    Export(ExportArgs),
+    /// Write a copy back into an account
+    #[command(after_help = "\
+By default nothing that exists is touched. --dry-run lists what cannot be restored. The id map is kept, and a restore
+that was cut short goes on where it stopped.
+
+Examples:
+  saas-backup restore blog --to blog --collection posts --id 12 --dry-run
+  saas-backup restore blog --to new-blog --mode create")]
+    Restore(RestoreArgs),
+    /// Take an archive in an open format as a new point in time
+    #[command(after_help = "Example:\n  saas-backup import jsonl ./blog-archive --as blog")]
+    Import(ImportArgs),
+    /// Check that the repository is whole
+    #[command(after_help = "\
+Without --read, checks that everything is there, that the chain of commits holds and that it is signed. --read also
+reads the data itself and needs the identity.
+
+Examples:
+  saas-backup verify
+  saas-backup verify --read 5
+  saas-backup verify --read all")]
+    Verify(VerifyArgs),
+    /// Run the schedules until stopped
+    #[command(after_help = "\
+Backs up each source when its schedule says so, and once after downtime. SIGTERM and Ctrl-C end it in order.
+
+Example:
+  saas-backup serve --listen 127.0.0.1:9800     /healthz and /metrics for your monitoring")]
+    Serve(ServeArgs),
+    /// Compare objectives with what was measured; list last runs, what needs review, next runs
+    Status,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct KeygenArgs {
+    /// Where to write the key, readable by you alone. Default: stdout
+    #[arg(long, short, value_name = "FILE")]
+    pub(crate) out: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct InitArgs {
+    /// Where to make the repository, if there is no configuration yet: a folder or a URL
+    #[arg(long, value_name = "URL", default_value = "saas-backup-repository")]
+    pub(crate) url: String,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ConnectorsArgs {
+    /// The connector to document
+    pub(crate) name: Option<String>,
+    /// Print the JSON Schema of saas-backup.toml, for your editor
+    #[arg(long, conflicts_with = "name")]
+    pub(crate) schema: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct SourcesArgs {
+    /// The sources. Default: all
+    #[arg(value_name = "SOURCE")]
+    pub(crate) sources: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct BackupArgs {
+    /// The sources. Default: all
+    #[arg(value_name = "SOURCE")]
+    pub(crate) sources: Vec<String>,
+    /// Read everything, not only the changes
+    #[arg(long)]
+    pub(crate) full: bool,
+    /// Record deletions that the deletion guard stopped
+    #[arg(long)]
+    pub(crate) accept_deletions: bool,
+    /// Say what would be read; write nothing
+    #[arg(long, conflicts_with_all = ["full", "accept_deletions"])]
+    pub(crate) plan: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct SnapshotsArgs {
+    /// The source. Default: all
+    pub(crate) source: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct PointArgs {
+    /// The source
+    pub(crate) source: String,
+    #[command(flatten)]
+    pub(crate) point: Point,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Point {
+    /// The point in time: an RFC 3339 time, a sequence number, a label, latest, latest~3
+    #[arg(long, value_name = "T", default_value = "latest", value_parser = at)]
+    pub(crate) at: At,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct LsArgs {
+    /// The source
+    pub(crate) source: String,
+    /// The collection whose records to list. Default: list the collections
+    #[arg(value_parser = collection)]
+    pub(crate) collection: Option<CollectionName>,
+    #[command(flatten)]
+    pub(crate) point: Point,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ShowArgs {
+    /// The source
+    pub(crate) source: String,
+    /// The collection
+    #[arg(value_parser = collection)]
+    pub(crate) collection: CollectionName,
+    /// The record's id
+    pub(crate) id: String,
+    #[command(flatten)]
+    pub(crate) point: Point,
+    /// Print every version, the oldest first
+    #[arg(long, conflicts_with = "at")]
+    pub(crate) history: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DiffArgs {
+    /// The source
+    pub(crate) source: String,
+    /// The earlier point in time
+    #[arg(long, value_name = "T", value_parser = at)]
+    pub(crate) from: At,
+    /// The later point in time
+    #[arg(long, value_name = "T", default_value = "latest", value_parser = at)]
+    pub(crate) to: At,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ExportArgs {
+    /// The source
+    pub(crate) source: String,
+    /// The format; `saas-backup connectors` lists them
+    #[arg(long, short)]
+    pub(crate) format: String,
+    /// The folder or file to write
+    #[arg(long, value_name = "DIR_OR_FILE")]
+    pub(crate) to: PathBuf,
+    #[command(flatten)]
+    pub(crate) point: Point,
+    /// Only this collection; may be given several times
+    #[arg(long = "collection", value_name = "C", value_parser = collection)]
+    pub(crate) collections: Vec<CollectionName>,
+    /// Replace what an earlier export left there
+    #[arg(long)]
+    pub(crate) overwrite: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RestoreArgs {
+    /// The source whose copy is restored
+    pub(crate) source: String,
+    /// The source into whose account it goes
+    #[arg(long, value_name = "SOURCE")]
+    pub(crate) to: String,
+    /// Only this collection; may be given several times
+    #[arg(long = "collection", value_name = "C", value_parser = collection)]
+    pub(crate) collections: Vec<CollectionName>,
+    /// Only this record of the one collection; may be given several times
+    #[arg(long = "id", value_name = "ID", requires = "collections")]
+    pub(crate) ids: Vec<String>,
+    #[command(flatten)]
+    pub(crate) point: Point,
+    /// What happens to what is there
+    #[arg(long, value_enum, default_value_t = Mode::Create)]
+    pub(crate) mode: Mode,
+    /// Say what would happen, and what cannot be restored; change nothing
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum Mode {
+    /// Add everything as new; never touch what exists
+    Create,
+    /// Add what is not there; leave what is
+    Merge,
+    /// Add what is not there; replace what is
+    Overwrite,
+}
+
+impl From<Mode> for WriteMode {
+    fn from(mode: Mode) -> Self {
+        match mode {
+            Mode::Create => Self::Create,
+            Mode::Merge => Self::Merge,
+            Mode::Overwrite => Self::Overwrite,
+        }
+    }
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ImportArgs {
+    /// The format; one that reads back
+    pub(crate) format: String,
+    /// The archive
+    pub(crate) path: PathBuf,
+    /// The source that it becomes a point in time of
+    #[arg(long = "as", value_name = "SOURCE")]
+    pub(crate) source: String,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct VerifyArgs {
+    /// Also read so many percent of the data, or all of it
+    #[arg(long, value_name = "PERCENT|all", value_parser = percent)]
+    pub(crate) read: Option<u8>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ServeArgs {
+    /// Answer /healthz and /metrics at this address
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) listen: Option<std::net::SocketAddr>,
+    /// Runs at a time
+    #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u16).range(1..=64))]
+    pub(crate) parallel: u16,
+    /// Seconds that a stop lets runs go on, before it cancels them
+    #[arg(long, value_name = "SECONDS", default_value_t = 30)]
+    pub(crate) grace: u64,
+}
+
+fn at(text: &str) -> Result<At, String> {
+    parse_at(text).map_err(|error| error.message().to_owned())
+}
+
+fn collection(text: &str) -> Result<CollectionName, String> {
+    CollectionName::parse(text).map_err(|error| error.message().to_owned())
+}
+
+fn percent(text: &str) -> Result<u8, String> {
+    match text {
+        "all" => Ok(100),
+        number => match number.strip_suffix('%').unwrap_or(number).parse() {
+            Ok(percent @ 1..=100) => Ok(percent),
+            _ => Err("write a percentage from 1 to 100, or all".to_owned()),
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn the_options_do_not_contradict_each_other() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn a_percentage_is_a_number_or_all() {
+        assert_eq!([percent("all"), percent("5"), percent("5%")], [Ok(100), Ok(5), Ok(5)]);
+        assert!(percent("0").is_err() && percent("101").is_err() && percent("some").is_err());
+    }
+}

@@ -1,0 +1,127 @@
+use std::fmt::Write as _;
+
+use saas_backup::core::Result;
+use saas_backup::{ConnectorEntry, Registry};
+use serde_json::{Value, json};
+
+use super::Session;
+use crate::args::ConnectorsArgs;
+use crate::exit::Outcome;
+use crate::output::table;
+
+pub(super) fn connectors(session: &Session, args: &ConnectorsArgs) -> Result<Outcome> {
+    let registry = Registry::default();
+    let output = session.output;
+    if args.schema {
+        let schema = registry.config_schema();
+        if output.json {
+            output.object(&schema)?
+        } else {
+            output.text(&serde_json::to_string_pretty(&schema)?)?
+        }
+        return Ok(Outcome::Done);
+    }
+    if let Some(name) = &args.name {
+        let entry = registry.find(name)?;
+        let object = json!({
+            "name": entry.name(), "summary": entry.summary(), "documentation": entry.documentation(),
+            "settings": entry.schema(),
+        });
+        output.result(&object, |_| document(entry))?;
+        return Ok(Outcome::Done);
+    }
+    let object = json!({
+        "connectors": registry.connectors().map(|one| json!({ "name": one.name(), "summary": one.summary() }))
+            .collect::<Vec<_>>(),
+        "formats": registry.formats().map(|one| json!({ "name": one.name(), "summary": one.summary() }))
+            .collect::<Vec<_>>(),
+    });
+    output.result(&object, |_| list(&registry))?;
+    Ok(Outcome::Done)
+}
+
+fn list(registry: &Registry) -> String {
+    let rows = |entries: Vec<(&str, &str)>| -> Vec<Vec<String>> {
+        entries.into_iter().map(|(name, summary)| vec![name.to_owned(), summary.to_owned()]).collect()
+    };
+    let connectors = rows(registry.connectors().map(|one| (one.name(), one.summary())).collect());
+    let formats = rows(registry.formats().map(|one| (one.name(), one.summary())).collect());
+    format!(
+        "{}\n{}\n`saas-backup connectors NAME` documents a connector's settings.\n",
+        table(&["CONNECTOR", "WHAT IT BACKS UP"], &connectors),
+        table(&["FORMAT", "WHAT IT IS"], &formats),
+    )
+}
+
+/// A connector's settings, as a person writes them into a `[[source]]`.
+fn document(entry: &ConnectorEntry) -> String {
+    let schema = entry.schema();
+    let mut text = format!(
+        "{}: {}\n\nSettings of a [[source]] with connector = \"{}\":\n\n",
+        entry.name(),
+        entry.summary(),
+        entry.name()
+    );
+    let required: Vec<&str> =
+        schema.get("required").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str).collect();
+    let empty = serde_json::Map::new();
+    let properties = schema.get("properties").and_then(Value::as_object).unwrap_or(&empty);
+    let (needed, optional): (Vec<_>, Vec<_>) =
+        properties.iter().partition(|(name, _)| required.contains(&name.as_str()));
+    for (name, property) in needed.into_iter().chain(optional) {
+        let need = if required.contains(&name.as_str()) { "required" } else { "optional" };
+        let _ = writeln!(text, "  {name}  ({}, {need})", kind(property, &schema));
+        for line in property.get("description").and_then(Value::as_str).unwrap_or_default().lines() {
+            let _ = writeln!(text, "      {line}");
+        }
+    }
+    text.push_str(
+        "\nEvery text may be \"…\", { env = \"NAME\" }, { file = \"PATH\" } or { command = [\"pass\", \"show\", \"x\"] }.\n",
+    );
+    if !entry.documentation().is_empty() {
+        let _ = write!(text, "\n{}\n", entry.documentation().trim_end());
+    }
+    text
+}
+
+/// The type of a property in a person's words.
+fn kind(property: &Value, schema: &Value) -> String {
+    if let Some(name) = property.get("$ref").and_then(Value::as_str).and_then(|path| path.strip_prefix("#/$defs/")) {
+        let target = schema.get("$defs").and_then(|definitions| definitions.get(name));
+        return target.map_or_else(|| name.to_owned(), |target| kind(target, schema));
+    }
+    for choice in ["anyOf", "oneOf"] {
+        if let Some(choices) = property.get(choice).and_then(Value::as_array) {
+            let mut kinds: Vec<String> =
+                choices.iter().map(|one| kind(one, schema)).filter(|one| one != "null").collect();
+            kinds.dedup();
+            return kinds.join(" or ");
+        }
+    }
+    if let Some(value) = property.get("const") {
+        return value.to_string();
+    }
+    if let Some(values) = property.get("enum").and_then(Value::as_array) {
+        return values.iter().map(ToString::to_string).collect::<Vec<_>>().join(" or ");
+    }
+    let named = |name: &str| match name {
+        "string" => "text".to_owned(),
+        "integer" | "number" => "number".to_owned(),
+        "boolean" => "true or false".to_owned(),
+        "array" => {
+            let items = property.get("items").map_or_else(|| "anything".to_owned(), |items| kind(items, schema));
+            format!("list of {items}")
+        }
+        "object" => "table".to_owned(),
+        other => other.to_owned(),
+    };
+    match property.get("type") {
+        Some(Value::String(kind)) => named(kind),
+        Some(Value::Array(kinds)) => {
+            let kinds: Vec<String> =
+                kinds.iter().filter_map(Value::as_str).filter(|kind| *kind != "null").map(named).collect();
+            kinds.join(" or ")
+        }
+        _ => "anything".to_owned(),
+    }
+}

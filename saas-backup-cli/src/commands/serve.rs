@@ -1,0 +1,142 @@
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use saas_backup::core::{Error, ErrorKind, Result};
+use saas_backup::ops::{JobStatus, SchedulerHandle, SchedulerOptions};
+use saas_backup::{Project, ServeOptions};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
+
+use super::Session;
+use crate::args::ServeArgs;
+use crate::exit::Outcome;
+use crate::output::{time, word};
+use crate::signals;
+
+/// Requests that are answered at a time; monitoring needs one.
+const CONNECTIONS: usize = 8;
+/// Longest wait for a request, and longest request.
+const PATIENCE: Duration = Duration::from_secs(5);
+const REQUEST_BYTES: usize = 4096;
+
+pub(super) async fn serve(session: &Session, args: &ServeArgs) -> Result<Outcome> {
+    let project = Arc::new(session.project()?);
+    let grace = Duration::from_secs(args.grace);
+    let scheduler = SchedulerOptions::default()
+        .with_parallel(args.parallel.into())
+        .with_grace(grace, SchedulerOptions::default().cancel_within);
+    let serving = project.serve(ServeOptions::default().with_scheduler(scheduler))?;
+    let handle = serving.handle();
+    let listener = match args.listen {
+        Some(address) => Some(listen(address).await?),
+        None => None,
+    };
+    announce(session, &handle, listener.as_ref());
+    let stop = signals::stop_token(session.output, "runs that are at work may finish");
+    let answering = async {
+        match listener {
+            Some(listener) => answer_all(listener, handle, Arc::clone(&project)).await,
+            None => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        () = serving.run(stop) => {}
+        () = answering => {}
+    }
+    session.output.note("stopped");
+    Ok(Outcome::Done)
+}
+
+fn announce(session: &Session, handle: &SchedulerHandle, listener: Option<&TcpListener>) {
+    for job in handle.statuses() {
+        let next = job.starts.map_or("never".to_owned(), time);
+        session.output.note(format_args!("{}: next run {next}", job.job));
+    }
+    if let Some(address) = listener.and_then(|listener| listener.local_addr().ok()) {
+        session.output.note(format_args!("listening on http://{address} (/healthz, /metrics)"));
+    }
+}
+
+async fn listen(address: SocketAddr) -> Result<TcpListener> {
+    TcpListener::bind(address).await.map_err(|error| {
+        Error::new(ErrorKind::Configuration, "cannot listen at this address")
+            .with_context("address", address)
+            .with_source(error)
+    })
+}
+
+/// Answers `GET /healthz` and `GET /metrics`: two fixed texts need no web framework.
+async fn answer_all(listener: TcpListener, handle: SchedulerHandle, project: Arc<Project>) {
+    let places = Arc::new(tokio::sync::Semaphore::new(CONNECTIONS));
+    let mut at_work = tokio::task::JoinSet::new();
+    loop {
+        while at_work.try_join_next().is_some() {}
+        let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
+        let Ok((connection, _)) = listener.accept().await else { continue };
+        let (handle, project) = (handle.clone(), Arc::clone(&project));
+        at_work.spawn(async move {
+            let answered = tokio::time::timeout(PATIENCE, answer(connection, &handle, &project)).await;
+            if let Ok(Err(error)) = answered {
+                tracing::debug!(%error, "a request was not answered");
+            }
+            drop(place);
+        });
+    }
+}
+
+async fn answer(mut connection: TcpStream, handle: &SchedulerHandle, project: &Project) -> std::io::Result<()> {
+    let mut request = Vec::new();
+    while !request.windows(4).any(|end| end == b"\r\n\r\n") && request.len() < REQUEST_BYTES {
+        if connection.read_buf(&mut request).await? == 0 {
+            break;
+        }
+    }
+    let line = request.split(|byte| *byte == b'\r').next().unwrap_or_default();
+    let path = line.strip_prefix(b"GET ").and_then(|rest| rest.split(|byte| *byte == b' ').next());
+    let (status, kind, body) = match path {
+        Some(b"/healthz") => ("200 OK", "text/plain", "ok\n".to_owned()),
+        Some(b"/metrics") => ("200 OK", "text/plain; version=0.0.4", metrics(&handle.statuses(), project)),
+        Some(_) => ("404 Not Found", "text/plain", "there are /healthz and /metrics\n".to_owned()),
+        None => ("400 Bad Request", "text/plain", "GET /healthz or /metrics\n".to_owned()),
+    };
+    let length = body.len();
+    let head =
+        format!("HTTP/1.1 {status}\r\ncontent-type: {kind}\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n");
+    connection.write_all(head.as_bytes()).await?;
+    connection.write_all(body.as_bytes()).await?;
+    connection.shutdown().await
+}
+
+/// The jobs in the text format of Prometheus.
+fn metrics(jobs: &[JobStatus], project: &Project) -> String {
+    let mut text = String::new();
+    let mut family = |name: &str, help: &str, value: &dyn Fn(&JobStatus) -> Option<(String, i64)>| {
+        text.push_str(&format!("# HELP saas_backup_{name} {help}\n# TYPE saas_backup_{name} gauge\n"));
+        for job in jobs {
+            if let Some((labels, value)) = value(job) {
+                text.push_str(&format!("saas_backup_{name}{{source=\"{}\"{labels}}} {value}\n", job.job));
+            }
+        }
+    };
+    let plain = |value: i64| Some((String::new(), value));
+    family("running", "Whether a run is at work.", &|job| plain(i64::from(job.running.is_some())));
+    family("next_run_timestamp_seconds", "When the next run starts.", &|job| plain(job.starts?.timestamp()));
+    family("last_run_timestamp_seconds", "When the last scheduled run ended.", &|job| {
+        plain(job.last.as_ref()?.finished.timestamp())
+    });
+    family("last_run_duration_seconds", "How long it took.", &|job| {
+        let last = job.last.as_ref()?;
+        plain((last.finished - last.started).num_seconds())
+    });
+    family("last_run_status", "How it ended; the value is always 1.", &|job| {
+        Some((format!(",status=\"{}\"", word(&job.last.as_ref()?.result.status)), 1))
+    });
+    family("last_complete_run_timestamp_seconds", "When the last run began that left nothing out.", &|job| {
+        plain(project.last_runs(&job.job).ok()?.complete?.started.timestamp())
+    });
+    family("rpo_seconds", "How old the newest complete copy may be.", &|job| {
+        plain(i64::try_from(project.config().source(&job.job).ok()?.rpo?.0.as_secs()).ok()?)
+    });
+    text
+}

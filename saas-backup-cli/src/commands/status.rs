@@ -1,0 +1,68 @@
+use saas_backup::core::Result;
+use saas_backup::{Period, SourceStatus};
+
+use super::Session;
+use crate::exit::Outcome;
+use crate::output::{short, table, time, word};
+
+pub(super) async fn status(session: &Session) -> Result<Outcome> {
+    let project = session.project()?;
+    let statuses = project.status().await?;
+    if session.output.json {
+        for status in &statuses {
+            session.output.object(status)?;
+        }
+    } else {
+        session.output.text(&describe(&statuses))?;
+    }
+    Ok(Outcome::Done)
+}
+
+fn describe(statuses: &[SourceStatus]) -> String {
+    let rows: Vec<Vec<String>> = statuses.iter().map(row).collect();
+    let header = ["SOURCE", "LAST RUN", "ENDED", "COMPLETE AS OF", "RPO", "RTO", "MISSING", "REVIEW", "NEXT RUN"];
+    let mut text = table(&header, &rows);
+    for status in statuses {
+        let why = status.runs.last.as_ref().and_then(|run| run.message.as_ref());
+        if let Some(why) = why {
+            text.push_str(&format!("{}: {}\n", status.source, short(why, 300)));
+        }
+        if status.reviews > 0 {
+            text.push_str(&format!(
+                "{}: the deletion guard stopped a run; look at `saas-backup completeness {}`, then \
+                 `saas-backup backup {} --accept-deletions` if the deletions are meant\n",
+                status.source, status.source, status.source
+            ));
+        }
+    }
+    text
+}
+
+fn row(status: &SourceStatus) -> Vec<String> {
+    let dash = || "-".to_owned();
+    let last = status.runs.last.as_ref();
+    let rpo = match (status.rpo, status.rpo_met) {
+        (Some(rpo), Some(true)) => format!("{rpo} met"),
+        (Some(rpo), _) => format!("{rpo} MISSED"),
+        (None, _) => dash(),
+    };
+    let age = status.age.map_or(String::new(), |age| format!(" ({} ago)", coarse(age)));
+    vec![
+        status.source.clone(),
+        last.map_or_else(dash, |run| word(&run.status)),
+        last.map_or_else(dash, |run| time(run.finished)),
+        status.complete_as_of.map_or_else(dash, |at| format!("{}{age}", time(at))),
+        rpo,
+        status.rto.map_or_else(dash, |rto| format!("{rto}, not measured")),
+        status.open_gaps.to_string(),
+        status.reviews.to_string(),
+        status.schedule.as_ref().and_then(|schedule| schedule.starts).map_or_else(dash, time),
+    ]
+}
+
+/// An age to the minute, or to the second below one.
+fn coarse(age: Period) -> Period {
+    let seconds = age.0.as_secs();
+    let rounded = if seconds < 60 { seconds } else { seconds - seconds % 60 };
+    Period(std::time::Duration::from_secs(rounded))
+}

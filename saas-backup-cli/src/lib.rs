@@ -1,1 +1,0 @@
-//! The saas-backup command.

@@ -1,0 +1,134 @@
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use indicatif::{ProgressBar, ProgressStyle};
+use saas_backup::core::{Counts, FeedId, Progress, ProgressEvent};
+
+use crate::output::{Output, bytes, word};
+
+/// How often a run that nobody watches says something.
+const LINE_EVERY: Duration = Duration::from_secs(10);
+
+/// Shows a run: a bar on a terminal, lines elsewhere.
+#[derive(Debug)]
+pub(crate) struct Console {
+    output: Output,
+    name: String,
+    bar: Option<ProgressBar>,
+    state: Mutex<Shown>,
+}
+
+#[derive(Debug)]
+struct Shown {
+    counts: Counts,
+    blob_bytes: u64,
+    at_work: BTreeSet<FeedId>,
+    expected: Option<u64>,
+    last_line: Instant,
+}
+
+impl Console {
+    pub(crate) fn start(output: Output, name: &str) -> Arc<Self> {
+        let bar = output.draws().then(|| {
+            let bar = ProgressBar::new_spinner().with_prefix(name.to_owned());
+            if let Ok(style) = ProgressStyle::with_template("{spinner} {prefix}  {elapsed_precise}  {msg}") {
+                bar.set_style(style);
+            }
+            bar.enable_steady_tick(Duration::from_millis(120));
+            bar
+        });
+        let state = Shown {
+            counts: Counts::default(),
+            blob_bytes: 0,
+            at_work: BTreeSet::new(),
+            expected: None,
+            last_line: Instant::now(),
+        };
+        Arc::new(Self { output, name: name.to_owned(), bar, state: Mutex::new(state) })
+    }
+
+    /// Takes the bar away.
+    pub(crate) fn end(&self) {
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, Shown> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Says something above the bar, or as a line.
+    fn say(&self, text: &str) {
+        match &self.bar {
+            Some(bar) => bar.suspend(|| self.output.note(text)),
+            None => self.output.note(text),
+        }
+    }
+}
+
+impl Shown {
+    fn summary(&self) -> String {
+        let Counts { read, deleted, blobs, gaps, .. } = self.counts;
+        let mut text = match self.expected {
+            Some(expected) => format!("{read} records of about {expected}"),
+            None => format!("{read} records"),
+        };
+        for (count, what) in [(deleted, "deleted"), (blobs, "attachments"), (gaps, "missing")] {
+            if count > 0 {
+                let _ = write!(text, ", {count} {what}");
+            }
+        }
+        if self.blob_bytes > 0 {
+            let _ = write!(text, ", {}", bytes(self.blob_bytes));
+        }
+        let feeds: Vec<&str> = self.at_work.iter().take(3).map(FeedId::as_str).collect();
+        if !feeds.is_empty() {
+            let _ = write!(text, "  {}", feeds.join(" "));
+        }
+        text
+    }
+}
+
+impl Progress for Console {
+    fn event(&self, event: &ProgressEvent) {
+        let mut state = self.state();
+        match event {
+            ProgressEvent::Started { expected, .. } => state.expected = *expected,
+            ProgressEvent::FeedStarted { feed, .. } => {
+                state.at_work.insert(feed.id.clone());
+            }
+            ProgressEvent::Advanced { counts, .. } => state.counts = state.counts.plus(counts),
+            ProgressEvent::BlobBytes { bytes, .. } => state.blob_bytes += bytes,
+            ProgressEvent::Waiting { feed, wait } => {
+                let text = format!("{}: {feed} did not answer; waits {} s and tries again", self.name, wait.as_secs());
+                drop(state);
+                self.say(&text);
+                return;
+            }
+            ProgressEvent::FeedFinished { feed, status } => {
+                state.at_work.remove(feed);
+                if self.bar.is_none() {
+                    let text = format!("{}: {feed} {}: {}", self.name, word(status), state.summary());
+                    state.last_line = Instant::now();
+                    drop(state);
+                    self.say(&text);
+                    return;
+                }
+            }
+            _ => {}
+        }
+        match &self.bar {
+            Some(bar) => bar.set_message(state.summary()),
+            None if state.last_line.elapsed() >= LINE_EVERY => {
+                state.last_line = Instant::now();
+                let text = format!("{}: {}", self.name, state.summary());
+                drop(state);
+                self.say(&text);
+            }
+            None => {}
+        }
+    }
+}

@@ -1,0 +1,30 @@
+use crate::support::Sandbox;
+
+#[test]
+fn the_help_of_every_command() {
+    let sandbox = Sandbox::new();
+    let commands = [
+        "keygen",
+        "init",
+        "connectors",
+        "check",
+        "backup",
+        "snapshots",
+        "ls",
+        "show",
+        "diff",
+        "completeness",
+        "export",
+        "restore",
+        "import",
+        "verify",
+        "serve",
+        "status",
+    ];
+    let mut text = sandbox.run(&["--help"]).expect(0).stdout;
+    for command in commands {
+        let help = sandbox.run(&[command, "--help"]).expect(0).stdout;
+        text.push_str(&format!("\n──── {command}\n{help}"));
+    }
+    insta::assert_snapshot!(text);
+}

@@ -1,0 +1,9 @@
+//! The built command, from outside: folders, files, exit codes, output.
+#![expect(clippy::unwrap_used, reason = "tests fail loudly")]
+
+mod copies;
+mod help;
+mod keys;
+mod serve;
+mod support;
+mod usage;

@@ -1,0 +1,153 @@
+//! The calls behind the command: whatever it can do is one of them.
+
+mod backup;
+mod browse;
+mod check;
+mod diff;
+mod export;
+mod fields;
+mod init;
+mod restore;
+mod serve;
+mod status;
+mod store;
+mod verify;
+
+use std::path::Path;
+use std::sync::Arc;
+
+use saas_backup_core::{Clock, Connector, Result};
+use tokio::sync::OnceCell;
+
+pub use self::backup::{BackupOptions, CollectionPlan, Plan};
+pub use self::browse::{CollectionSummary, Listing, RecordSummary};
+pub use self::check::Checked;
+pub use self::diff::{Change, ChangeKind};
+pub use self::export::ExportOptions;
+pub use self::fields::FieldChange;
+pub use self::init::{Initialised, NewKey, keygen, keygen_to, write_starter_config};
+pub use self::restore::{RestoreOptions, Restored};
+pub use self::serve::{ServeOptions, Serving};
+pub use self::status::SourceStatus;
+pub use self::store::{Point, Version};
+pub use self::verify::{Problem, Verified};
+
+use self::store::{Access, Store};
+use crate::config::{Config, SourceConfig};
+use crate::registry::{Context, Registry};
+use crate::state::StateFolder;
+
+/// A configuration at work: its repository, its sources, and what is remembered of them on this machine.
+///
+/// Opening one does no I/O; the repository is opened when it is first needed. Keys are only asked for where they are
+/// needed: backing up needs the agent key and the recipients, reading records needs the identity.
+#[derive(Debug)]
+pub struct Project {
+    config: Config,
+    registry: Registry,
+    context: Context,
+    state: StateFolder,
+    writer: OnceCell<Arc<Store>>,
+    reader: OnceCell<Arc<Store>>,
+}
+
+impl Project {
+    /// Opens a configuration with the connectors and formats of this build.
+    ///
+    /// # Errors
+    ///
+    /// [`Configuration`](saas_backup_core::ErrorKind::Configuration) if there is no folder to keep state in, or the
+    /// repository's address cannot be found.
+    pub fn open(config: Config) -> Result<Self> {
+        Self::with_registry(config, Registry::default())
+    }
+
+    /// Opens a configuration with these connectors and formats.
+    ///
+    /// # Errors
+    ///
+    /// As [`open`](Self::open).
+    pub fn with_registry(config: Config, registry: Registry) -> Result<Self> {
+        let address = store::address(&config)?;
+        let state = StateFolder::of(config.state.as_deref(), &address)?;
+        let context = Context::new(&config.base, state.path());
+        Ok(Self { config, registry, context, state, writer: OnceCell::new(), reader: OnceCell::new() })
+    }
+
+    /// Sets the clock; the machine's is the default.
+    #[must_use]
+    pub fn with_clock(mut self, clock: Arc<dyn Clock>) -> Self {
+        self.context.clock = clock;
+        self
+    }
+
+    /// The configuration.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// The connectors and formats.
+    pub fn registry(&self) -> &Registry {
+        &self.registry
+    }
+
+    /// Where this machine remembers what it did with the repository.
+    pub fn state_folder(&self) -> &Path {
+        self.state.path()
+    }
+
+    /// The connector of a configured source: the account itself, not its copies.
+    ///
+    /// # Errors
+    ///
+    /// [`Configuration`](saas_backup_core::ErrorKind::Configuration) if there is no such source, or its settings do
+    /// not do.
+    pub async fn account(&self, source: &str) -> Result<Arc<dyn Connector>> {
+        let SourceConfig { connector, settings, .. } = self.config.source(source)?.clone();
+        let (entry, context) = (self.registry.find(&connector)?.clone(), self.context.clone());
+        // Settings may be read from files and commands.
+        blocking(move || entry.open(&settings, &context)).await
+    }
+
+    /// The copies of a source, as a connector: its snapshots are the points in time.
+    ///
+    /// # Errors
+    ///
+    /// If the repository cannot be opened, or the identity is missing.
+    pub async fn copies(&self, source: &str) -> Result<Arc<dyn Connector>> {
+        self.reader().await?.source(source)
+    }
+
+    /// The names of all sources: the configured ones.
+    pub fn source_names(&self) -> impl Iterator<Item = &str> {
+        self.config.sources.iter().map(|source| source.name.as_str())
+    }
+
+    fn clock(&self) -> Arc<dyn Clock> {
+        Arc::clone(&self.context.clock)
+    }
+
+    /// The repository, opened with the keys that are needed.
+    async fn store(&self, access: Access) -> Result<&Arc<Store>> {
+        let cell = match access {
+            Access::Write => &self.writer,
+            Access::Read => &self.reader,
+        };
+        cell.get_or_try_init(|| async { Store::open(&self.config, access, self.clock()).await.map(Arc::new) }).await
+    }
+
+    async fn writer(&self) -> Result<&Arc<Store>> {
+        self.store(Access::Write).await
+    }
+
+    async fn reader(&self) -> Result<&Arc<Store>> {
+        self.store(Access::Read).await
+    }
+}
+
+/// Runs what blocks away from the runtime's threads.
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
+    tokio::task::spawn_blocking(work).await.map_err(|error| {
+        saas_backup_core::Error::new(saas_backup_core::ErrorKind::Unexpected, "a task was cut short").with_source(error)
+    })?
+}

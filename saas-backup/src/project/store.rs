@@ -1,0 +1,252 @@
+//! The repository, as the configuration names it.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+use futures::stream::{BoxStream, StreamExt as _, TryStreamExt as _};
+use saas_backup_core::{
+    At, Clock, Connector, Counts, Error, ErrorKind, Event, Key, Record, Result, RunId, RunReport, RunStatus,
+};
+use saas_backup_repository::{
+    AgentKey, Anchor, Change as StoredChange, Identity, Keys, Recipient, Repository, RepositoryOptions, Source,
+    VerifyOptions, VerifyReport,
+};
+use secrecy::ExposeSecret as _;
+use serde::Serialize;
+
+use super::blocking;
+use super::diff::Change;
+use crate::config::{Config, Encryption, RepositoryConfig, Text};
+
+/// Records of a diff that are read at the same time.
+const READS_IN_FLIGHT: usize = 8;
+
+/// A point in time of a source: the end of a run.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct Point {
+    /// Its sequence number.
+    pub sequence: u64,
+    /// The run that made it.
+    pub run: RunId,
+    /// When the run began.
+    pub started: DateTime<Utc>,
+    /// When it ended: the point's time.
+    pub finished: DateTime<Utc>,
+    /// How it ended.
+    pub status: RunStatus,
+    /// What it counted, over all collections.
+    pub counts: Counts,
+    /// The point's labels.
+    pub labels: Vec<String>,
+}
+
+impl From<saas_backup_repository::Point> for Point {
+    fn from(point: saas_backup_repository::Point) -> Self {
+        Self {
+            sequence: point.sequence,
+            run: point.run,
+            started: point.started,
+            finished: point.finished,
+            status: point.status,
+            counts: point.counts,
+            labels: point.labels,
+        }
+    }
+}
+
+/// A version of a record.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct Version {
+    /// The first point in time that has it.
+    pub point: u64,
+    /// When that point was made.
+    pub at: DateTime<Utc>,
+    /// The record; `None` where it was deleted.
+    pub record: Option<Record>,
+}
+
+/// Which keys are asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Access {
+    /// What suffices to back up, and to read points and reports.
+    Write,
+    /// The identity.
+    Read,
+}
+
+/// An open repository.
+#[derive(Debug)]
+pub(super) struct Store(Repository);
+
+/// The address in its one form, for telling repositories apart.
+pub(super) fn address(config: &Config) -> Result<String> {
+    Ok(locate(config)?.url.to_string())
+}
+
+/// Makes the repository.
+pub(super) async fn create(config: &Config, keys: Keys, clock: Arc<dyn Clock>) -> Result<()> {
+    let config = config.clone();
+    let options = blocking(move || settings(&config)).await?;
+    Repository::init(options.with_keys(keys).with_clock(clock)).await.map(drop)
+}
+
+impl Store {
+    pub(super) async fn open(config: &Config, access: Access, clock: Arc<dyn Clock>) -> Result<Self> {
+        let wanted = config.repository.encryption;
+        let own = config.clone();
+        let (options, recipients) = blocking(move || {
+            let keys = keys(&own, access)?;
+            Ok((settings(&own)?.with_keys(keys).with_clock(clock), recipients(&own.repository, &own.base)?))
+        })
+        .await?;
+        let repository = Repository::open(options).await?;
+        if repository.is_encrypted() != (wanted == Encryption::Age) {
+            return Err(Error::new(
+                ErrorKind::Configuration,
+                if repository.is_encrypted() {
+                    "the repository is encrypted; remove encryption = \"none\" and name its keys"
+                } else {
+                    "the repository is not encrypted, and the configuration does not say encryption = \"none\""
+                },
+            ));
+        }
+        let known = repository.recipients()?;
+        if let Some(other) = recipients.iter().find(|recipient| !known.contains(recipient)) {
+            return Err(Error::new(
+                ErrorKind::Configuration,
+                "the repository is not encrypted to this recipient: recipients are set when it is made",
+            )
+            .with_context("recipient", other));
+        }
+        Ok(Self(repository))
+    }
+
+    pub(super) fn source(&self, name: &str) -> Result<Arc<dyn Connector>> {
+        Ok(Arc::new(self.0.source(name)?))
+    }
+
+    pub(super) async fn points(&self, name: &str) -> Result<Vec<Point>> {
+        Ok(self.0.source(name)?.points().await?.into_iter().map(Point::from).collect())
+    }
+
+    pub(super) async fn report(&self, name: &str, at: &At) -> Result<RunReport> {
+        self.0.source(name)?.report(at).await
+    }
+
+    /// The report of the newest point; `None` if there is no point.
+    pub(super) async fn last_report(&self, name: &str) -> Result<Option<RunReport>> {
+        let source = self.0.source(name)?;
+        if source.points().await?.is_empty() {
+            return Ok(None);
+        }
+        source.report(&At::Now).await.map(Some)
+    }
+
+    pub(super) async fn history(&self, name: &str, key: &Key) -> Result<Vec<Version>> {
+        let source = self.0.source(name)?;
+        let points = source.points().await?;
+        let mut events = source.history(key).await?;
+        events.reverse();
+        let version = |event: Event| {
+            let (sequence, record) = match event {
+                Event::Put(record) => (record.sequence?, Some(*record)),
+                Event::Delete(deletion) => (deletion.sequence?, None),
+                _ => return None,
+            };
+            let point = points.iter().find(|point| point.sequence >= sequence)?;
+            Some(Version { point: point.sequence, at: point.finished, record })
+        };
+        Ok(events.into_iter().filter_map(version).collect())
+    }
+
+    pub(super) async fn verify(
+        &self,
+        options: &VerifyOptions,
+        progress: &mut (dyn FnMut(&VerifyReport) + Send),
+    ) -> Result<VerifyReport> {
+        self.0.verify(options, progress).await
+    }
+
+    /// The newest commit of a source.
+    pub(super) async fn anchor(&self, name: &str) -> Result<Option<Anchor>> {
+        self.0.source(name)?.anchor().await
+    }
+
+    pub(super) async fn diff(&self, name: &str, from: At, to: At) -> Result<BoxStream<'static, Result<Change>>> {
+        let source = self.0.source(name)?;
+        let changes = source.diff(&from, &to).await?;
+        // A point that is named by its distance or time may move while the stream is read.
+        let (from, to) = (source.point(&from).await?.sequence, source.point(&to).await?.sequence);
+        Ok(changes
+            .map_ok(move |change| {
+                let source = source.clone();
+                async move { between(&source, change, from, to).await }
+            })
+            .try_buffered(READS_IN_FLIGHT)
+            .try_filter_map(|change| async move { Ok(change) })
+            .boxed())
+    }
+}
+
+async fn between(source: &Source, change: StoredChange, from: u64, to: u64) -> Result<Option<Change>> {
+    let before = source.record(&change.key, &At::Sequence(from)).await?;
+    let after = source.record(&change.key, &At::Sequence(to)).await?;
+    Change::between(change.key, before.as_ref(), after.as_ref())
+}
+
+/// Where the repository lies; a path starts at the configuration.
+fn locate(config: &Config) -> Result<RepositoryOptions> {
+    let address = config.repository.url.resolve(&config.base)?;
+    let address = address.expose_secret();
+    if address.contains("://") {
+        return RepositoryOptions::parse(address);
+    }
+    RepositoryOptions::parse(&config.base.join(address).to_string_lossy())
+}
+
+/// Everything but the keys.
+fn settings(config: &Config) -> Result<RepositoryOptions> {
+    let mut options = locate(config)?.with_single_writer(config.repository.single_writer);
+    for (name, value) in &config.repository.options {
+        options = options.with_option(name, value.resolve(&config.base)?);
+    }
+    Ok(options)
+}
+
+fn keys(config: &Config, access: Access) -> Result<Keys> {
+    let RepositoryConfig { encryption, agent, identity, root, .. } = &config.repository;
+    if *encryption == Encryption::None {
+        return Ok(Keys::none());
+    }
+    let resolve = |text: &Text| text.resolve(&config.base);
+    let mut keys = Keys::none();
+    if let Some(agent) = agent {
+        keys = keys.with_agent(AgentKey::parse(resolve(agent)?.expose_secret())?);
+    }
+    // Without a key of its own, the owner writes.
+    if access == Access::Read || agent.is_none() {
+        let Some(identity) = identity else {
+            return Err(Error::new(
+                ErrorKind::Configuration,
+                match access {
+                    Access::Read => {
+                        "reading the copies takes the identity: add identity = { file = \"me.key\" } to [repository]"
+                    }
+                    Access::Write => "writing takes a key: add agent = { file = \"agent.key\" } to [repository]",
+                },
+            ));
+        };
+        keys.identity = Some(Identity::parse(resolve(identity)?.expose_secret())?);
+    }
+    if let Some(root) = root {
+        keys = keys.with_root(resolve(root)?.expose_secret().trim().parse()?);
+    }
+    Ok(keys)
+}
+
+fn recipients(config: &RepositoryConfig, base: &Path) -> Result<Vec<Recipient>> {
+    config.recipients.iter().map(|text| Recipient::parse(text.resolve(base)?.expose_secret())).collect()
+}

@@ -1,0 +1,253 @@
+//! What is remembered on this machine, beside the repository: locks, last runs, schedules, id maps.
+
+use std::collections::BTreeMap;
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+
+use chrono::{DateTime, Utc};
+use saas_backup_core::{Digest, Error, ErrorKind, Result, RunId, RunStatus};
+use saas_backup_repository::Anchor;
+use serde::{Deserialize, Serialize};
+
+/// The folder in which one repository's state is kept.
+#[derive(Clone, Debug)]
+pub(crate) struct StateFolder(PathBuf);
+
+impl StateFolder {
+    /// The folder of the repository at an address, below the configured or the user's state folder.
+    pub(crate) fn of(configured: Option<&Path>, repository: &str) -> Result<Self> {
+        let root = match configured {
+            Some(path) => path.to_owned(),
+            None => default_root()?,
+        };
+        // The address may name a bucket or a user: a digest tells two repositories apart and nothing else.
+        let name: String = Digest::of(repository.as_bytes()).to_string().chars().take(16).collect();
+        Ok(Self(root.join(name)))
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.0
+    }
+
+    /// The folder, made if it is not there.
+    pub(crate) fn made(&self) -> Result<&Path> {
+        make_private(&self.0)?;
+        Ok(&self.0)
+    }
+
+    /// A folder below, made if it is not there.
+    pub(crate) fn folder(&self, name: &str) -> Result<PathBuf> {
+        let folder = self.0.join(name);
+        make_private(&folder)?;
+        Ok(folder)
+    }
+
+    /// Keeps other runs of a source on this machine away for as long as the lock lives.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Conflict`] if one is at work.
+    pub(crate) fn lock(&self, source: &str) -> Result<RunLock> {
+        let path = self.folder("locks")?.join(format!("{source}.lock"));
+        let file = OpenOptions::new().create(true).truncate(false).write(true).open(path)?;
+        match file.try_lock() {
+            Ok(()) => Ok(RunLock { _file: file }),
+            Err(TryLockError::WouldBlock) => {
+                Err(Error::new(ErrorKind::Conflict, "another run of this source is at work on this machine")
+                    .with_context("source", source))
+            }
+            Err(TryLockError::Error(error)) => Err(error.into()),
+        }
+    }
+
+    /// The last runs of a source on this machine.
+    pub(crate) fn runs(&self, source: &str) -> Result<LastRuns> {
+        match std::fs::read(self.0.join("runs").join(format!("{source}.json"))) {
+            Ok(bytes) => Ok(serde_json::from_slice(&bytes)?),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(LastRuns::default()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Notes a run of a source.
+    pub(crate) fn note(&self, source: &str, run: Run) -> Result<()> {
+        let path = self.folder("runs")?.join(format!("{source}.json"));
+        // What cannot be read any more is no reason to lose the new run too.
+        let mut runs = self.runs(source).unwrap_or_default();
+        if run.status == RunStatus::Complete {
+            runs.complete = Some(run.clone());
+        }
+        runs.last = Some(run);
+        replace(&path, &serde_json::to_vec_pretty(&runs)?)
+    }
+}
+
+impl StateFolder {
+    /// The newest commit of each source that this machine has seen.
+    pub(crate) fn anchors(&self) -> Result<BTreeMap<String, Anchor>> {
+        let mut anchors = BTreeMap::new();
+        let entries = match std::fs::read_dir(self.0.join("anchors")) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(anchors),
+            Err(error) => return Err(error.into()),
+        };
+        for entry in entries {
+            let path = entry?.path();
+            let name = path.file_name().and_then(|name| name.to_str()).and_then(|name| name.strip_suffix(".json"));
+            if let Some(source) = name {
+                let seen: Seen = serde_json::from_slice(&std::fs::read(&path)?)?;
+                anchors.insert(source.to_owned(), Anchor { sequence: seen.sequence, sha256: seen.sha256 });
+            }
+        }
+        Ok(anchors)
+    }
+
+    /// Notes the newest commit of a source.
+    pub(crate) fn note_anchor(&self, source: &str, anchor: Anchor) -> Result<()> {
+        let seen = Seen { sequence: anchor.sequence, sha256: anchor.sha256 };
+        replace(&self.folder("anchors")?.join(format!("{source}.json")), &serde_json::to_vec(&seen)?)
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+struct Seen {
+    sequence: u64,
+    sha256: Digest,
+}
+
+/// The lock of a run.
+#[derive(Debug)]
+pub(crate) struct RunLock {
+    _file: File,
+}
+
+/// The last runs of a source on this machine.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct LastRuns {
+    /// The last one.
+    #[serde(default)]
+    pub last: Option<Run>,
+    /// The last one that left nothing out.
+    #[serde(default)]
+    pub complete: Option<Run>,
+}
+
+/// A run that has ended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Run {
+    /// Its id; `None` if it failed before it had one.
+    pub run: Option<RunId>,
+    /// When it began: what changed in the account since is not in the copy.
+    pub started: DateTime<Utc>,
+    /// When it ended.
+    pub finished: DateTime<Utc>,
+    /// How it ended.
+    pub status: RunStatus,
+    /// The point in time that it made, if anything had changed.
+    pub sequence: Option<u64>,
+    /// Why it failed, in one line.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
+}
+
+/// Replaces a file as a whole.
+fn replace(path: &Path, bytes: &[u8]) -> Result<()> {
+    let mut file = tempfile::NamedTempFile::new_in(path.parent().unwrap_or(Path::new(".")))?;
+    file.write_all(bytes)?;
+    file.as_file().sync_all()?;
+    file.persist(path).map_err(|error| error.error)?;
+    Ok(())
+}
+
+/// Makes a folder that only its owner can read, where the system knows owners.
+fn make_private(folder: &Path) -> Result<()> {
+    let mut builder = std::fs::DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(folder).map_err(|error| Error::from(error).with_context("state folder", folder.display()))
+}
+
+/// Writes a file that only its owner can read; never replaces one.
+///
+/// # Errors
+///
+/// [`ErrorKind::Conflict`] if there is one.
+pub(crate) fn write_secret(path: &Path, text: &str) -> Result<()> {
+    let mut options = OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    let mut file = options.open(path).map_err(|error| Error::from(error).with_context("file", path.display()))?;
+    file.write_all(text.as_bytes())?;
+    file.sync_all()?;
+    Ok(())
+}
+
+fn default_root() -> Result<PathBuf> {
+    let variable = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    let home = || variable("HOME").map(|home| home.join(".local/state"));
+    variable("SAAS_BACKUP_STATE_DIR")
+        .or_else(|| {
+            variable("XDG_STATE_HOME")
+                .or_else(|| variable("LOCALAPPDATA"))
+                .or_else(home)
+                .map(|root| root.join("saas-backup"))
+        })
+        .ok_or_else(|| {
+            Error::new(ErrorKind::Configuration, "there is no home folder to keep state in; set SAAS_BACKUP_STATE_DIR")
+        })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_second_run_of_a_source_is_a_conflict() {
+        let root = tempfile::tempdir().unwrap();
+        let state = StateFolder::of(Some(root.path()), "memory://").unwrap();
+        let other = StateFolder::of(Some(root.path()), "memory://other").unwrap();
+        let lock = state.lock("blog").unwrap();
+        assert_eq!(state.lock("blog").unwrap_err().kind(), ErrorKind::Conflict);
+        state.lock("shop").unwrap();
+        other.lock("blog").unwrap();
+        drop(lock);
+        state.lock("blog").unwrap();
+    }
+
+    #[test]
+    fn the_last_complete_run_outlives_a_failed_one() {
+        let root = tempfile::tempdir().unwrap();
+        let state = StateFolder::of(Some(root.path()), "memory://").unwrap();
+        let at = |text: &str| text.parse::<DateTime<Utc>>().unwrap();
+        let mut run = Run {
+            run: None,
+            started: at("2026-01-01T00:00:00Z"),
+            finished: at("2026-01-01T00:01:00Z"),
+            status: RunStatus::Complete,
+            sequence: Some(1),
+            message: None,
+        };
+        state.note("blog", run.clone()).unwrap();
+        let complete = run.clone();
+        run.status = RunStatus::Failed;
+        state.note("blog", run.clone()).unwrap();
+        assert_eq!(state.runs("blog").unwrap(), LastRuns { last: Some(run), complete: Some(complete) });
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn secrets_are_for_their_owner_alone() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("key");
+        write_secret(&path, "hunter2").unwrap();
+        assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        assert_eq!(write_secret(&path, "other").unwrap_err().kind(), ErrorKind::Conflict);
+        assert_eq!(std::fs::read_to_string(path).unwrap(), "hunter2");
+    }
+}

@@ -1,0 +1,245 @@
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use futures::TryStreamExt as _;
+use saas_backup::core::memory::{MemoryConnector, MemoryStore};
+use saas_backup::core::{
+    At, CancellationToken, Connector, ErrorKind, Json, Key, ManualClock, NoProgress, Record, RunStatus,
+};
+use saas_backup::{
+    BackupOptions, Change, ChangeKind, Config, Encryption, ExportOptions, Project, Registry, RepositoryConfig,
+    RestoreOptions, ServeOptions, Settings, SourceConfig, keygen,
+};
+use schemars::JsonSchema;
+use secrecy::ExposeSecret as _;
+use serde::Deserialize;
+use tempfile::TempDir;
+
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct NoSettings {}
+
+/// Two accounts, `notes` and `other`, and a repository in memory.
+struct World {
+    folder: TempDir,
+    clock: ManualClock,
+    notes: MemoryStore,
+    other: MemoryStore,
+    project: Arc<Project>,
+}
+
+fn world(name: &str, schedule: Option<&str>) -> World {
+    let folder = TempDir::new().unwrap();
+    let clock = ManualClock::new("2026-03-01T10:00:00Z".parse().unwrap());
+    let (notes, other) = (MemoryStore::new(), MemoryStore::new());
+    let mut registry = Registry::default();
+    let (own, to) = (notes.clone(), other.clone());
+    registry.connector("notebook", "A notebook", move |_: NoSettings, _| {
+        Ok(Arc::new(MemoryConnector::new(own.clone())) as Arc<dyn Connector>)
+    });
+    registry.connector("other", "Another one", move |_: NoSettings, _| {
+        Ok(Arc::new(MemoryConnector::new(to.clone()).with_own_ids()) as Arc<dyn Connector>)
+    });
+    let mut repository = RepositoryConfig::new(format!("memory://{name}"));
+    repository.identity = Some(keygen().unwrap().file.expose_secret().into());
+    let mut source = SourceConfig::new("notes", "notebook", Settings::new()).unwrap();
+    source.schedule = schedule.map(|pattern| saas_backup::ops::Schedule::parse(pattern, "UTC").unwrap());
+    source.rpo = Some("2h".parse().unwrap());
+    let target = SourceConfig::new("other", "other", Settings::new()).unwrap();
+    let mut config = Config::new(repository, vec![source, target]);
+    config.state = Some(folder.path().join("state"));
+    let project = Project::with_registry(config, registry).unwrap().with_clock(Arc::new(clock.clone()));
+    World { folder, clock, notes, other, project: Arc::new(project) }
+}
+
+impl World {
+    fn write(&self, id: &str, data: &'static str) {
+        self.notes.put(Record::new(key(id), Json::parse(data).unwrap()));
+    }
+
+    async fn backup(&self) -> RunStatus {
+        self.clock.advance(Duration::from_mins(1));
+        self.project.backup("notes", BackupOptions::default()).await.unwrap().report.status
+    }
+}
+
+fn key(id: &str) -> Key {
+    Key::parse("pages", id).unwrap()
+}
+
+#[tokio::test]
+async fn what_is_backed_up_is_found_again_at_every_point() {
+    let world = world("points", None);
+    let project = &world.project;
+    project.init().await.unwrap();
+    world.write("1", r#"{"text":"old","n":18446744073709551616}"#);
+    world.write("2", r#"{"text":"stays"}"#);
+    assert_eq!(world.backup().await, RunStatus::Complete);
+    world.write("1", r#"{"text":"new","n":18446744073709551616}"#);
+    world.notes.delete(key("2"));
+    world.write("3", r#"{"text":"more"}"#);
+    assert_eq!(world.backup().await, RunStatus::Complete);
+
+    assert_eq!(project.points("notes").await.unwrap().len(), 2);
+    let old = project.show("notes", &key("1"), At::Back(1)).await.unwrap();
+    assert_eq!(old.data.as_str(), r#"{"text":"old","n":18446744073709551616}"#);
+    assert_eq!(project.show("notes", &key("2"), At::Now).await.unwrap_err().kind(), ErrorKind::NotFound);
+
+    let changes: Vec<Change> = project.diff("notes", At::Back(1), At::Now).await.unwrap().try_collect().await.unwrap();
+    let kinds: Vec<(String, ChangeKind)> =
+        changes.iter().map(|change| (change.key.id.to_string(), change.kind)).collect();
+    assert_eq!(
+        kinds,
+        [
+            ("1".to_owned(), ChangeKind::Changed),
+            ("2".to_owned(), ChangeKind::Deleted),
+            ("3".to_owned(), ChangeKind::Added)
+        ]
+    );
+    assert_eq!(changes[0].fields.len(), 1);
+    assert_eq!(changes[0].fields[0].path, "/data/text");
+
+    let history = project.history("notes", &key("2")).await.unwrap();
+    let held: Vec<bool> = history.iter().map(|version| version.record.is_some()).collect();
+    assert_eq!(held, [true, false]);
+    assert!(history[0].point < history[1].point);
+
+    let records = project.records("notes", &key("1").collection, At::Now).await.unwrap();
+    assert_eq!(records.try_collect::<Vec<_>>().await.unwrap().len(), 2);
+    let completeness = project.completeness("notes", At::Now).await.unwrap();
+    assert!(completeness.is_complete());
+}
+
+#[tokio::test]
+async fn an_archive_becomes_a_point_in_time_again() {
+    let world = world("archive", None);
+    let project = &world.project;
+    project.init().await.unwrap();
+    world.write("1", r#"{"text":"old"}"#);
+    world.backup().await;
+    let path = world.folder.path().join("archive");
+    project.export("notes", "jsonl", &path, ExportOptions::default()).await.unwrap();
+    project.import("jsonl", &path, "again", Arc::new(NoProgress), CancellationToken::new()).await.unwrap();
+    assert_eq!(project.show("again", &key("1"), At::Now).await.unwrap().data.as_str(), r#"{"text":"old"}"#);
+}
+
+#[tokio::test]
+async fn a_restore_into_another_account_leaves_its_id_map() {
+    let world = world("restore", None);
+    let project = &world.project;
+    project.init().await.unwrap();
+    world.write("1", r#"{"text":"one"}"#);
+    world.write("2", r#"{"text":"two"}"#);
+    world.backup().await;
+
+    let dry = RestoreOptions::default().with_dry_run(true);
+    let restored = project.restore("notes", "other", dry).await.unwrap();
+    assert!(restored.id_map.is_none() && world.other.live().is_empty());
+
+    let one = RestoreOptions::default().with_records(vec![key("2")]);
+    let restored = project.restore("notes", "other", one).await.unwrap();
+    let [(from, to)] = restored.ids.try_into().unwrap();
+    assert_eq!(from, key("2"));
+    assert_eq!(world.other.live()[&to].data.as_str(), r#"{"text":"two"}"#);
+    assert!(restored.id_map.unwrap().exists());
+}
+
+#[tokio::test]
+async fn a_second_run_of_a_source_is_a_conflict() {
+    let world = world("conflict", None);
+    world.project.init().await.unwrap();
+    world.backup().await;
+    let lock =
+        std::fs::OpenOptions::new().write(true).open(world.project.state_folder().join("locks/notes.lock")).unwrap();
+    lock.lock().unwrap();
+    let error = world.project.backup("notes", BackupOptions::default()).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Conflict);
+}
+
+#[tokio::test]
+async fn the_status_measures_against_the_objective() {
+    let world = world("status", None);
+    let project = &world.project;
+    project.init().await.unwrap();
+    let missed = &project.status().await.unwrap()[0];
+    assert_eq!((missed.rpo_met, missed.complete_as_of), (Some(false), None));
+
+    world.write("1", "{}");
+    world.backup().await;
+    world.clock.advance(Duration::from_mins(90));
+    let met = &project.status().await.unwrap()[0];
+    assert_eq!((met.rpo_met, met.age.unwrap().to_string().as_str()), (Some(true), "1h30m"));
+
+    // Nothing changed and nothing was written: the copy is as of the later run all the same.
+    world.backup().await;
+    world.clock.advance(Duration::from_mins(90));
+    assert_eq!(project.status().await.unwrap()[0].rpo_met, Some(true));
+    world.clock.advance(Duration::from_hours(1));
+    assert_eq!(project.status().await.unwrap()[0].rpo_met, Some(false));
+}
+
+#[tokio::test]
+async fn a_run_that_fails_is_noted() {
+    let world = world("failed", None);
+    let project = &world.project;
+    let error = project.backup("notes", BackupOptions::default()).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::NotFound);
+    let last = project.last_runs("notes").unwrap().last.unwrap();
+    assert_eq!(last.status, RunStatus::Failed);
+    assert!(last.message.unwrap().contains("no repository"));
+}
+
+#[tokio::test]
+async fn a_schedule_backs_up_what_is_due() {
+    let world = world("schedule", Some("0 * * * *"));
+    let project = &world.project;
+    project.init().await.unwrap();
+    world.write("1", "{}");
+    let serve = |stop: CancellationToken| {
+        let serving = project.serve(ServeOptions::default()).unwrap();
+        async move { serving.run(stop).await }
+    };
+    // The first start only notes that the source is there; the second finds an hour passed.
+    let stop = CancellationToken::new();
+    stop.cancel();
+    serve(stop).await;
+    assert!(project.points("notes").await.unwrap().is_empty());
+    world.clock.advance(Duration::from_hours(1));
+    let stop = CancellationToken::new();
+    let until_done = async {
+        while project.last_runs("notes").unwrap().last.is_none() {
+            tokio::task::yield_now().await;
+        }
+        stop.cancel();
+    };
+    tokio::join!(serve(stop.clone()), until_done);
+    assert_eq!(project.points("notes").await.unwrap().len(), 1);
+    let schedule = project.status().await.unwrap()[0].schedule.clone().unwrap();
+    assert_eq!(schedule.starts, Some("2026-03-01T12:00:00Z".parse::<DateTime<Utc>>().unwrap()));
+}
+
+#[tokio::test]
+async fn a_repository_that_is_not_encrypted_is_not_taken_for_one_that_is() {
+    let folder = TempDir::new().unwrap();
+    let configure = |encryption: Encryption| {
+        let mut repository = RepositoryConfig::new("memory://plain");
+        repository.encryption = encryption;
+        let mut config = Config::new(repository, Vec::new());
+        config.state = Some(folder.path().to_owned());
+        config
+    };
+    Project::open(configure(Encryption::None)).unwrap().init().await.unwrap();
+    let mut config = configure(Encryption::Age);
+    let error = Project::open(config.clone()).unwrap().points("notes").await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Configuration);
+    config.repository.identity = Some(keygen().unwrap().file.expose_secret().into());
+    let error = Project::open(config).unwrap().points("notes").await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Configuration);
+}
+
+#[test]
+fn settings_of_a_source_do_not_reach_what_is_printed() {
+    let world = world("debug", None);
+    assert!(!format!("{:?}", world.project).contains("SECRET"));
+}
