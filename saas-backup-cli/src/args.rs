@@ -20,7 +20,7 @@ pub(crate) struct Cli {
     #[arg(long, short, global = true)]
     pub(crate) quiet: bool,
 
-    /// Log more: -v what happens, -vv each request; SAAS_BACKUP_LOG takes a filter
+    /// Log more: -v what happens, -vv each request; a filter in `SAAS_BACKUP_LOG` beats both
     #[arg(long, short, global = true, action = clap::ArgAction::Count)]
     pub(crate) verbose: u8,
 

@@ -24,18 +24,18 @@ impl Output {
     }
 
     /// JSON that is text already.
+    #[expect(clippy::unused_self, reason = "callers need not know which form looks at the settings")]
     pub(crate) fn raw(self, mut line: Vec<u8>) -> Result<()> {
         line.push(b'\n');
         written(io::stdout().lock().write_all(&line))
     }
 
     /// Text for people on stdout.
+    #[expect(clippy::unused_self, reason = "callers need not know which form looks at the settings")]
     pub(crate) fn text(self, text: &str) -> Result<()> {
+        let end = if text.ends_with('\n') || text.is_empty() { "" } else { "\n" };
         let mut stdout = io::stdout().lock();
-        written(stdout.write_all(text.as_bytes()).and_then(|()| match text.ends_with('\n') || text.is_empty() {
-            true => Ok(()),
-            false => stdout.write_all(b"\n"),
-        }))
+        written(stdout.write_all(text.as_bytes()).and_then(|()| stdout.write_all(end.as_bytes())))
     }
 
     /// A remark for people on stderr. That nobody reads it is no failure.

@@ -14,11 +14,8 @@ pub(super) fn connectors(session: &Session, args: &ConnectorsArgs) -> Result<Out
     let output = session.output;
     if args.schema {
         let schema = registry.config_schema();
-        if output.json {
-            output.object(&schema)?
-        } else {
-            output.text(&serde_json::to_string_pretty(&schema)?)?
-        }
+        let pretty = serde_json::to_string_pretty(&schema)?;
+        output.result(&schema, |_| pretty)?;
         return Ok(Outcome::Done);
     }
     if let Some(name) = &args.name {

@@ -2,6 +2,7 @@ use saas_backup::Initialised;
 use saas_backup::core::Result;
 use secrecy::ExposeSecret as _;
 use serde_json::json;
+use std::fmt::Write as _;
 
 use super::Session;
 use crate::args::{InitArgs, KeygenArgs};
@@ -9,20 +10,17 @@ use crate::exit::Outcome;
 
 pub(super) fn keygen(session: &Session, args: &KeygenArgs) -> Result<Outcome> {
     let output = session.output;
-    match &args.out {
-        Some(path) => {
-            let key = saas_backup::keygen_to(path)?;
-            let object = json!({ "recipient": key.recipient, "file": path });
-            output.result(&object, |_| key.recipient.clone())?;
-            output.note(format_args!("the identity is in {}; keep a copy where this machine is not", path.display()));
-        }
-        None => {
-            let key = saas_backup::keygen()?;
-            let object = json!({ "recipient": key.recipient, "identity": key.file.expose_secret() });
-            output.result(&object, |_| key.file.expose_secret().to_owned())?;
-            output.note(format_args!("recipient: {}", key.recipient));
-        }
-    }
+    let Some(path) = &args.out else {
+        let key = saas_backup::keygen()?;
+        let object = json!({ "recipient": key.recipient, "identity": key.file.expose_secret() });
+        output.result(&object, |_| key.file.expose_secret().to_owned())?;
+        output.note(format_args!("recipient: {}", key.recipient));
+        return Ok(Outcome::Done);
+    };
+    let key = saas_backup::keygen_to(path)?;
+    let object = json!({ "recipient": key.recipient, "file": path });
+    output.result(&object, |_| key.recipient.clone())?;
+    output.note(format_args!("the identity is in {}; keep a copy where this machine is not", path.display()));
     Ok(Outcome::Done)
 }
 
@@ -48,21 +46,23 @@ fn describe(session: &Session, made: &Initialised) -> String {
         text.push_str("it is NOT encrypted: whoever reads the storage reads the data\n");
     }
     if let Some(identity) = &made.identity {
-        text.push_str(&format!(
-            "\nKEEP SAFE: {}\n  It is the only key that reads the copies. Put it on paper or into a safe, away from this machine\n  and from the storage. Whoever loses it loses the backup; nobody can help.\n",
+        let _ = writeln!(
+            text,
+            "\nKEEP SAFE: {}\n  It is the only key that reads the copies. Put it on paper or into a safe, away from this machine\n  and from the storage. Whoever loses it loses the backup; nobody can help.",
             identity.display()
-        ));
+        );
     }
     if let Some(agent) = &made.agent {
-        text.push_str(&format!(
-            "Keep on this machine: {}\n  It writes backups and cannot read them. If it is lost, make another one.\n",
+        let _ = writeln!(
+            text,
+            "Keep on this machine: {}\n  It writes backups and cannot read them. If it is lost, make another one.",
             agent.display()
-        ));
+        );
     }
     if !made.add.is_empty() {
-        text.push_str(&format!("\nAdd to [repository] in {}:\n", session.config_path().display()));
+        let _ = writeln!(text, "\nAdd to [repository] in {}:", session.config_path().display());
         for line in &made.add {
-            text.push_str(&format!("  {line}\n"));
+            let _ = writeln!(text, "  {line}");
         }
     }
     text.push_str("\nNext: add a [[source]], then `saas-backup check` and `saas-backup backup`\n");

@@ -1,3 +1,4 @@
+use std::fmt::Write as _;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -112,10 +113,10 @@ async fn answer(mut connection: TcpStream, handle: &SchedulerHandle, project: &P
 fn metrics(jobs: &[JobStatus], project: &Project) -> String {
     let mut text = String::new();
     let mut family = |name: &str, help: &str, value: &dyn Fn(&JobStatus) -> Option<(String, i64)>| {
-        text.push_str(&format!("# HELP saas_backup_{name} {help}\n# TYPE saas_backup_{name} gauge\n"));
+        let _ = writeln!(text, "# HELP saas_backup_{name} {help}\n# TYPE saas_backup_{name} gauge");
         for job in jobs {
             if let Some((labels, value)) = value(job) {
-                text.push_str(&format!("saas_backup_{name}{{source=\"{}\"{labels}}} {value}\n", job.job));
+                let _ = writeln!(text, "saas_backup_{name}{{source=\"{}\"{labels}}} {value}", job.job);
             }
         }
     };

@@ -1,5 +1,6 @@
 use saas_backup::core::Result;
 use saas_backup::{Period, SourceStatus};
+use std::fmt::Write as _;
 
 use super::Session;
 use crate::exit::Outcome;
@@ -25,14 +26,15 @@ fn describe(statuses: &[SourceStatus]) -> String {
     for status in statuses {
         let why = status.runs.last.as_ref().and_then(|run| run.message.as_ref());
         if let Some(why) = why {
-            text.push_str(&format!("{}: {}\n", status.source, short(why, 300)));
+            let _ = writeln!(text, "{}: {}", status.source, short(why, 300));
         }
         if status.reviews > 0 {
-            text.push_str(&format!(
+            let _ = writeln!(
+                text,
                 "{}: the deletion guard stopped a run; look at `saas-backup completeness {}`, then \
-                 `saas-backup backup {} --accept-deletions` if the deletions are meant\n",
+                 `saas-backup backup {} --accept-deletions` if the deletions are meant",
                 status.source, status.source, status.source
-            ));
+            );
         }
     }
     text

@@ -1,3 +1,4 @@
+use std::fmt::Write as _;
 use std::fs::OpenOptions;
 
 use crate::support::Sandbox;
@@ -51,7 +52,7 @@ fn what_programs_read_keeps_its_form() {
     ] {
         let ran = sandbox.run(&[arguments.as_slice(), &["--json"]].concat()).expect(0);
         for object in ran.json() {
-            text.push_str(&format!("{}\n{}\n", arguments.join(" "), serde_json::to_string_pretty(&object).unwrap()));
+            let _ = writeln!(text, "{}\n{}", arguments.join(" "), serde_json::to_string_pretty(&object).unwrap());
         }
     }
     let mut settings = settings();
@@ -73,7 +74,7 @@ fn what_people_read_keeps_its_form() {
         vec!["verify"],
     ] {
         let ran = sandbox.run(&arguments).expect(0);
-        text.push_str(&format!("$ saas-backup {}\n{}\n", arguments.join(" "), ran.stdout));
+        let _ = writeln!(text, "$ saas-backup {}\n{}", arguments.join(" "), ran.stdout);
     }
     settings().bind(|| insta::assert_snapshot!(text));
 }

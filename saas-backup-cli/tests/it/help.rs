@@ -1,4 +1,5 @@
 use crate::support::Sandbox;
+use std::fmt::Write as _;
 
 #[test]
 fn the_help_of_every_command() {
@@ -24,7 +25,7 @@ fn the_help_of_every_command() {
     let mut text = sandbox.run(&["--help"]).expect(0).stdout;
     for command in commands {
         let help = sandbox.run(&[command, "--help"]).expect(0).stdout;
-        text.push_str(&format!("\n──── {command}\n{help}"));
+        let _ = write!(text, "\n──── {command}\n{help}");
     }
     insta::assert_snapshot!(text);
 }
