@@ -113,7 +113,7 @@ fn has_word(line: &str, word: &str) -> bool {
 /// Which lines are library code, followed from line to line. It relies on the layout that rustfmt gives.
 #[derive(Default)]
 struct Scope {
-    /// The indentation of a `#[cfg(test)]` whose item has not ended.
+    /// The indentation of a `#[cfg(test)]`, or `#[cfg(all(test, …))]`, whose item has not ended.
     test: Option<usize>,
     /// The whole file gives a reason for its panics.
     excused_file: bool,
@@ -133,7 +133,7 @@ impl Scope {
             }
             return false;
         }
-        if text.starts_with("#[cfg(test)]") {
+        if text.starts_with("#[cfg(test)]") || text.starts_with("#[cfg(all(test,") {
             self.test = Some(indent);
             return false;
         }
