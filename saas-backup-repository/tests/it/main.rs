@@ -7,7 +7,15 @@ mod costs;
 mod crash;
 mod damage;
 mod faults;
+#[cfg(feature = "azure")]
+mod live_azurite;
+#[cfg(feature = "s3")]
+mod live_s3;
 mod live_tools;
+#[cfg(feature = "webdav")]
+mod live_wsgidav;
 mod model;
 mod races;
+#[cfg(any(feature = "azure", feature = "s3", feature = "webdav"))]
+mod storage;
 mod support;
