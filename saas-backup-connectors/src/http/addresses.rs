@@ -78,7 +78,7 @@ impl Addresses {
             Host::Ipv4(address) => address.to_string(),
             Host::Ipv6(address) => format!("[{address}]"),
         };
-        let parents = name.match_indices('.').map(|(dot, _)| format!("*{}", &name[dot..]));
+        let parents = name.match_indices('.').map(|(dot, _)| format!("*{}", name.get(dot..).unwrap_or_default()));
         self.hosts.contains(&name) || parents.into_iter().any(|wildcard| self.hosts.contains(&wildcard))
     }
 

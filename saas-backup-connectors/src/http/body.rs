@@ -102,8 +102,8 @@ pub(crate) async fn read(mut response: reqwest::Response, limit: usize, budget: 
 pub(crate) async fn read_start(mut response: reqwest::Response, limit: usize) -> Bytes {
     let mut body = BytesMut::new();
     while let Ok(Some(chunk)) = response.chunk().await {
-        let take = chunk.len().min(limit - body.len());
-        body.extend_from_slice(&chunk[..take]);
+        let room = limit.saturating_sub(body.len());
+        body.extend_from_slice(chunk.get(..room).unwrap_or(&chunk));
         if body.len() >= limit {
             break;
         }

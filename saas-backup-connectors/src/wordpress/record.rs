@@ -46,11 +46,13 @@ pub(super) fn record(site: &Site, collection: &SiteCollection, id: &str, data: J
         Form::Whole => refs.one("parent", Some(collection), head.parent),
         Form::List | Form::Document | Form::Styles => refs.embedded(site, head.content.best()),
     }
-    if collection.form == Form::Media {
-        record.blobs = files(&head, record.modified);
-    } else {
-        record.blobs = loose_files(head.content.best(), &site.home).into_iter().filter_map(loose).collect();
-    }
+    record.blobs = match collection.form {
+        Form::Media => files(&head, record.modified),
+        Form::Posts | Form::List | Form::Revisions => {
+            loose_files(head.content.best(), &site.home).into_iter().filter_map(loose).collect()
+        }
+        _ => Vec::new(),
+    };
     if collection.form == Form::Posts {
         record.access = access(&head);
     }

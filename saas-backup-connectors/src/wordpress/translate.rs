@@ -31,10 +31,10 @@ pub(super) fn translate(target: &Target, text: &str, path: &str) -> Translated {
             Resolved::New(id) => with_ids.push_str(&id),
             Resolved::Later(keys) => {
                 out.waits.extend(keys);
-                with_ids.push_str(&text[pointer.range]);
+                with_ids.push_str(text.get(pointer.range).unwrap_or_default());
             }
             Resolved::Gone => {
-                with_ids.push_str(&text[pointer.range]);
+                with_ids.push_str(text.get(pointer.range).unwrap_or_default());
                 note(&mut out.lost, path, "a reference to a record that is not in the copy");
             }
         }
@@ -51,10 +51,9 @@ fn translate_addresses(target: &Target, old: &str, path: &str, out: &mut Transla
     let new = target.new_base();
     let text = std::mem::take(&mut out.text);
     let mut rest = text.as_str();
-    while let Some((start, length)) = next_address(rest, old) {
-        out.text.push_str(&rest[..start]);
-        let address = &rest[start..start + length];
-        rest = &rest[start + length..];
+    while let Some((before, address, after)) = next_address(rest, old) {
+        out.text.push_str(before);
+        rest = after;
         let (page, fragment) = address.split_once('#').map_or((address, None), |(page, part)| (page, Some(part)));
         let known = target.new_address(page);
         let is_file = page.contains("/uploads/");
@@ -81,15 +80,17 @@ fn translate_addresses(target: &Target, old: &str, path: &str, out: &mut Transla
     out.text.push_str(rest);
 }
 
-/// Where the next address of the old site stands, with or without encryption, and how long it is.
-fn next_address(text: &str, old: &str) -> Option<(usize, usize)> {
+/// The next address of the old site, with or without encryption, and what stands before and after it.
+fn next_address<'a>(text: &'a str, old: &str) -> Option<(&'a str, &'a str, &'a str)> {
     let bare = without_scheme(old);
     let mut from = 0;
     while let Some(at) = text.get(from..)?.find(bare).map(|at| from + at) {
         from = at + bare.len();
-        let scheme = ["https://", "http://"].into_iter().find(|scheme| text[..at].ends_with(scheme));
-        let Some(start) = scheme.map(|scheme| at - scheme.len()) else { continue };
-        let after = &text[from..];
+        let before = text.get(..at)?;
+        let Some(before) = ["https://", "http://"].into_iter().find_map(|scheme| before.strip_suffix(scheme)) else {
+            continue;
+        };
+        let after = text.get(from..)?;
         // Else it is another host or port that begins with the same characters.
         let mut next = after.chars();
         let goes_on = match next.next() {
@@ -100,10 +101,10 @@ fn next_address(text: &str, old: &str) -> Option<(usize, usize)> {
         if goes_on {
             continue;
         }
-        let end = from + after.find(ends_address).unwrap_or(after.len());
         // What ends a sentence is no part of the address in it.
-        let address = text[start..end].trim_end_matches(['.', ';', ':', '!', '?']);
-        return Some((start, address.len().max(from - start)));
+        let page = after.get(..after.find(ends_address).unwrap_or(after.len()))?;
+        let end = from + page.trim_end_matches(['.', ';', ':', '!', '?']).len();
+        return Some((before, text.get(before.len()..end)?, text.get(end..)?));
     }
     None
 }
@@ -135,7 +136,7 @@ mod tests {
     #[test]
     fn addresses_end_where_the_text_says() {
         let old = "http://a.example:80/sub";
-        let find = |text: &'static str| next_address(text, old).map(|(start, length)| &text[start..start + length]);
+        let find = |text: &'static str| next_address(text, old).map(|(_, address, _)| address);
         assert_eq!(find(r#"<a href="https://a.example:80/sub/x?y#z">"#), Some("https://a.example:80/sub/x?y#z"));
         assert_eq!(find("see http://a.example:80/sub, or"), Some("http://a.example:80/sub"));
         assert_eq!(find("It is http://a.example:80/sub."), Some("http://a.example:80/sub"));

@@ -7,8 +7,6 @@ mod fake_wordpress;
 mod http;
 #[cfg(feature = "wordpress")]
 mod live_wordpress;
-#[cfg(feature = "wordpress")]
-mod live_wordpress_restore;
 #[cfg(feature = "open-export")]
 mod open_export;
 #[cfg(feature = "http")]

@@ -9,7 +9,7 @@ use saas_backup_core::{
 };
 use serde_json::{Value, json};
 
-use crate::live_wordpress::{Site, back_up};
+use super::{Site, back_up};
 
 const STATES: &str = "publish,future,draft,pending,private,trash";
 

@@ -1,6 +1,8 @@
 //! Against real WordPress sites: `SAAS_BACKUP_TEST_WORDPRESS_*` is one with content of every kind,
 //! `SAAS_BACKUP_TEST_WORDPRESS2_*` an empty one. `testing/servers up wordpress wordpress2` starts both.
 
+mod restore;
+
 use std::collections::BTreeMap;
 
 use axum::http::{Method, header};
@@ -15,14 +17,14 @@ fn variable(name: &str) -> String {
 }
 
 /// A site, and a client to change it with. Tests that share a site take turns, in whatever process they run.
-pub(crate) struct Site {
-    pub(crate) connector: WordPress,
+struct Site {
+    connector: WordPress,
     admin: Client,
     _turn: std::fs::File,
 }
 
 impl Site {
-    pub(crate) fn new(name: &str) -> Self {
+    fn new(name: &str) -> Self {
         Self::with_user(name, &format!("{name}_USER"), &format!("{name}_PASSWORD"))
     }
 
@@ -45,7 +47,7 @@ impl Site {
         }
     }
 
-    pub(crate) async fn call(&self, method: Method, path: &str, body: Value) -> Value {
+    async fn call(&self, method: Method, path: &str, body: Value) -> Value {
         let url = self.admin.address(&format!("wp-json/wp/v2/{path}")).unwrap();
         let (path, query) = path.split_once('?').unwrap_or((path, ""));
         let mut url = url;
@@ -56,7 +58,7 @@ impl Site {
     }
 
     /// Host and port.
-    pub(crate) fn host(&self) -> &str {
+    fn host(&self) -> &str {
         self.admin.base().as_str().trim_start_matches("http://").trim_end_matches('/')
     }
 
@@ -77,7 +79,7 @@ impl Site {
     }
 }
 
-pub(crate) async fn back_up(site: &Site, store: &MemoryStore) -> Transferred {
+async fn back_up(site: &Site, store: &MemoryStore) -> Transferred {
     transfer(&site.connector, &MemoryConnector::new(store.clone()), TransferOptions::backup()).await.unwrap()
 }
 
