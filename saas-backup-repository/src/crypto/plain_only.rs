@@ -8,7 +8,7 @@ use secrecy::SecretString;
 
 /// There is none.
 #[derive(Clone)]
-pub(super) enum Key {}
+pub(crate) enum Key {}
 
 fn without<T>() -> Result<T> {
     Err(Error::new(ErrorKind::Unsupported, "encryption is not compiled in; switch the feature `encryption` on"))
