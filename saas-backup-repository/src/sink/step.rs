@@ -31,6 +31,15 @@ pub(super) struct Finish<'a> {
     pub(super) reviews_before: &'a [Review],
 }
 
+/// Spoils its session when it is dropped.
+struct Taken<'a>(&'a Session);
+
+impl Drop for Taken<'_> {
+    fn drop(&mut self) {
+        self.0.lock().spoilt = true;
+    }
+}
+
 /// A part before it has a place.
 struct Sealed {
     kind: PartKind,
@@ -44,11 +53,11 @@ impl Session {
         let _committing = self.committing.lock().await;
         self.check()?;
         self.flush_pack().await?;
-        // From here on what was pending lives in this call alone.
-        self.lock().spoilt = true;
-        let done = self.commit_taken(finish).await;
-        self.lock().spoilt = done.is_err();
-        done
+        // From here on what was pending lives in this call alone: should it fail or be dropped, it is lost.
+        let taken = Taken(self);
+        self.commit_taken(finish).await?;
+        std::mem::forget(taken);
+        Ok(())
     }
 
     async fn commit_taken(&self, finish: Option<Finish<'_>>) -> Result<()> {

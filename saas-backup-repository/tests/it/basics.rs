@@ -1,6 +1,8 @@
 use futures::TryStreamExt as _;
 use saas_backup_core::memory::MemoryStore;
-use saas_backup_core::{At, BlobId, BlobRef, Connector as _, ErrorKind, Event, SnapshotOptions};
+use saas_backup_core::{
+    At, BlobId, BlobRef, CollectionName, Connector as _, ErrorKind, Event, Key, RunStatus, SnapshotOptions,
+};
 use saas_backup_repository::{AgentKey, ChangeKind, Identity, Keys, Repository, RepositoryOptions};
 
 use crate::support::{back_up_memory, both_forms, clock, key, live, note, options};
@@ -129,6 +131,23 @@ async fn a_writer_writes_and_reads_no_record() {
     assert_eq!(live(&stranger, At::Now).await.unwrap_err().kind(), ErrorKind::PermissionDenied);
     let wrong = Repository::open(base.with_keys(Keys::owner(Identity::generate()))).await.unwrap_err();
     assert_eq!(wrong.kind(), ErrorKind::PermissionDenied);
+}
+
+#[tokio::test]
+async fn many_feeds_flush_at_the_same_time() {
+    let clock = clock();
+    for repository in both_forms(&clock).await {
+        let (store, source) = (MemoryStore::new(), repository.source("blog").unwrap().with_flush_bytes(0));
+        for id in 0..160 {
+            let collection = CollectionName::parse(format!("collection {}", id % 16)).unwrap();
+            let mut record = note(&id.to_string(), "text");
+            record.key = Key::new(collection, record.key.id);
+            store.put(record);
+        }
+        let done = back_up_memory(&store, &source, &clock).await;
+        assert_eq!(done.report.status, RunStatus::Complete);
+        assert_eq!(live(&source, At::Now).await.unwrap(), store.live());
+    }
 }
 
 #[tokio::test]
