@@ -45,6 +45,7 @@ fn hint(command: &str, error: &Error) -> Option<&'static str> {
     Some(match error.kind() {
         ErrorKind::Configuration if about("configured") => "name a source that saas-backup.toml configures",
         ErrorKind::Configuration if about("built in") => "`saas-backup connectors` lists what this build has",
+        ErrorKind::NotFound if about("points") => "`saas-backup snapshots` lists the points in time",
         ErrorKind::Unauthenticated => "look at the credentials of the source, then run `saas-backup check`",
         ErrorKind::PermissionDenied => "`saas-backup check` says what the credentials and keys allow",
         ErrorKind::RateLimited | ErrorKind::Unavailable if command == "backup" => {

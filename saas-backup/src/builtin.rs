@@ -62,9 +62,15 @@ fn open_export(registry: &mut Registry) {
 
     use saas_backup_connectors::open_export::{OpenExportConfig, OpenExportConnector};
 
-    registry.connector("open-export", "Services that speak the Open Export Protocol", |config: OpenExportConfig, _| {
-        Ok(Arc::new(OpenExportConnector::new(config)?))
-    });
+    registry
+        .connector("open-export", "Services that speak the Open Export Protocol", |config: OpenExportConfig, _| {
+            Ok(Arc::new(OpenExportConnector::new(config)?))
+        })
+        .document(
+            "Captures every collection of the service's export, with relationships, permissions, the trash and\n\
+             attachments; increments and deletions come from its log of changes. Reads only: nothing is restored.\n\
+             A token that may read the export is enough.",
+        );
 }
 
 #[cfg(feature = "wordpress")]
@@ -73,7 +79,14 @@ fn wordpress(registry: &mut Registry) {
 
     use saas_backup_connectors::wordpress::{WordPress, WordPressConfig};
 
-    registry.connector("wordpress", "WordPress sites, self-hosted or elsewhere", |config: WordPressConfig, _| {
-        Ok(Arc::new(WordPress::new(&config)?))
-    });
+    registry
+        .connector("wordpress", "Self-hosted WordPress sites", |config: WordPressConfig, _| {
+            Ok(Arc::new(WordPress::new(&config)?))
+        })
+        .document(
+            "Captures posts and pages in every state, media with their files, comments, terms, users, menus, blocks,\n\
+             templates, settings, custom types and revisions; not themes, plugins and what the REST API does not show.\n\
+             An administrator sees everything; what the user may not see, the completeness report says. Restores into\n\
+             the same or another site. docs/connectors/wordpress.md says it all.",
+        );
 }

@@ -1,5 +1,7 @@
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs::OpenOptions;
+use std::path::{Path, PathBuf};
 
 use crate::support::Sandbox;
 
@@ -137,26 +139,70 @@ fn an_export_reads_back_as_a_point_in_time() {
 }
 
 #[test]
-fn damage_is_an_integrity_error() {
+fn one_record_is_restored_as_it_was() {
+    let sandbox = Sandbox::with_notes();
+    sandbox.configure("\n[[source]]\nname = \"copy\"\nconnector = \"jsonl\"\npath = \"copied\"\n");
+    sandbox.run(&["backup", "notes"]).expect(0);
+    sandbox.account(&[("1", "one"), ("2", "zwei"), ("3", "three")]);
+    sandbox.run(&["backup", "notes"]).expect(0);
+    let restore = ["restore", "notes", "--to", "copy", "--collection", "posts", "--id", "2", "--at", "latest~1"];
+    let dry = sandbox.run(&[restore.as_slice(), &["--dry-run"]].concat()).expect(1);
+    assert!(dry.stderr.contains("without doing it"), "{}", dry.stderr);
+    let ran = sandbox.run(&[restore.as_slice(), &["--json"]].concat()).expect(0);
+    let [object] = ran.json().try_into().unwrap();
+    assert_eq!((&object["totals"]["written"], &object["to"]), (&1.into(), &"copy".into()));
+    let lines = std::fs::read_to_string(sandbox.path("copied/records/posts.jsonl")).unwrap();
+    assert!(lines.contains("\"two\"") && lines.lines().count() == 1, "{lines}");
+    sandbox.run(&["restore", "notes", "--to", "copy", "--id", "2"]).expect(2);
+    sandbox.run(&["restore", "notes", "--to", "nowhere"]).expect(2);
+}
+
+#[test]
+fn a_timeline_that_was_rolled_back_is_noticed() {
     let sandbox = Sandbox::with_notes();
     sandbox.run(&["backup"]).expect(0);
-    sandbox.run(&["verify", "--read", "all"]).expect(0);
-    let mut folders = vec![sandbox.path("saas-backup-repository")];
-    let mut commits = Vec::new();
+    let before = copy_of(&sandbox.path("saas-backup-repository"));
+    sandbox.account(&[("1", "uno"), ("2", "two"), ("3", "three")]);
+    sandbox.run(&["backup"]).expect(0);
+    sandbox.run(&["verify"]).expect(0);
+    std::fs::remove_dir_all(sandbox.path("saas-backup-repository")).unwrap();
+    for (name, bytes) in before {
+        let path = sandbox.path("saas-backup-repository").join(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, bytes).unwrap();
+    }
+    let ran = sandbox.run(&["verify"]).expect(5);
+    assert!(ran.stdout.contains("NOT whole"), "{}", ran.stdout);
+}
+
+/// The files below a folder.
+fn copy_of(root: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+    let mut folders = vec![root.to_owned()];
+    let mut files = BTreeMap::new();
     while let Some(folder) = folders.pop() {
         for entry in std::fs::read_dir(folder).unwrap() {
             let path = entry.unwrap().path();
             if path.is_dir() {
                 folders.push(path);
-            } else if path.to_string_lossy().contains("commit") {
-                commits.push(path);
+            } else {
+                files.insert(path.strip_prefix(root).unwrap().to_owned(), std::fs::read(&path).unwrap());
             }
         }
     }
-    let mut bytes = std::fs::read(&commits[0]).unwrap();
+    files
+}
+
+#[test]
+fn damage_is_an_integrity_error() {
+    let sandbox = Sandbox::with_notes();
+    sandbox.run(&["backup"]).expect(0);
+    sandbox.run(&["verify", "--read", "all"]).expect(0);
+    let repository = sandbox.path("saas-backup-repository");
+    let mut files = copy_of(&repository).into_iter();
+    let (name, mut bytes) = files.find(|(name, _)| name.to_string_lossy().contains("commit")).unwrap();
     let middle = bytes.len() / 2;
     bytes[middle] ^= 1;
-    std::fs::write(&commits[0], bytes).unwrap();
+    std::fs::write(repository.join(name), bytes).unwrap();
     sandbox.run(&["verify", "--read", "all"]).expect(5);
 }
 

@@ -43,6 +43,49 @@ fn init_says_what_a_configuration_still_needs() {
 }
 
 #[test]
+fn a_key_that_was_made_before_is_taken() {
+    let sandbox = Sandbox::new();
+    let recipient = sandbox.run(&["keygen", "--out", "me.key"]).expect(0).stdout;
+    sandbox.run(&["init"]).expect(0);
+    let config = std::fs::read_to_string(sandbox.path("saas-backup.toml")).unwrap();
+    assert!(config.contains(recipient.trim()), "{config}");
+}
+
+#[test]
+fn the_identity_is_needed_to_make_a_repository_and_not_to_fill_it() {
+    let sandbox = Sandbox::new();
+    let recipient = sandbox.run(&["keygen", "--out", "me.key"]).expect(0).stdout;
+    let recipient = recipient.trim();
+    sandbox.configure(&format!(
+        "[repository]\nurl = \"copies\"\nrecipients = [\"{recipient}\"]\nagent = {{ file = \"agent.key\" }}\n\n\
+         [[source]]\nname = \"notes\"\nconnector = \"jsonl\"\npath = \"account\"\n"
+    ));
+    std::fs::rename(sandbox.path("me.key"), sandbox.path("away.key")).unwrap();
+    let ran = sandbox.run(&["init"]).expect(2);
+    assert!(ran.stderr.contains("put me.key beside the configuration"), "{}", ran.stderr);
+    sandbox.run(&["keygen", "--out", "me.key"]).expect(0);
+    let ran = sandbox.run(&["init"]).expect(2);
+    assert!(ran.stderr.contains("not that of one of the recipients"), "{}", ran.stderr);
+
+    std::fs::rename(sandbox.path("away.key"), sandbox.path("me.key")).unwrap();
+    sandbox.run(&["init"]).expect(0);
+    std::fs::remove_file(sandbox.path("me.key")).unwrap();
+    sandbox.account(&[("1", "one")]);
+    sandbox.run(&["backup"]).expect(0);
+}
+
+#[test]
+fn a_repository_of_another_owner_is_refused() {
+    let sandbox = Sandbox::with_notes();
+    let other = Sandbox::new();
+    other.run(&["init"]).expect(0);
+    let theirs = other.path("saas-backup-repository").display().to_string();
+    sandbox.reconfigure("url = \"saas-backup-repository\"", &format!("url = \"{theirs}\""));
+    let ran = sandbox.run(&["backup"]).expect(5);
+    assert!(ran.stderr.contains("not the one that is pinned"), "{}", ran.stderr);
+}
+
+#[test]
 fn an_unencrypted_repository_is_only_made_when_asked_for() {
     let sandbox = Sandbox::new();
     sandbox.configure("[repository]\nurl = \"copies\"\nencryption = \"none\"\n");
@@ -91,6 +134,6 @@ fn a_folder_that_is_no_repository_is_refused() {
     std::fs::write(sandbox.path("photos/cat.jpg"), "meow").unwrap();
     sandbox.reconfigure("url = \"saas-backup-repository\"", "url = \"photos\"");
     let ran = sandbox.run(&["backup"]).expect(1);
-    assert!(ran.stderr.contains("no repository here"), "{}", ran.stderr);
+    assert!(ran.stderr.contains("there is no repository at the configured address"), "{}", ran.stderr);
     assert_eq!(std::fs::read_dir(sandbox.path("photos")).unwrap().count(), 1);
 }

@@ -56,9 +56,14 @@ impl Project {
     ///
     /// # Errors
     ///
-    /// If the repository cannot be opened.
+    /// [`ErrorKind::Configuration`] if the source is neither configured nor in the repository; if the repository
+    /// cannot be opened.
     pub async fn points(&self, source: &str) -> Result<Vec<Point>> {
-        self.writer().await?.points(source).await
+        let points = self.writer().await?.points(source).await?;
+        if points.is_empty() {
+            self.config().source(source)?;
+        }
+        Ok(points)
     }
 
     /// The report of the run that made a point in time. Needs no identity.

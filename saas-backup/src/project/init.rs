@@ -103,7 +103,8 @@ impl Project {
 
 /// Writes a commented configuration for a repository at an address, with the keys beside it.
 ///
-/// The keys are readable by their owner alone. The repository itself is made by [`Project::init`].
+/// The keys, `me.key` and `agent.key`, are readable by their owner alone; those that are there already are taken. The
+/// repository itself is made by [`Project::init`]. Gives the files that were written.
 ///
 /// # Errors
 ///
@@ -116,15 +117,22 @@ pub fn write_starter_config(path: &Path, url: &str) -> Result<Vec<PathBuf>> {
     }
     let folder = path.parent().unwrap_or(Path::new(""));
     let (identity_file, agent_file) = (folder.join(IDENTITY_FILE), folder.join(AGENT_FILE));
-    let (identity, agent) = (new_identity()?, new_agent()?);
-    write_secret(&identity_file, identity.to_file().expose_secret())?;
-    write_secret(&agent_file, agent.to_file().expose_secret())?;
+    let mut written = Vec::new();
+    let make = || Ok(new_identity()?.to_file());
+    let identity = key_or_new(&Text::File(path_text(&identity_file)), Path::new(""), &mut written, make)?;
+    let identity = Identity::parse(identity.text.expose_secret())?;
+    key_or_new(&Text::File(path_text(&agent_file)), Path::new(""), &mut written, || Ok(new_agent()?.to_file()))?;
     let text = include_str!("starter.toml")
         .replace("{url}", &toml::Value::String(url.to_owned()).to_string())
         .replace("{recipient}", identity.recipient().as_str())
         .replace("{root}", &identity.root_key().to_string());
     write_secret(path, &text)?;
-    Ok(vec![path.to_owned(), identity_file, agent_file])
+    written.push(path.to_owned());
+    Ok(written)
+}
+
+fn path_text(path: &Path) -> String {
+    path.to_string_lossy().into_owned()
 }
 
 fn keys(config: &Config) -> Result<Made> {
@@ -135,10 +143,10 @@ fn keys(config: &Config) -> Result<Made> {
     let mut made = Made { keys: Keys::none(), identity: None, agent: None, written: Vec::new(), add: Vec::new() };
     let identity = match &repository.identity {
         Some(text) => key_or_new(text, &config.base, &mut made.written, || Ok(new_identity()?.to_file()))?,
-        None if !repository.recipients.is_empty() => {
+        None if !repository.recipients.is_empty() && !config.base.join(IDENTITY_FILE).exists() => {
             return Err(Error::new(
                 ErrorKind::Configuration,
-                "making a repository takes an owner's identity, because it vouches for the writers: add identity = { file = \"…\" }",
+                "making a repository takes an owner's identity, which vouches for the writers: put me.key beside the configuration, or add identity = { file = \"…\" }",
             ));
         }
         None => {
@@ -150,11 +158,18 @@ fn keys(config: &Config) -> Result<Made> {
     };
     let owner = Identity::parse(identity.text.expose_secret())?;
     made.identity = identity.path;
+    let mut listed = repository.recipients.is_empty();
     for text in &repository.recipients {
         let recipient = Recipient::parse(text.resolve(&config.base)?.expose_secret())?;
-        if recipient != *owner.recipient() {
+        if recipient == *owner.recipient() {
+            listed = true;
+        } else {
             made.keys = made.keys.with_recipient(recipient);
         }
+    }
+    if !listed {
+        return Err(Error::new(ErrorKind::Configuration, "the identity is not that of one of the recipients")
+            .with_context("identity", owner.recipient()));
     }
     match &repository.root {
         Some(root) => {

@@ -102,7 +102,14 @@ impl Store {
             Ok((settings(&own)?.with_keys(keys).with_clock(clock), recipients(&own.repository, &own.base)?))
         })
         .await?;
-        let repository = Repository::open(options).await?;
+        let repository = Repository::open(options).await.map_err(|error| match error.kind() {
+            ErrorKind::NotFound => Error::new(
+                ErrorKind::NotFound,
+                "there is no repository at the configured address; `saas-backup init` makes one",
+            )
+            .with_source(error),
+            _ => error,
+        })?;
         if repository.is_encrypted() != (wanted == Encryption::Age) {
             return Err(Error::new(
                 ErrorKind::Configuration,
