@@ -29,7 +29,7 @@ pub(super) struct Session {
     pub(super) signer: Option<Signer>,
     pub(super) writer_id: String,
     pub(super) remembered: Remembered,
-    pub(super) builders: Semaphore,
+    pub(super) builders: Arc<Semaphore>,
     /// Held while a commit is made.
     pub(super) committing: tokio::sync::Mutex<()>,
     /// Small attachments that wait for their pack.
@@ -107,7 +107,7 @@ impl Session {
             signer: writing.signer,
             writer_id: writing.id,
             remembered,
-            builders: Semaphore::new(BUILDERS),
+            builders: Arc::new(Semaphore::new(BUILDERS)),
             committing: tokio::sync::Mutex::default(),
             pack: tokio::sync::Mutex::default(),
             inner: Mutex::new(Inner {

@@ -18,9 +18,6 @@ use crate::commit::ObjectRef;
 use crate::object::{Family, LineBuffer, SEGMENT_RAW_BYTES, SegmentIndex};
 use crate::reserved;
 
-/// Segments that one writer has under way.
-const BUILDS: usize = 2;
-
 type Built = (usize, Family, Option<(ObjectRef, SegmentIndex)>);
 
 /// What a writer will have said of a record.
@@ -196,13 +193,15 @@ impl MirrorWriter {
     }
 
     async fn build(&mut self, family: Family, lines: LineBuffer) -> Result<()> {
-        while self.builds.len() >= BUILDS {
-            self.join_one().await?;
+        while let Some(built) = self.builds.try_join_next() {
+            self.built.push(built.map_err(|_| ended())??);
         }
+        // Before the next buffer is begun: so many full ones there are in a session, however many feeds it has.
+        let permit = Arc::clone(&self.session.builders).acquire_owned().await.map_err(|_| ended())?;
         let (session, number) = (Arc::clone(&self.session), self.next_build);
         self.next_build += 1;
         self.builds.spawn(async move {
-            let _permit = session.builders.acquire().await.map_err(|_| ended())?;
+            let _permit = permit;
             let built = session.upload_segment(family, lines, &mut InSession(&session)).await?;
             Ok((number, family, built))
         });
