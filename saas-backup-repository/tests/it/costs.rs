@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use saas_backup_core::At;
 use saas_backup_core::memory::{MemoryConnector, MemoryStore};
-use saas_backup_repository::{Identity, Keys, Repository};
+use saas_backup_repository::{Identity, Keys, Repository, VerifyOptions};
 
 use crate::faults::FaultyStore;
-use crate::support::{back_up, clock, key, note, options};
+use crate::support::{back_up, clock, key, live, note, options};
 
 #[tokio::test]
 async fn one_record_costs_ten_requests_from_nothing_and_one_a_run_once_open() {
@@ -42,4 +42,44 @@ async fn one_record_costs_ten_requests_from_nothing_and_one_a_run_once_open() {
     disk.forget_requests();
     assert!(blog.record(&key("nobody"), &At::Now).await.unwrap().is_none());
     assert_eq!(disk.reads(), []);
+}
+
+#[tokio::test]
+async fn layouts_keep_a_long_timeline_short_and_say_what_the_commits_say() {
+    let clock = clock();
+    for keys in [Keys::none(), Keys::owner(Identity::generate())] {
+        let keys = options(&clock).with_keys(keys);
+        let (disk, records) = (FaultyStore::default(), MemoryStore::new());
+        let repository = Repository::init_on(Arc::new(disk.clone()), keys.clone()).await.unwrap();
+        let blog = repository.source("blog").unwrap();
+        let from = MemoryConnector::new(records.clone());
+        let mut points = Vec::new();
+        for round in 0..150 {
+            records.put(note(&format!("{}", round % 40), &format!("text {round}")));
+            back_up(&from, &blog, &clock).await.unwrap();
+            points.push(records.live());
+        }
+        let layouts = disk.names().iter().filter(|name| name.contains("/layout/")).count();
+        assert_eq!(layouts, 2);
+
+        let blog = Repository::open_on(Arc::new(disk.clone()), keys).await.unwrap().source("blog").unwrap();
+        disk.forget_requests();
+        assert_eq!(blog.points().await.unwrap().len(), 150);
+        let read = disk.reads().len();
+        assert!(read <= 1 + 64, "{read} requests");
+        for at in [0, 63, 64, 100, 149] {
+            assert_eq!(live(&blog, At::Sequence(at + 1)).await.unwrap(), points[at as usize], "{at}");
+        }
+        let report = blog.verify(&VerifyOptions::read_all(), &mut |_| {}).await.unwrap();
+        assert!(report.is_good() && report.orphans == 0, "{report:?}");
+
+        for name in disk.names().iter().filter(|name| name.contains("/layout/")) {
+            let mut damaged = disk.object(name).to_vec();
+            let middle = damaged.len() / 2;
+            damaged[middle] ^= 1;
+            disk.replace(name, damaged);
+        }
+        let report = blog.verify(&VerifyOptions::read_all(), &mut |_| {}).await.unwrap();
+        assert_eq!(report.problems.len(), 2, "{report:?}");
+    }
 }
