@@ -1,0 +1,77 @@
+use std::fs;
+use std::path::Path;
+
+use benches::{COLLECTIONS, Workload, WorkloadConnector};
+use saas_backup_core::{At, Key, TransferOptions, WriteMode, transfer};
+use saas_backup_formats::jsonl::{JsonlConfig, JsonlConnector};
+use saas_backup_repository::{Identity, Keys, Repository, RepositoryOptions, VerifyOptions};
+use secrecy::ExposeSecret as _;
+
+use crate::{Outcome, account};
+
+const SOURCE: &str = "account";
+
+/// One step of this project's own program.
+pub(crate) fn run(step: &str, folder: &Path, workload: Workload) -> Outcome<()> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    runtime.block_on(async {
+        match step {
+            "init" => init(folder).await,
+            "backup" => backup(folder, workload).await,
+            "restore" => restore(folder).await,
+            "verify" => verify(folder).await,
+            "record" => record(folder).await,
+            _ => Err(format!("no such step: {step}").into()),
+        }
+    })
+}
+
+fn options(folder: &Path, identity: Identity) -> Outcome<RepositoryOptions> {
+    let folder = folder.join("ours");
+    fs::create_dir_all(&folder)?;
+    Ok(RepositoryOptions::parse(&format!("file://{}", folder.canonicalize()?.display()))?
+        .with_keys(Keys::owner(identity)))
+}
+
+async fn init(folder: &Path) -> Outcome<()> {
+    let identity = Identity::generate();
+    fs::write(folder.join("me.key"), identity.to_file().expose_secret())?;
+    Repository::init(options(folder, identity)?).await?;
+    Ok(())
+}
+
+async fn open(folder: &Path) -> Outcome<Repository> {
+    let identity = Identity::parse(&fs::read_to_string(folder.join("me.key"))?)?;
+    Ok(Repository::open(options(folder, identity)?).await?)
+}
+
+async fn backup(folder: &Path, workload: Workload) -> Outcome<()> {
+    let source = WorkloadConnector::new(account(folder), workload.records);
+    let target = open(folder).await?.source(SOURCE)?;
+    let done = transfer(&source, &target, TransferOptions::backup()).await?;
+    println!("{:?}: {:?}", done.report.status, done.report.totals());
+    Ok(())
+}
+
+async fn restore(folder: &Path) -> Outcome<()> {
+    let source = open(folder).await?.source(SOURCE)?;
+    let archive = JsonlConnector::new(JsonlConfig::new(folder.join("ours-restored")));
+    let done = transfer(&source, &archive, TransferOptions::new(WriteMode::Create)).await?;
+    println!("{:?}: {:?}", done.report.status, done.report.totals());
+    Ok(())
+}
+
+async fn verify(folder: &Path) -> Outcome<()> {
+    let report = open(folder).await?.verify(&VerifyOptions::read_all(), &mut |_| ()).await?;
+    println!("{report:?}");
+    Ok(())
+}
+
+/// The last record of the largest id: neither the first line of a segment nor of a frame.
+async fn record(folder: &Path) -> Outcome<()> {
+    let source = open(folder).await?.source(SOURCE)?;
+    let key = Key::parse(COLLECTIONS[1], "tic_0000000777")?;
+    let record = source.record(&key, &At::Now).await?.ok_or("the record is not there")?;
+    println!("{}", record.data.as_str());
+    Ok(())
+}

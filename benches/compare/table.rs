@@ -1,0 +1,160 @@
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use benches::Workload;
+
+use crate::measure::{Cost, bytes_below, measure};
+use crate::others::Other;
+use crate::{Outcome, account, limit};
+
+/// What one program did in one step.
+struct Row {
+    step: &'static str,
+    program: String,
+    cost: Cost,
+    added: Option<u64>,
+}
+
+/// Makes the workload, measures everything, and prints tables in Markdown.
+pub(crate) fn run(folder: &Path, workload: Workload) -> Outcome<()> {
+    fs::create_dir_all(folder)?;
+    let folder = &folder.canonicalize()?;
+    if fs::read_dir(folder)?.next().is_some() {
+        return Err(format!("{} is not empty: name an empty folder", folder.display()).into());
+    }
+    let sizes = [workload.records.to_string(), workload.attachments.to_string()];
+    let options = ["--records", &sizes[0], "--attachments", &sizes[1]];
+    eprintln!("making the account …");
+    workload.write_base(&account(folder))?;
+    let mut rows = Vec::new();
+    let others: Vec<Other> =
+        [Other::Restic, Other::Borg].into_iter().filter(|other| other.version().is_some()).collect();
+
+    eprintln!("the bare limit …");
+    let cost = own(folder, &["limit"], &[])?;
+    rows.push(Row { step: "initial", program: "the bare limit".to_owned(), cost, added: None });
+
+    eprintln!("initial backups …");
+    own(folder, &["ours", "init"], &options)?;
+    rows.push(ours(folder, "initial", "backup", &options)?);
+    for other in &others {
+        other.init(folder, other.name())?;
+        rows.push(back_up(
+            folder,
+            *other,
+            "initial",
+            other.name(),
+            "initial",
+            &["account/records", "account/attachments"],
+        )?);
+    }
+
+    eprintln!("increments …");
+    workload.write_round(&account(folder), 1, true)?;
+    rows.push(ours(folder, "increment", "backup", &options)?);
+    for other in &others {
+        let what = ["account/records", "account/attachments"];
+        rows.push(back_up(folder, *other, "increment", other.name(), "round", &what)?);
+    }
+    if others.contains(&Other::Restic) {
+        let changes = new_files(folder, workload)?;
+        Other::Restic.init(folder, "restic-changes")?;
+        let what: Vec<&str> = changes.iter().map(String::as_str).collect();
+        let row = back_up(folder, Other::Restic, "increment", "restic-changes", "round", &what)?;
+        rows.push(Row { program: "restic, fed only what changed".to_owned(), ..row });
+    }
+    let what_changed: Vec<PathBuf> = new_files(folder, workload)?.iter().map(|file| folder.join(file)).collect();
+    let bound = limit::compressed(&what_changed)?;
+
+    eprintln!("reading everything back …");
+    rows.push(ours(folder, "restore", "restore", &options)?);
+    for other in &others {
+        let cost = other.restore(folder, other.name(), "round", &format!("{}-restored", other.name()))?;
+        rows.push(Row { step: "restore", program: other.name().to_owned(), cost, added: None });
+    }
+    eprintln!("verifying …");
+    rows.push(ours(folder, "verify", "verify", &options)?);
+    for other in &others {
+        let cost = other.verify(folder, other.name())?;
+        rows.push(Row { step: "verify", program: other.name().to_owned(), cost, added: None });
+    }
+    rows.push(ours(folder, "one record", "record", &options)?);
+    print(&rows, bound, &others);
+    Ok(())
+}
+
+/// One of this program's own steps, in a process of its own.
+fn own(folder: &Path, step: &[&str], options: &[&str]) -> Outcome<Cost> {
+    let program = std::env::current_exe()?.display().to_string();
+    let here = folder.display().to_string();
+    let mut command = vec![program.as_str()];
+    command.extend(step);
+    command.push(&here);
+    command.extend(options);
+    measure(folder, &command, &[])
+}
+
+fn ours(folder: &Path, step: &'static str, command: &str, options: &[&str]) -> Outcome<Row> {
+    let repository = folder.join("ours");
+    let before = bytes_below(&repository)?;
+    let cost = own(folder, &["ours", command], options)?;
+    let added = (command == "backup").then_some(bytes_below(&repository)?.saturating_sub(before));
+    Ok(Row { step, program: "saas-backup".to_owned(), cost, added })
+}
+
+fn back_up(
+    folder: &Path,
+    other: Other,
+    step: &'static str,
+    repository: &str,
+    name: &str,
+    what: &[&str],
+) -> Outcome<Row> {
+    let before = bytes_below(&folder.join(repository))?;
+    let cost = other.backup(folder, repository, name, what)?;
+    let added = Some(bytes_below(&folder.join(repository))?.saturating_sub(before));
+    Ok(Row { step, program: format!("{}, shards", other.name()), cost, added })
+}
+
+/// What round 1 added, as a connector would fetch it.
+fn new_files(folder: &Path, workload: Workload) -> Outcome<Vec<String>> {
+    let mut files = Vec::new();
+    limit::collect(&account(folder).join("changes/00001"), &mut files)?;
+    for id in workload.attachments_of(1) {
+        files.push(account(folder).join(format!("attachments/{:02}/att_{id:06}", id % 100)));
+    }
+    files.sort();
+    let relative = files.iter().map(|file| file.strip_prefix(folder).map(|file| file.display().to_string()));
+    Ok(relative.collect::<Result<_, _>>()?)
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a table for people")]
+fn print(rows: &[Row], bound: u64, others: &[Other]) {
+    for other in others {
+        println!("{} {}", other.name(), other.version().unwrap_or_default());
+    }
+    println!("\n| step | program | CPU s | ours ÷ it | wall s | peak MiB | MB added |");
+    println!("|---|---|--:|--:|--:|--:|--:|");
+    for row in rows {
+        let ours = rows.iter().find(|other| other.step == row.step && other.program == "saas-backup");
+        let ratio = ours.filter(|_| row.program != "saas-backup").map(|ours| ours.cost.cpu / row.cost.cpu);
+        println!(
+            "| {} | {} | {:.2} | {} | {:.1} | {:.0} | {} |",
+            row.step,
+            row.program,
+            row.cost.cpu,
+            ratio.map_or(String::new(), |ratio| format!("{ratio:.3}")),
+            row.cost.wall,
+            row.cost.peak,
+            row.added.map_or(String::new(), |added| format!("{:.1}", added as f64 / 1e6)),
+        );
+    }
+    println!("\nzstd -3 of the changed lines and new attachments: {:.1} MB", bound as f64 / 1e6);
+    println!(
+        "\n| layout | a record at a point in time | one record without reading a shard | one person erased |\n\
+         |---|---|---|---|\n\
+         | saas-backup | yes | yes | yes, by rewriting what holds it |\n\
+         | shards in a chunk store | the whole shard of that time | no | rewrites every shard of every snapshot |\n\
+         | only the changes in a chunk store | by replaying every change since the first | no | rewrites every snapshot |"
+    );
+}
