@@ -238,6 +238,18 @@ async fn a_repository_that_is_not_encrypted_is_not_taken_for_one_that_is() {
     assert_eq!(error.kind(), ErrorKind::Configuration);
 }
 
+#[tokio::test]
+async fn an_encrypted_repository_is_not_written_in_the_clear() {
+    let world = world("sealed", None);
+    world.project.init().await.unwrap();
+    let mut config = world.project.config().clone();
+    config.repository.encryption = Encryption::None;
+    config.repository.identity = None;
+    let error = Project::open(config).unwrap().points("notes").await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Configuration);
+    assert!(error.to_string().contains("is encrypted"), "{error}");
+}
+
 #[test]
 fn settings_of_a_source_do_not_reach_what_is_printed() {
     let world = world("debug", None);
