@@ -28,6 +28,10 @@ pub(crate) struct Opening<'a> {
     /// Whether the user promises that nobody else writes.
     pub(crate) single_writer: bool,
     /// Whether a local folder may be made.
+    #[cfg_attr(
+        all(not(feature = "fs"), any(feature = "s3", feature = "gcs", feature = "azure", feature = "webdav")),
+        expect(dead_code, reason = "what only a local folder asks")
+    )]
     pub(crate) create: bool,
 }
 
