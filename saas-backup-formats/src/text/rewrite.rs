@@ -3,7 +3,7 @@ use std::ops::Range;
 
 use pulldown_cmark::{CowStr, Event, LinkType, Options, Parser, Tag, TagEnd};
 
-use super::escape::{code, inline};
+use super::escape::{code, inline, paragraphs};
 use super::html::html_to_markdown;
 
 /// What becomes of a link.
@@ -20,6 +20,9 @@ pub(crate) enum Resolution {
 /// Tags without attributes that Markdown has no sign for and that do no harm.
 const HARMLESS: [&str; 13] = ["br", "sub", "sup", "kbd", "mark", "u", "ins", "del", "small", "b", "i", "em", "strong"];
 
+/// A text that an edit still changes after so many passes is no longer a person's.
+const MAX_PASSES: usize = 4;
+
 /// Rewrites the destinations of a Markdown text's links and images, and turns HTML in it into Markdown.
 ///
 /// Everything else stays byte for byte. What is lost on the way is added to `lost`.
@@ -28,7 +31,30 @@ pub(crate) fn rewrite(
     lost: &mut BTreeSet<String>,
     resolve: &mut dyn FnMut(&str, bool) -> Resolution,
 ) -> String {
-    rewrite_level(markdown, lost, resolve, true)
+    let mut resolved = BTreeSet::from([("#".to_owned(), false)]);
+    let mut text = markdown.to_owned();
+    for pass in 0..MAX_PASSES {
+        let mut resolve_once = |address: &str, is_image: bool| {
+            if pass > 0 && resolved.contains(&(address.to_owned(), is_image)) {
+                return Resolution::Keep;
+            }
+            let resolution = resolve(address, is_image);
+            match &resolution {
+                Resolution::Keep => drop(resolved.insert((address.to_owned(), is_image))),
+                Resolution::To(link) => drop(resolved.insert((link.clone(), is_image))),
+                Resolution::Text => {}
+            }
+            resolution
+        };
+        let rewritten = rewrite_level(&text, lost, &mut resolve_once, true);
+        if rewritten == text {
+            return text;
+        }
+        // What stood beside an edit may read as something else now: two backticks meet, and code becomes a link.
+        text = rewritten;
+    }
+    lost.insert("formatting: the Markdown has no settled meaning, kept as text".to_owned());
+    paragraphs(&text)
 }
 
 /// The extensions that pages may use.

@@ -58,6 +58,13 @@ fn html_in_markdown_becomes_markdown_or_text() {
 }
 
 #[test]
+fn a_link_that_an_edit_brings_about_is_resolved_too() {
+    assert_eq!(rewritten("`[a](old)`<a href='x'>`").0, "`[a](new)``");
+    assert_eq!(rewritten("`[a](bad)`<a href='x'>`").0, "`a (`bad`)``");
+    assert_eq!(rewritten("[b](old) [a](new)").0, "[b](new) [a](new)");
+}
+
+#[test]
 fn html_reads_as_markdown() {
     let cases = [
         ("<h1>A</h1><p>b <b>c</b> <i>d</i></p>", "# A\n\nb **c** *d*"),
