@@ -1,3 +1,5 @@
+use std::fs::File;
+use std::io::{Read, Seek as _, SeekFrom};
 use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -10,13 +12,11 @@ use saas_backup_core::{
     Connector, Coverage, Cursor, Done, Error, ErrorKind, Event, EventStream, Feed, FeedStream, Json, Key, Kind, Only,
     ReadRequest, Record, Result, Scope, Sink, SinkOptions, Snapshot, SnapshotOptions, Visibility, async_trait,
 };
-use tokio::fs::File;
-use tokio::io::{AsyncReadExt as _, AsyncSeekExt as _};
 
 use crate::workload::{COLLECTIONS, attachment_path};
 
 const CURSOR_VERSION: u32 = 1;
-const PAGE: usize = 256 * 1024;
+const PAGE: usize = 1024 * 1024;
 
 /// Reads the folder that a [`Workload`](crate::Workload) wrote as if it were a provider: pages of records, changes by
 /// round, attachments.
@@ -104,13 +104,12 @@ impl WorkloadConnector {
 
 /// The lines of a file, some at a time; every page ends with a whole line.
 fn pages(path: PathBuf) -> BoxStream<'static, Result<Bytes>> {
-    stream::try_unfold((None, path, BytesMut::new()), |(file, path, mut rest)| async move {
-        let mut file: File = match file {
+    stream::try_unfold((None, path, BytesMut::new()), |(file, path, rest)| async move {
+        let file = match file {
             Some(file) => file,
-            None => File::open(&path).await?,
+            None => File::open(&path)?,
         };
-        rest.reserve(PAGE);
-        while rest.len() < PAGE && file.read_buf(&mut rest).await? > 0 {}
+        let (file, mut rest) = read_more(file, rest).await?;
         let end = rest.iter().rposition(|byte| *byte == b'\n').map_or(0, |last| last + 1);
         if end == 0 {
             return Ok(None);
@@ -121,9 +120,28 @@ fn pages(path: PathBuf) -> BoxStream<'static, Result<Bytes>> {
     .boxed()
 }
 
+/// Reads until the buffer holds a page, or the file ends.
+async fn read_more<R: Read + Send + 'static>(mut file: R, mut buffer: BytesMut) -> Result<(R, BytesMut)> {
+    let read = tokio::task::spawn_blocking(move || {
+        let filled = buffer.len();
+        buffer.resize(filled.max(PAGE), 0);
+        let mut at = filled;
+        while let Some(free) = buffer.get_mut(at..).filter(|free| !free.is_empty()) {
+            match file.read(free)? {
+                0 => break,
+                read => at += read,
+            }
+        }
+        buffer.truncate(at);
+        Ok((file, buffer))
+    });
+    read.await.map_err(|error| Error::new(ErrorKind::Unexpected, "a read ended early").with_source(error))?
+}
+
 fn records(collection: &CollectionName, page: &Bytes) -> Vec<Result<Event>> {
-    let lines = page.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
-    lines.map(|line| record(collection, page.slice_ref(line))).collect()
+    let mut start = 0;
+    let ends = memchr::memchr_iter(b'\n', page);
+    ends.map(|end| record(collection, page.slice(std::mem::replace(&mut start, end + 1)..end))).collect()
 }
 
 fn record(collection: &CollectionName, line: Bytes) -> Result<Event> {
@@ -185,13 +203,11 @@ impl Snapshot for WorkloadConnector {
     async fn open(&self, _: &Key, blob: &BlobRef, range: Option<Range<u64>>) -> Result<ByteStream> {
         let gone = || Error::new(ErrorKind::NotFound, "no such attachment");
         let id = blob.id.as_ref().ok_or_else(gone)?;
-        let mut file = File::open(self.folder.join(attachment_path(id.as_str()))).await?;
+        let mut file = File::open(self.folder.join(attachment_path(id.as_str())))?;
         let range = range.unwrap_or(0..u64::MAX);
-        file.seek(std::io::SeekFrom::Start(range.start)).await?;
-        let left = file.take(range.end - range.start);
-        let chunks = stream::try_unfold(left, |mut left| async move {
-            let mut chunk = BytesMut::with_capacity(PAGE);
-            while chunk.len() < PAGE && left.read_buf(&mut chunk).await? > 0 {}
+        file.seek(SeekFrom::Start(range.start))?;
+        let chunks = stream::try_unfold(file.take(range.end - range.start), |left| async move {
+            let (left, chunk) = read_more(left, BytesMut::new()).await?;
             Ok((!chunk.is_empty()).then(|| (chunk.freeze(), left)))
         });
         Ok(chunks.boxed())

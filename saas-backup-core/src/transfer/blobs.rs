@@ -1,4 +1,5 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use futures::stream::{self, StreamExt as _};
@@ -29,6 +30,29 @@ enum Failure {
     Sink(Error),
 }
 
+/// Blobs that are being fetched: what two feeds name at the same time is fetched once.
+#[derive(Debug, Default)]
+pub(super) struct Turns(Mutex<HashMap<BlobId, Arc<tokio::sync::Mutex<()>>>>);
+
+impl Turns {
+    fn of(&self, id: &BlobId) -> Arc<tokio::sync::Mutex<()>> {
+        Arc::clone(self.lock().entry(id.clone()).or_default())
+    }
+
+    /// Forgets a turn that nobody else waits for.
+    fn done(&self, id: &BlobId, turn: Arc<tokio::sync::Mutex<()>>) {
+        let mut turns = self.lock();
+        drop(turn);
+        if turns.get(id).is_some_and(|turn| Arc::strong_count(turn) == 1) {
+            turns.remove(id);
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<BlobId, Arc<tokio::sync::Mutex<()>>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 impl Shared {
     /// Fetches the blobs that the records of a batch own and the sink does not hold, and writes digest, size and
     /// status into the records. What could not be read follows its record as a gap. `None` if the run was cancelled
@@ -52,9 +76,12 @@ impl Shared {
             return Ok(Some((events, counts)));
         }
         let jobs = wanted.into_iter().map(|(id, (owner, blob))| async move {
+            let turn = self.turns.of(&id);
+            let mine = turn.lock().await;
             let permit = self.blobs.acquire().await;
             let fetched = self.fetch(feed, &owner, &blob).await;
-            drop(permit);
+            drop((permit, mine));
+            self.turns.done(&id, turn);
             (id, owner, fetched)
         });
         let mut arriving = stream::iter(jobs).buffer_unordered(self.options.blobs_in_flight.max(1));
@@ -211,4 +238,27 @@ fn settle(events: Vec<Event>, fetched: &BTreeMap<BlobId, Fetched>) -> Vec<Event>
         settled.append(&mut gaps);
     }
     settled
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_blob_that_two_feeds_name_has_one_turn_at_a_time_and_leaves_nothing() {
+        let turns = Turns::default();
+        let (one, other) = (BlobId::from_static("one"), BlobId::from_static("other"));
+        let first = turns.of(&one);
+        let mine = first.lock().await;
+        let second = turns.of(&one);
+        assert!(second.try_lock().is_err());
+        assert!(turns.of(&other).try_lock().is_ok());
+        drop(mine);
+        turns.done(&one, first);
+        assert!(second.try_lock().is_ok());
+        turns.done(&one, second);
+        let left = turns.of(&other);
+        turns.done(&other, left);
+        assert!(turns.lock().is_empty());
+    }
 }

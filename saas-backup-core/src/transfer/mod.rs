@@ -79,6 +79,7 @@ pub async fn transfer(source: &dyn Connector, target: &dyn Connector, options: T
     options.progress.event(&ProgressEvent::Started { run, expected });
     let shared = Arc::new(Shared {
         blobs: Semaphore::new(options.blobs_in_flight.max(1)),
+        turns: blobs::Turns::default(),
         tally: Tally::new(RunReport::new(run, started)),
         snapshot,
         sink,
@@ -118,6 +119,7 @@ struct Shared {
     /// What the sink knew when the run began.
     state: State,
     blobs: Semaphore,
+    turns: blobs::Turns,
     tally: Tally,
 }
 

@@ -43,11 +43,20 @@ fn recipient(text: &str) -> Result<x25519::Recipient> {
 
 /// Encrypts to public keys.
 pub(super) fn seal(recipients: &[&str], plain: &[u8]) -> Result<Vec<u8>> {
+    seal_into(recipients, plain, Vec::with_capacity(sealed_size(plain.len())))
+}
+
+/// About how large a file gets.
+pub(super) fn sealed_size(plain: usize) -> usize {
+    plain + plain / CHUNK as usize * TAG as usize + 1024
+}
+
+/// Encrypts to public keys, into an empty buffer.
+pub(super) fn seal_into(recipients: &[&str], plain: &[u8], out: Vec<u8>) -> Result<Vec<u8>> {
     let recipients = recipients.iter().map(|text| recipient(text)).collect::<Result<Vec<_>>>()?;
     let encryptor = age::Encryptor::with_recipients(recipients.iter().map(|one| one as _))
         .map_err(|_| Error::new(ErrorKind::Configuration, "there is no public key to encrypt to"))?;
-    let sealed = plain.len() + plain.len() / CHUNK as usize * TAG as usize + 1024;
-    let mut writer = encryptor.wrap_output(Vec::with_capacity(sealed))?;
+    let mut writer = encryptor.wrap_output(out)?;
     writer.write_all(plain)?;
     Ok(writer.finish()?)
 }

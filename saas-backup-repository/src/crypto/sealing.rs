@@ -18,11 +18,22 @@ pub(crate) enum Sealer {
 
 impl Sealer {
     pub(crate) fn seal(&self, plain: Vec<u8>) -> Result<Vec<u8>> {
+        Ok(self.seal_into(plain, Vec::with_capacity)?.0)
+    }
+
+    /// Seals into a buffer of the capacity that `buffer` is asked for; gives what is stored, and the buffer that is
+    /// not needed any more.
+    pub(crate) fn seal_into(
+        &self,
+        plain: Vec<u8>,
+        buffer: impl FnOnce(usize) -> Vec<u8>,
+    ) -> Result<(Vec<u8>, Vec<u8>)> {
         match self {
-            Self::Plain => Ok(plain),
+            Self::Plain => Ok((plain, Vec::new())),
             Self::Age(recipients) => {
                 let recipients: Vec<&str> = recipients.iter().map(String::as_str).collect();
-                age_file::seal(&recipients, &plain)
+                let sealed = age_file::seal_into(&recipients, &plain, buffer(age_file::sealed_size(plain.len())))?;
+                Ok((sealed, plain))
             }
         }
     }

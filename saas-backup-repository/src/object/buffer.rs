@@ -20,6 +20,12 @@ pub(crate) struct LineMeta {
     end: usize,
 }
 
+/// A line at the end of a buffer that is not one of its lines yet.
+#[derive(Debug)]
+pub(crate) struct Draft {
+    start: usize,
+}
+
 impl LineBuffer {
     /// Appends what `encode` writes: one line without line feed.
     pub(crate) fn push(
@@ -29,10 +35,33 @@ impl LineBuffer {
         deletion: bool,
         encode: impl FnOnce(&mut Vec<u8>) -> Result<()>,
     ) -> Result<()> {
-        let start = self.text.len();
-        encode(&mut self.text)?;
-        self.lines.push(LineMeta { key, partition, deletion, start, end: self.text.len() });
+        let line = self.begin(encode)?;
+        self.keep(line, key, partition, deletion);
         Ok(())
+    }
+
+    /// Writes a line behind the others, to be looked at and then kept or taken back.
+    pub(crate) fn begin(&mut self, encode: impl FnOnce(&mut Vec<u8>) -> Result<()>) -> Result<Draft> {
+        let start = self.text.len();
+        match encode(&mut self.text) {
+            Ok(()) => Ok(Draft { start }),
+            Err(error) => {
+                self.text.truncate(start);
+                Err(error)
+            }
+        }
+    }
+
+    pub(crate) fn draft(&self, draft: &Draft) -> &[u8] {
+        self.text.get(draft.start..).unwrap_or_default()
+    }
+
+    pub(crate) fn take_back(&mut self, Draft { start }: Draft) {
+        self.text.truncate(start);
+    }
+
+    pub(crate) fn keep(&mut self, Draft { start }: Draft, key: Key, partition: Option<PartitionId>, deletion: bool) {
+        self.lines.push(LineMeta { key, partition, deletion, start, end: self.text.len() });
     }
 
     /// Appends the lines of another buffer after its own.
@@ -48,6 +77,26 @@ impl LineBuffer {
             end: line.end + shift,
             ..line
         }));
+    }
+
+    /// Goes on in a larger buffer, if it is larger; gives the one that is not needed any more.
+    pub(crate) fn move_to(&mut self, mut buffer: Vec<u8>) -> Vec<u8> {
+        if buffer.capacity() <= self.text.capacity() {
+            return buffer;
+        }
+        buffer.clear();
+        buffer.extend_from_slice(&self.text);
+        std::mem::replace(&mut self.text, buffer)
+    }
+
+    /// Bytes of text that fit without growing.
+    pub(crate) fn capacity(&self) -> usize {
+        self.text.capacity()
+    }
+
+    /// The buffer of its text, when the lines are not needed any more.
+    pub(crate) fn into_buffer(self) -> Vec<u8> {
+        self.text
     }
 
     pub(crate) fn is_empty(&self) -> bool {

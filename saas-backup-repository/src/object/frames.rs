@@ -1,9 +1,10 @@
 //! Zstandard frames and the seek table of the seekable format.
 
 use std::io::Read as _;
+use std::sync::{Mutex, PoisonError};
 
 use saas_backup_core::{Error, ErrorKind, Result};
-use zstd::bulk::Compressor;
+use zstd::bulk::{Compressor, Decompressor};
 use zstd::zstd_safe::CParameter;
 
 /// The level of all compression.
@@ -11,21 +12,103 @@ const LEVEL: i32 = 3;
 /// The most that a small object (a part of a commit, a layout) may hold when it is decompressed.
 pub(crate) const MAX_SMALL_BYTES: u64 = 256 * 1024 * 1024;
 
+/// The beginning by which it is judged whether compressing pays, and the share of it that must go away.
+const SAMPLE_BYTES: usize = 64 * 1024;
+const WORTHWHILE_PERCENT: usize = 90;
+
 const KEY_INDEX_MAGIC: u32 = 0x184D_2A50;
 const SEEK_TABLE_MAGIC: u32 = 0x184D_2A5E;
 const SEEKABLE_MAGIC: u32 = 0x8F92_EAB1;
 
-/// A compressor whose frames carry their length and a checksum.
-pub(crate) fn compressor() -> Result<Compressor<'static>> {
-    let mut compressor = Compressor::new(LEVEL)?;
-    compressor.set_parameter(CParameter::ChecksumFlag(true))?;
-    compressor.set_parameter(CParameter::ContentSizeFlag(true))?;
-    Ok(compressor)
+/// Raw bytes of one frame where many make an object.
+pub(super) const FRAME_BYTES: usize = 512 * 1024;
+
+/// Compresses with contexts and buffers that are used again: setting them up costs as much as a small frame.
+pub(crate) struct Codec {
+    compressor: Compressor<'static>,
+    decompressor: Decompressor<'static>,
+    frame: Vec<u8>,
+    check: Vec<u8>,
+}
+
+/// Contexts that nobody uses at the moment; a few, for each holds about 2 MiB.
+static IDLE: Mutex<Vec<Codec>> = Mutex::new(Vec::new());
+const MOST_IDLE: usize = 4;
+
+impl Codec {
+    fn new() -> Result<Self> {
+        let mut compressor = Compressor::new(LEVEL)?;
+        compressor.set_parameter(CParameter::ChecksumFlag(true))?;
+        compressor.set_parameter(CParameter::ContentSizeFlag(true))?;
+        Ok(Self { compressor, decompressor: Decompressor::new()?, frame: Vec::new(), check: Vec::new() })
+    }
+
+    /// Gives `work` a context, one that was used before if there is any.
+    pub(crate) fn with<T>(work: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
+        let idle = || IDLE.lock().unwrap_or_else(PoisonError::into_inner);
+        let found = idle().pop();
+        let mut codec = found.map_or_else(Self::new, Ok)?;
+        let done = work(&mut codec);
+        let mut idle = idle();
+        if idle.len() < MOST_IDLE {
+            idle.push(codec);
+        }
+        done
+    }
+
+    /// Compresses into one frame, which carries its length and a checksum.
+    fn compress(&mut self, plain: &[u8]) -> Result<&[u8]> {
+        self.frame.clear();
+        self.frame.reserve(zstd::zstd_safe::compress_bound(plain.len()));
+        self.compressor.compress_to_buffer(plain, &mut self.frame)?;
+        Ok(&self.frame)
+    }
+
+    /// Compresses into one frame and decodes it again.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Integrity`] if the frame does not decode to what was compressed: it must not be stored.
+    pub(super) fn compress_checked(&mut self, plain: &[u8]) -> Result<&[u8]> {
+        self.compress(plain)?;
+        self.check.clear();
+        self.check.reserve(plain.len());
+        let decoded = self.decompressor.decompress_to_buffer(&self.frame, &mut self.check);
+        if decoded.is_err() || self.check != plain {
+            return Err(Error::new(ErrorKind::Integrity, "a frame does not decode to what was compressed"));
+        }
+        Ok(&self.frame)
+    }
+
+    /// Whether bytes would get smaller by a tenth, judged by the beginning.
+    pub(crate) fn pays(&mut self, plain: &[u8]) -> Result<bool> {
+        let sample = plain.get(..SAMPLE_BYTES).unwrap_or(plain);
+        let squeezed = self.compress(sample)?.len();
+        Ok(squeezed * 100 < sample.len() * WORTHWHILE_PERCENT)
+    }
+
+    /// Compresses in frames of 512 KiB, each decoded again.
+    ///
+    /// # Errors
+    ///
+    /// As [`compress_checked`](Self::compress_checked).
+    pub(crate) fn squeeze(&mut self, plain: &[u8], out: &mut Vec<u8>) -> Result<()> {
+        for piece in plain.chunks(FRAME_BYTES) {
+            out.extend_from_slice(self.compress_checked(piece)?);
+        }
+        Ok(())
+    }
+
+    fn decompress(&mut self, frames: &[u8], length: usize) -> Result<Vec<u8>> {
+        let mut plain = Vec::with_capacity(length);
+        self.decompressor.decompress_to_buffer(frames, &mut plain).map_err(damaged)?;
+        Ok(plain)
+    }
 }
 
 /// Compresses a small object into one frame.
 pub(crate) fn compress(plain: &[u8]) -> Result<Vec<u8>> {
-    Ok(compressor()?.compress(plain)?)
+    Codec::with(|codec| codec.compress(plain).map(<[u8]>::to_vec))
 }
 
 /// Decompresses frames that hold at most `limit` bytes.
@@ -34,16 +117,42 @@ pub(crate) fn compress(plain: &[u8]) -> Result<Vec<u8>> {
 ///
 /// [`ErrorKind::LimitExceeded`] if they hold more, [`ErrorKind::Integrity`] if they are damaged.
 pub(crate) fn decompress(compressed: &[u8], limit: u64) -> Result<Vec<u8>> {
-    let damaged = |_| Error::new(ErrorKind::Integrity, "the compressed bytes are damaged");
+    let length = stated_length(compressed)?;
+    if length.is_some_and(|length| length > limit) {
+        return Err(too_long(limit));
+    }
+    if let Some(length) = length {
+        let length = usize::try_from(length).map_err(|_| too_long(limit))?;
+        return Codec::with(|codec| codec.decompress(compressed, length));
+    }
+    // Others write frames that do not say how long they are.
     let decoder = zstd::stream::read::Decoder::with_buffer(compressed).map_err(damaged)?;
     let mut plain = Vec::new();
     decoder.take(limit.saturating_add(1)).read_to_end(&mut plain).map_err(damaged)?;
-    if plain.len() as u64 > limit {
-        return Err(
-            Error::new(ErrorKind::LimitExceeded, "the object holds more than it says").with_context("limit", limit)
-        );
+    if plain.len() as u64 > limit { Err(too_long(limit)) } else { Ok(plain) }
+}
+
+/// What frames say of their length when they are decompressed, if all of them say it.
+fn stated_length(frames: &[u8]) -> Result<Option<u64>> {
+    let (mut rest, mut sum) = (frames, 0_u64);
+    while !rest.is_empty() {
+        let size = zstd::zstd_safe::find_frame_compressed_size(rest).map_err(damaged)?;
+        let (frame, later) = rest.split_at_checked(size).ok_or_else(|| damaged(()))?;
+        match zstd::zstd_safe::get_frame_content_size(frame).map_err(damaged)? {
+            Some(length) => sum = sum.saturating_add(length),
+            None => return Ok(None),
+        }
+        rest = later;
     }
-    Ok(plain)
+    Ok(Some(sum))
+}
+
+fn damaged<E>(_: E) -> Error {
+    Error::new(ErrorKind::Integrity, "the compressed bytes are damaged")
+}
+
+fn too_long(limit: u64) -> Error {
+    Error::new(ErrorKind::LimitExceeded, "the object holds more than it says").with_context("limit", limit)
 }
 
 /// The digest by which a frame is known: the first 16 bytes of the BLAKE3 of its compressed bytes.
@@ -84,6 +193,31 @@ mod tests {
         let bomb = compress(&vec![0; 10_000_000]).unwrap();
         assert!(bomb.len() < 10_000);
         assert_eq!(decompress(&bomb, 1000).unwrap_err().kind(), ErrorKind::LimitExceeded);
+    }
+
+    #[test]
+    fn text_is_squeezed_and_noise_is_not() {
+        let text = b"all work and no play ".repeat(100_000);
+        let mut squeezed = Vec::new();
+        Codec::with(|codec| codec.squeeze(&text, &mut squeezed)).unwrap();
+        assert!(Codec::with(|codec| codec.pays(&text)).unwrap());
+        assert!(squeezed.len() < text.len() / 10);
+        assert_eq!(decompress(&squeezed, text.len() as u64).unwrap(), text);
+        assert_eq!(decompress(&squeezed, text.len() as u64 - 1).unwrap_err().kind(), ErrorKind::LimitExceeded);
+        let noise: Vec<u8> =
+            (0..10_000_u32).flat_map(|at| blake3::hash(&at.to_le_bytes()).as_bytes()[..4].to_vec()).collect();
+        assert!(!Codec::with(|codec| codec.pays(&noise)).unwrap());
+        assert!(!Codec::with(|codec| codec.pays(&[])).unwrap());
+    }
+
+    #[test]
+    fn frames_that_do_not_state_their_length_are_read() {
+        let mut encoder = zstd::stream::write::Encoder::new(Vec::new(), 3).unwrap();
+        std::io::Write::write_all(&mut encoder, b"as others write it").unwrap();
+        let frame = encoder.finish().unwrap();
+        assert_eq!(stated_length(&frame).unwrap(), None);
+        assert_eq!(decompress(&frame, 18).unwrap(), b"as others write it");
+        assert_eq!(decompress(&frame, 17).unwrap_err().kind(), ErrorKind::LimitExceeded);
     }
 
     #[test]

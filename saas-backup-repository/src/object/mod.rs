@@ -8,7 +8,7 @@ mod names;
 mod segment;
 
 pub(crate) use self::buffer::LineBuffer;
-pub(crate) use self::frames::{MAX_SMALL_BYTES, compress, decompress, frame_digest};
+pub(crate) use self::frames::{Codec, MAX_SMALL_BYTES, compress, decompress, frame_digest};
 pub(crate) use self::index::SegmentIndex;
 pub(crate) use self::names::{Names, check_source_name, month, sequence_of};
 pub(crate) use self::segment::{Family, SEGMENT_RAW_BYTES, SegmentFile, StoredLine, build, split_lines};

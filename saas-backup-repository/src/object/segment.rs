@@ -4,11 +4,9 @@ use serde::{Deserialize, Serialize};
 
 use super::bloom::{Bloom, key_hash};
 use super::buffer::LineBuffer;
-use super::frames::{compressor, finish, frame_digest};
+use super::frames::{Codec, FRAME_BYTES, finish, frame_digest};
 use super::index::{Frame, SegmentIndex};
 
-/// Raw bytes of a frame; one longer line makes a longer frame.
-const FRAME_BYTES: usize = 512 * 1024;
 /// Raw bytes of lines after which a segment is written.
 pub(crate) const SEGMENT_RAW_BYTES: usize = 16 * 1024 * 1024;
 
@@ -29,21 +27,23 @@ pub(crate) struct SegmentFile {
     pub(crate) index: SegmentIndex,
 }
 
-/// Sorts, compresses and decodes again; `None` for no lines.
+/// Sorts, compresses and decodes again, into an empty buffer; `None` for no lines.
 ///
-/// Takes a while: to be called where blocking is allowed.
+/// A frame holds 512 KiB of lines; one longer line makes a longer frame. Takes a while: to be called where blocking is
+/// allowed.
 ///
 /// # Errors
 ///
 /// [`ErrorKind::Integrity`] if a frame does not decode to what was compressed: nothing of it may be uploaded.
-pub(crate) fn build(lines: &LineBuffer) -> Result<Option<SegmentFile>> {
+pub(crate) fn build(lines: &LineBuffer, file: Vec<u8>) -> Result<Option<SegmentFile>> {
+    Codec::with(|codec| build_with(codec, lines, file))
+}
+
+fn build_with(codec: &mut Codec, lines: &LineBuffer, mut file: Vec<u8>) -> Result<Option<SegmentFile>> {
     let sorted = lines.sorted();
     let Some(last) = sorted.last().map(|line| line.key.clone()) else { return Ok(None) };
-    let mut compressor = compressor()?;
-    let mut decompressor = zstd::bulk::Decompressor::new()?;
-    let mut file = Vec::with_capacity(lines.bytes() / 3);
     let (mut frames, mut lengths, mut hashes) = (Vec::new(), Vec::new(), Vec::with_capacity(sorted.len()));
-    let (mut raw, mut check) = (Vec::with_capacity(FRAME_BYTES + 64 * 1024), vec![0; FRAME_BYTES]);
+    let mut raw = Vec::with_capacity(FRAME_BYTES);
     let mut rest = sorted.as_slice();
     while let Some(first) = rest.first() {
         raw.clear();
@@ -62,21 +62,16 @@ pub(crate) fn build(lines: &LineBuffer) -> Result<Option<SegmentFile>> {
             }
             taken += group.len();
         }
-        let frame = compressor.compress(&raw)?;
-        check.resize(raw.len(), 0);
-        let length = decompressor.decompress_to_buffer(&frame, &mut check)?;
-        if check.get(..length) != Some(raw.as_slice()) {
-            return Err(Error::new(ErrorKind::Integrity, "a frame does not decode to what was compressed"));
-        }
+        let frame = codec.compress_checked(&raw)?;
         frames.push(Frame {
             at: file.len() as u64,
             size: frame.len() as u32,
             raw: raw.len() as u32,
-            digest: frame_digest(&frame),
+            digest: frame_digest(frame),
             first: first.key.clone(),
         });
         lengths.push((frame.len() as u32, raw.len() as u32));
-        file.extend_from_slice(&frame);
+        file.extend_from_slice(frame);
         rest = rest.get(taken..).unwrap_or_default();
     }
     let index = SegmentIndex {
@@ -170,7 +165,7 @@ mod tests {
 
     #[test]
     fn any_zstd_reads_a_whole_segment_and_each_frame_stands_alone() {
-        let segment = build(&lines(2000, 1000)).unwrap().unwrap();
+        let segment = build(&lines(2000, 1000), Vec::new()).unwrap().unwrap();
         let whole = Bytes::from(decompress(&segment.bytes, 10_000_000).unwrap());
         let read = split_lines(&whole, 7, 0).unwrap();
         assert_eq!(read.len(), 2000);
@@ -186,13 +181,13 @@ mod tests {
 
     #[test]
     fn a_line_longer_than_a_frame_is_a_frame() {
-        let segment = build(&lines(3, 2_000_000)).unwrap().unwrap();
+        let segment = build(&lines(3, 2_000_000), Vec::new()).unwrap().unwrap();
         assert_eq!(segment.index.frames.len(), 3);
     }
 
     #[test]
     fn no_lines_make_no_segment() {
-        assert!(build(&LineBuffer::default()).unwrap().is_none());
+        assert!(build(&LineBuffer::default(), Vec::new()).unwrap().is_none());
     }
 
     #[test]

@@ -4,14 +4,15 @@ use async_trait::async_trait;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
-use saas_backup_core::{BlobId, BlobWriter, CollectionName, Digest, Result, StoredBlob};
+use saas_backup_core::{BlobId, BlobWriter, CollectionName, Result, StoredBlob};
 
 use super::session::Session;
+use super::spare::{LARGE_BYTES, Spare};
 use super::step::InSession;
 use super::tables::put;
 use crate::commit::{ObjectKind, ObjectRef};
 use crate::crypto::{Domain, DomainKind, Keyring, hex};
-use crate::object::{compress, decompress, month};
+use crate::object::{Codec, month};
 use crate::read::{BlobPart, BlobRow, blocking};
 use crate::reserved;
 
@@ -20,10 +21,7 @@ const PACKED_BYTES: usize = 1024 * 1024;
 /// Bytes of an attachment in one part.
 const PART_BYTES: usize = 8 * 1024 * 1024;
 /// Plain bytes after which a pack is written.
-const PACK_BYTES: usize = 16 * 1024 * 1024;
-/// The beginning by which it is judged whether compressing pays, and the share of it that must go away.
-const SAMPLE_BYTES: usize = 64 * 1024;
-const WORTHWHILE_PERCENT: usize = 90;
+const PACK_BYTES: usize = 7 * 1024 * 1024;
 
 /// Small attachments that wait for their object.
 #[derive(Debug, Default)]
@@ -66,18 +64,19 @@ impl RepositoryBlobWriter {
             let month = month(shared.clock.now());
             self.domain = Some(shared.keyring.make(DomainKind::Data, month, &[]).await?);
         }
-        let seal = Keyring::sealer(self.domain.as_ref());
         let naming = self.session.naming.clone();
         let length = bytes.len() as u64;
-        let (digest, size, zstd, sealed, sha256) = blocking(move || {
+        let turn = self.session.sealers.acquire().await;
+        let session = Arc::clone(&self.session);
+        let (digest, stored, zstd) = blocking(move || {
             let digest = hex(naming.digest("blob", &[&bytes]).get(..16).unwrap_or_default());
-            let (stored, zstd) = squeeze(bytes)?;
-            let size = stored.len() as u64;
-            let sealed = seal.seal(stored)?;
-            let sha256 = Digest::of(&sealed);
-            Ok((digest, size, zstd, Bytes::from(sealed), sha256))
+            let (stored, zstd) = squeeze(bytes, &session.spare)?;
+            Ok((digest, stored, zstd))
         })
         .await?;
+        let size = stored.len() as u64;
+        let (sealed, sha256, _) = self.session.seal(Keyring::sealer(self.domain.as_ref()), stored).await?;
+        drop(turn);
         let name = shared.names.blob(&digest, zstd);
         let domain = self.domain.as_ref().map(|domain| domain.id.clone());
         let stored = sealed.len() as u64;
@@ -104,6 +103,12 @@ impl BlobWriter for RepositoryBlobWriter {
         let mut rest = chunk;
         while !rest.is_empty() {
             let taken = rest.split_to(rest.len().min(PART_BYTES - self.buffer.len()));
+            if self.buffer.len() + taken.len() > self.buffer.capacity().max(LARGE_BYTES) {
+                // More than a little: it may well be a whole part.
+                let mut buffer = self.session.spare.take(PART_BYTES);
+                buffer.extend_from_slice(&self.buffer);
+                self.buffer = buffer;
+            }
             self.buffer.extend_from_slice(&taken);
             if self.buffer.len() == PART_BYTES {
                 self.upload().await?;
@@ -149,9 +154,15 @@ impl BlobWriter for RepositoryBlobWriter {
 }
 
 impl Session {
-    async fn pack_blob(&self, id: BlobId, blob: StoredBlob, bytes: Vec<u8>) -> Result<()> {
-        let (stored, zstd) = blocking(move || squeeze(bytes)).await?;
+    async fn pack_blob(self: &Arc<Self>, id: BlobId, blob: StoredBlob, bytes: Vec<u8>) -> Result<()> {
+        let session = Arc::clone(self);
+        let (stored, zstd) = blocking(move || squeeze(bytes, &session.spare)).await?;
         let mut pack = self.pack.lock().await;
+        if pack.bytes.len() + stored.len() > pack.bytes.capacity().max(LARGE_BYTES) {
+            let mut room = self.spare.take(PACK_BYTES + PACKED_BYTES);
+            room.extend_from_slice(&pack.bytes);
+            pack.bytes = room;
+        }
         let (at, size) = (pack.bytes.len() as u64, stored.len() as u64);
         pack.bytes.extend_from_slice(&stored);
         pack.entries.push(PackEntry { id, blob, at, size, zstd });
@@ -159,12 +170,12 @@ impl Session {
     }
 
     /// Writes the pack that is begun, if there is one.
-    pub(super) async fn flush_pack(&self) -> Result<()> {
+    pub(super) async fn flush_pack(self: &Arc<Self>) -> Result<()> {
         let mut pack = self.pack.lock().await;
         self.write_pack(&mut pack).await
     }
 
-    async fn write_pack(&self, pack: &mut Pack) -> Result<()> {
+    async fn write_pack(self: &Arc<Self>, pack: &mut Pack) -> Result<()> {
         let Pack { bytes, entries } = std::mem::take(pack);
         if entries.is_empty() {
             return Ok(());
@@ -175,14 +186,10 @@ impl Session {
             (true, true) => Some(shared.keyring.make(DomainKind::Data, month(shared.clock.now()), &[]).await?),
             (true, false) => self.month_domain(DomainKind::Data, &mut InSession(self)).await?,
         };
-        let seal = Keyring::sealer(domain.as_ref());
-        let (sealed, sha256, head) = blocking(move || {
-            let sealed = Bytes::from(seal.seal(bytes)?);
-            let head = STANDARD.encode(seal.head(&sealed)?);
-            let sha256 = Digest::of(&sealed);
-            Ok((sealed, sha256, head))
-        })
-        .await?;
+        let turn = self.sealers.acquire().await;
+        let (sealed, sha256, head) = self.seal(Keyring::sealer(domain.as_ref()), bytes).await?;
+        drop(turn);
+        let head = STANDARD.encode(head);
         let name = shared.names.pack();
         let stored = sealed.len() as u64;
         self.put(&name, sealed).await?;
@@ -210,33 +217,14 @@ impl Session {
 }
 
 /// Compresses what gets smaller by it; whether it did.
-fn squeeze(bytes: Vec<u8>) -> Result<(Vec<u8>, bool)> {
-    let sample = bytes.get(..SAMPLE_BYTES).unwrap_or(&bytes);
-    if compress(sample)?.len() * 100 >= sample.len() * WORTHWHILE_PERCENT {
-        return Ok((bytes, false));
-    }
-    let compressed = compress(&bytes)?;
-    if decompress(&compressed, bytes.len() as u64)? != bytes {
-        return Err(saas_backup_core::Error::new(
-            saas_backup_core::ErrorKind::Integrity,
-            "an attachment does not decode to what was compressed",
-        ));
-    }
-    Ok((compressed, true))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn text_is_compressed_and_noise_is_not() {
-        let text = b"all work and no play ".repeat(10_000);
-        let (stored, zstd) = squeeze(text.clone()).unwrap();
-        assert!(zstd && stored.len() < text.len() / 10);
-        let noise: Vec<u8> =
-            (0..10_000_u32).flat_map(|at| blake3::hash(&at.to_le_bytes()).as_bytes()[..4].to_vec()).collect();
-        assert_eq!(squeeze(noise.clone()).unwrap(), (noise, false));
-        assert_eq!(squeeze(Vec::new()).unwrap(), (Vec::new(), false));
-    }
+fn squeeze(bytes: Vec<u8>, spare: &Spare) -> Result<(Vec<u8>, bool)> {
+    Codec::with(|codec| {
+        if !codec.pays(&bytes)? {
+            return Ok((bytes, false));
+        }
+        let mut squeezed = spare.take(bytes.len() / 2);
+        codec.squeeze(&bytes, &mut squeezed)?;
+        spare.give(bytes);
+        Ok((squeezed, true))
+    })
 }

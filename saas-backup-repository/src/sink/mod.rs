@@ -5,6 +5,7 @@ mod extent;
 mod mirror;
 mod remembered;
 mod session;
+mod spare;
 mod step;
 mod tables;
 mod writer;

@@ -1,4 +1,5 @@
 use std::collections::{HashMap, HashSet};
+use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use saas_backup_core::{Key, PartitionId, Result};
@@ -7,6 +8,31 @@ use crate::crypto::NamingKey;
 use crate::object::Family;
 use crate::read::{Bounds, Merge, PointSnapshot, effective};
 use crate::reserved;
+
+/// Maps and sets of digests. A keyed digest is as good as random to whoever does not know the key: hashing it once
+/// more would protect from nothing.
+pub(super) type DigestMap<V> = HashMap<u64, V, BuildHasherDefault<Itself>>;
+pub(super) type DigestSet = HashSet<u64, BuildHasherDefault<Itself>>;
+
+/// The hash of a digest is the digest.
+#[derive(Debug, Default)]
+pub(super) struct Itself(u64);
+
+impl Hasher for Itself {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.0 = self.0.rotate_left(8) ^ u64::from(*byte);
+        }
+    }
+
+    fn write_u64(&mut self, digest: u64) {
+        self.0 = digest;
+    }
+}
 
 /// What a mirror remembers of each record: 32 bytes or so.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,8 +48,8 @@ pub(super) struct Known {
 pub(super) struct Remembered {
     naming: NamingKey,
     /// `None` where the source reports deletions and repeats nothing.
-    known: Option<Mutex<HashMap<u64, Known>>>,
-    deleted: Mutex<HashSet<u64>>,
+    known: Option<Mutex<DigestMap<Known>>>,
+    deleted: Mutex<DigestSet>,
 }
 
 impl Remembered {
@@ -33,7 +59,7 @@ impl Remembered {
 
     /// Reads what earlier sessions remembered.
     pub(super) async fn load(naming: NamingKey, head: &PointSnapshot) -> Result<Self> {
-        let mut known = HashMap::new();
+        let mut known = DigestMap::default();
         let bounds = Bounds { family: Family::Meta, collection: None, after: None, since: 0, at: head.at };
         let mut merge = Merge::open(std::sync::Arc::clone(&head.shared.access), &head.map, bounds).await?;
         while let Some(group) = merge.next().await? {

@@ -1,4 +1,5 @@
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -8,11 +9,12 @@ use tokio::time::Instant;
 
 use super::blob::Pack;
 use super::remembered::Remembered;
+use super::spare::Spare;
 use super::tables::{TableChange, Tables};
 use crate::commit::ObjectRef;
 use crate::crypto::{Domain, NamingKey, Signer};
 use crate::layout::Map;
-use crate::object::{LineBuffer, SegmentIndex};
+use crate::object::{LineBuffer, SEGMENT_RAW_BYTES, SegmentIndex};
 use crate::read::PointSnapshot;
 use crate::source::Shared;
 
@@ -20,6 +22,12 @@ use crate::source::Shared;
 pub(super) const FLUSH_AGE: Duration = Duration::from_mins(1);
 /// Segments that are built and uploaded at the same time.
 const BUILDERS: usize = 2;
+/// Parts of attachments and packs that are compressed and sealed at the same time; each takes its bytes twice.
+const SEALERS: usize = 2;
+/// Bytes of lines that all writers together let wait for a full segment.
+const WAITING_BYTES: usize = 3 * SEGMENT_RAW_BYTES / 2;
+/// What makes a segment before it is full, where many writers wait with theirs.
+const EARLY_BYTES: usize = SEGMENT_RAW_BYTES / 4;
 
 /// One write session, shared by the sink and its writers.
 #[derive(Debug)]
@@ -30,6 +38,10 @@ pub(super) struct Session {
     pub(super) writer_id: String,
     pub(super) remembered: Remembered,
     pub(super) builders: Arc<Semaphore>,
+    pub(super) sealers: Semaphore,
+    pub(super) spare: Spare,
+    /// Bytes of lines that wait in the writers for a full segment.
+    waiting: AtomicUsize,
     /// Held while a commit is made.
     pub(super) committing: tokio::sync::Mutex<()>,
     /// Small attachments that wait for their pack.
@@ -108,6 +120,9 @@ impl Session {
             writer_id: writing.id,
             remembered,
             builders: Arc::new(Semaphore::new(BUILDERS)),
+            sealers: Semaphore::new(SEALERS),
+            spare: Spare::default(),
+            waiting: AtomicUsize::new(0),
             committing: tokio::sync::Mutex::default(),
             pack: tokio::sync::Mutex::default(),
             inner: Mutex::new(Inner {
@@ -167,6 +182,21 @@ impl Session {
         state
     }
 
+    /// Notes that a writer's waiting lines went from some bytes to others.
+    pub(super) fn waits(&self, before: usize, now: usize) {
+        self.waiting.fetch_add(now.wrapping_sub(before), Ordering::Relaxed);
+    }
+
+    /// Whether so many bytes of lines make a segment now.
+    pub(super) fn is_full(&self, bytes: usize) -> bool {
+        bytes >= SEGMENT_RAW_BYTES || (bytes >= EARLY_BYTES && self.waiting.load(Ordering::Relaxed) >= WAITING_BYTES)
+    }
+
+    /// Whether the source held nothing when the session was opened.
+    pub(super) fn began_empty(&self) -> bool {
+        self.lock().begun_at == 0
+    }
+
     /// The source as the last commit left it, those of this session included.
     pub(super) fn head(&self) -> PointSnapshot {
         let map = Arc::clone(&self.lock().map);
@@ -181,7 +211,12 @@ impl Session {
     }
 
     /// Takes what a writer flushed; large or old enough, it becomes a commit.
-    pub(super) async fn flush(&self, flushed: Flushed, state: FeedState, seen: Option<Vec<u64>>) -> Result<()> {
+    pub(super) async fn flush(
+        self: &Arc<Self>,
+        flushed: Flushed,
+        state: FeedState,
+        seen: Option<Vec<u64>>,
+    ) -> Result<()> {
         self.check()?;
         let run = self.run()?;
         let brings_segments = !flushed.objects.is_empty();

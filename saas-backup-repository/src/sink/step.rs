@@ -1,5 +1,7 @@
 //! One commit: what is pending becomes durable.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use saas_backup_core::{Digest, Error, ErrorKind, Result, Review, RunReport};
 use ulid::Ulid;
@@ -49,7 +51,7 @@ struct Sealed {
 
 impl Session {
     /// Makes what is flushed durable, together with the positions that cover it; with `finish` as a point in time.
-    pub(super) async fn commit_step(&self, finish: Option<Finish<'_>>) -> Result<()> {
+    pub(super) async fn commit_step(self: &Arc<Self>, finish: Option<Finish<'_>>) -> Result<()> {
         let _committing = self.committing.lock().await;
         self.check()?;
         self.flush_pack().await?;
@@ -60,7 +62,7 @@ impl Session {
         Ok(())
     }
 
-    async fn commit_taken(&self, finish: Option<Finish<'_>>) -> Result<()> {
+    async fn commit_taken(self: &Arc<Self>, finish: Option<Finish<'_>>) -> Result<()> {
         let run = self.run()?;
         let (mut pending, feeds, domains) = {
             let mut inner = self.lock();
@@ -124,7 +126,7 @@ impl Session {
 
     /// Puts a family's pending lines into a part, or, where they are too many, into a segment.
     async fn place_lines(
-        &self,
+        self: &Arc<Self>,
         family: Family,
         pending: &mut Pending,
         header: &mut CommitHeader,
@@ -186,12 +188,15 @@ impl Session {
 
     /// Sorts, compresses, checks, seals and uploads lines as a segment that no commit names yet.
     pub(super) async fn upload_segment(
-        &self,
+        self: &Arc<Self>,
         family: Family,
         lines: LineBuffer,
         header: &mut impl Domains,
     ) -> Result<Option<(ObjectRef, SegmentIndex)>> {
-        let Some(file) = blocking(move || build(&lines)).await? else { return Ok(None) };
+        let room = self.spare.take(lines.bytes() / 2);
+        let (file, lines) = blocking(move || Ok((build(&lines, room)?, lines.into_buffer()))).await?;
+        self.spare.give(lines);
+        let Some(file) = file else { return Ok(None) };
         let kind = family_domain(family);
         let domain = if file.bytes.len() >= OWN_DOMAIN_BYTES && self.shared.keyring.is_encrypted() {
             let month = month(self.shared.clock.now());
@@ -200,14 +205,8 @@ impl Session {
             self.month_domain(kind, header).await?
         };
         let seal = Keyring::sealer(domain.as_ref());
-        let (bytes, sha256, mut index, head) = blocking(move || {
-            let SegmentFile { bytes, index } = file;
-            let sealed = Bytes::from(seal.seal(bytes)?);
-            let head = seal.head(&sealed)?;
-            let sha256 = Digest::of(&sealed);
-            Ok((sealed, sha256, index, head))
-        })
-        .await?;
+        let SegmentFile { bytes, mut index } = file;
+        let (bytes, sha256, head) = self.seal(seal, bytes).await?;
         let (name, object) = match family {
             Family::Data => (self.shared.names.segment(), ObjectKind::Segment),
             Family::Meta => (self.shared.names.meta_segment(), ObjectKind::MetaSegment),
@@ -219,10 +218,24 @@ impl Session {
         Ok(Some((ObjectRef { name, kind: object, size, sha256, domain: domain.map(|domain| domain.id) }, index)))
     }
 
+    /// Seals a large object; gives it with its digest, and what a reader of ranges needs.
+    pub(super) async fn seal(self: &Arc<Self>, to: Sealer, plain: Vec<u8>) -> Result<(Bytes, Digest, Bytes)> {
+        let session = Arc::clone(self);
+        blocking(move || {
+            let (sealed, left) = to.seal_into(plain, |capacity| session.spare.take(capacity))?;
+            session.spare.give(left);
+            let sealed = Bytes::from(sealed);
+            let (sha256, head) = (Digest::of(&sealed), to.head(&sealed)?);
+            Ok((sealed, sha256, head))
+        })
+        .await
+    }
+
     /// Uploads an object and counts it.
     pub(super) async fn put(&self, name: &str, bytes: Bytes) -> Result<()> {
         let size = bytes.len() as u64;
-        self.shared.store.put(name, bytes).await?;
+        self.shared.store.put(name, bytes.clone()).await?;
+        self.spare.give_bytes(bytes);
         let mut inner = self.lock();
         inner.bytes_added += size;
         inner.objects_added += 1;
@@ -252,7 +265,7 @@ impl Session {
 
     async fn create_commit(&self, mut header: CommitHeader, parts: &[&[u8]]) -> Result<()> {
         for _ in 0..REBASES {
-            let map = std::sync::Arc::clone(&self.lock().map);
+            let map = Arc::clone(&self.lock().map);
             header.sequence = self.shared.loader.last_taken(map.next() - 1).await? + 1;
             if header.sequence > map.next() {
                 // Somebody was faster, or a write was cut: look before taking the number after it.
@@ -272,7 +285,7 @@ impl Session {
                     inner.bytes_added += object.len() as u64;
                     inner.objects_added += 1;
                     inner.durable_at = tokio::time::Instant::now();
-                    let map = std::sync::Arc::make_mut(&mut inner.map);
+                    let map = Arc::make_mut(&mut inner.map);
                     map.push(&name, &header, sha256, envelope.body_at, &envelope.body);
                     return Ok(());
                 }
@@ -290,7 +303,7 @@ impl Session {
     ///
     /// [`ErrorKind::Conflict`] if one of these commits moves a feed that this one moves, too.
     async fn rebase(&self, header: &CommitHeader) -> Result<bool> {
-        let before = std::sync::Arc::clone(&self.lock().map);
+        let before = Arc::clone(&self.lock().map);
         let known = before.next();
         let after = self.shared.loader.load(Some(before)).await?;
         after.check()?;
@@ -309,7 +322,7 @@ impl Session {
 
     /// A layout saves time and is no part of the commit: a failure is told and changes nothing.
     async fn write_layout_if_due(&self) {
-        let map = std::sync::Arc::clone(&self.lock().map);
+        let map = Arc::clone(&self.lock().map);
         let begun_at = self.lock().begun_at;
         let own = map.head.as_ref().map_or(0, |head| head.sequence.saturating_sub(begun_at)) as usize;
         let due = map.since.len() >= LAYOUT_EVERY || (own > 1 && map.since.len() >= LAYOUT_AFTER_RUN);
@@ -323,7 +336,7 @@ impl Session {
             signer: self.signer.as_ref(),
         };
         match layout::write(&*self.shared.store, &self.shared.names, author, &map).await {
-            Ok(map) => self.lock().map = std::sync::Arc::new(map),
+            Ok(map) => self.lock().map = Arc::new(map),
             Err(error) => tracing::warn!(source = self.shared.name, %error, "the layout could not be written"),
         }
     }

@@ -1,4 +1,4 @@
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -9,6 +9,7 @@ use saas_backup_core::{
 };
 use serde::{Deserialize, Serialize};
 
+use super::remembered::DigestSet;
 use crate::object::{Family, LineBuffer};
 use crate::read::{Bounds, Merge, PointSnapshot, effective};
 use crate::reserved::{self, FeedRow};
@@ -51,7 +52,7 @@ pub(super) enum TableChange {
     CloseScope {
         scope: Scope,
         reported: Vec<Gap>,
-        seen: HashSet<u64>,
+        seen: DigestSet,
     },
     Reset(Vec<CollectionName>),
 }
@@ -201,6 +202,10 @@ impl Tables {
     /// Whether something beside the feeds' positions changed.
     pub(super) fn is_changed(&self) -> bool {
         !self.changed_gaps.is_empty() || self.catalog_changed || self.held_changed
+    }
+
+    pub(super) fn has_gaps(&self) -> bool {
+        !self.gaps.is_empty()
     }
 
     pub(super) fn has_moved(&self) -> bool {

@@ -1,27 +1,31 @@
-use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use saas_backup_core::{
-    BlobId, BlobStatus, Candidates, Cursor, Deletion, DeletionReason, Epoch, Error, ErrorKind, Event, Feed, FeedState,
-    Gap, Json, Key, Line, LineCodec, Outcome, Problem, Record, Result, SchemaChange, Scope, Verdict, Writer,
+    BlobId, BlobStatus, Candidates, CollectionName, Cursor, Deletion, DeletionReason, Epoch, Error, ErrorKind, Event,
+    Feed, FeedState, Gap, Json, Key, Line, LineCodec, Outcome, Problem, Record, Result, SchemaChange, Scope, Verdict,
+    Writer,
 };
 use tokio::task::JoinSet;
 
-use super::remembered::Known;
+use super::remembered::{DigestMap, DigestSet, Known};
 use super::session::{Flushed, Session};
+use super::spare::LARGE_BYTES;
 use super::step::InSession;
 use super::tables::{TableChange, put};
 use crate::commit::ObjectRef;
 use crate::object::{Family, LineBuffer, SEGMENT_RAW_BYTES, SegmentIndex};
 use crate::reserved;
 
+/// Room for the lines of a writer among several.
+const ROOM_BYTES: usize = SEGMENT_RAW_BYTES / 2;
+
 type Built = (usize, Family, Option<(ObjectRef, SegmentIndex)>);
 
 /// What a writer will have said of a record.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum News {
     Put(Known),
     /// The digest of the partition that told it, if one did.
@@ -33,54 +37,76 @@ pub(super) struct MirrorWriter {
     session: Arc<Session>,
     state: FeedState,
     /// The keys that the open extent saw, as digests.
-    seen: HashSet<u64>,
+    seen: DigestSet,
+    /// Whether the source held nothing when the open extent began, and this writer followed it from there: then
+    /// everything that it covers was seen.
+    covers_all: bool,
+    /// Whether this is the feed's first writer ever, and no event was applied yet.
+    untouched: bool,
+    /// What the open extent did not see, until the next event.
+    missed: Option<(Scope, Vec<Key>)>,
+    /// Whether a gap may be open that a record closes.
+    gaps_open: bool,
     /// The gaps that the open extent reported.
     reported: Vec<Gap>,
     lines: LineBuffer,
     meta: LineBuffer,
     changes: Vec<TableChange>,
     /// What becomes known with the next flush.
-    known: HashMap<u64, (Key, News)>,
+    known: DigestMap<(CollectionName, News)>,
     builds: JoinSet<Result<Built>>,
     built: Vec<Built>,
     next_build: usize,
-    line: Vec<u8>,
+    /// Bytes of lines that the session counts as waiting here.
+    waiting: usize,
 }
 
 impl MirrorWriter {
     pub(super) fn open(session: Arc<Session>, feed: &Feed) -> Result<Self> {
         session.run()?;
         let (state, seen) = session.feed(&feed.id);
+        let untouched = state.is_none();
         let state = state.unwrap_or_else(|| FeedState::new(feed.clone()));
         let mut this = Self {
             session,
             state,
             seen: seen.into_iter().collect(),
+            covers_all: false,
+            untouched,
+            missed: None,
+            gaps_open: false,
             reported: Vec::new(),
             lines: LineBuffer::default(),
             meta: LineBuffer::default(),
             changes: Vec::new(),
-            known: HashMap::new(),
+            known: DigestMap::default(),
             builds: JoinSet::new(),
             built: Vec::new(),
             next_build: 0,
-            line: Vec::new(),
+            waiting: 0,
         };
         this.state.feed = feed.clone();
         Ok(this)
     }
 
     fn apply(&mut self, event: Event) -> Result<Outcome> {
-        if self.state.epoch.is_some()
-            && let Some(key) = event.key()
-        {
-            self.seen.insert(self.session.remembered.key(&key));
+        (self.missed, self.untouched) = (None, false);
+        let digest = event.key().map(|key| self.session.remembered.key(&key));
+        if self.state.epoch.is_some() {
+            self.seen.extend(digest);
         }
+        match (event, digest) {
+            (Event::Put(record), Some(digest)) => self.put(*record, digest),
+            (event, _) => self.apply_other(event),
+        }
+    }
+
+    fn apply_other(&mut self, event: Event) -> Result<Outcome> {
         match event {
-            Event::Put(record) => self.put(*record),
             Event::Delete(deletion) => self.delete(deletion),
             Event::Seen(_) => Ok(Outcome::Unchanged),
             Event::Gap(gap) => {
+                self.gaps_open = true;
                 self.reported.push(gap.clone());
                 self.changes.push(TableChange::Gap(gap));
                 Ok(Outcome::Stored)
@@ -96,38 +122,37 @@ impl MirrorWriter {
         }
     }
 
-    fn put(&mut self, mut record: Record) -> Result<Outcome> {
+    fn put(&mut self, mut record: Record, digest: u64) -> Result<Outcome> {
         if record.key.collection.is_reserved() {
             return Ok(reserved_name());
         }
         record.sequence = None;
-        self.line.clear();
-        if let Err(error) = LineCodec::stored().encode_put(&record, &mut self.line) {
-            return Ok(Outcome::Rejected(Box::new(Problem::from(&error))));
+        let line = match self.lines.begin(|out| LineCodec::stored().encode_put(&record, out)) {
+            Ok(line) => line,
+            Err(error) => return Ok(Outcome::Rejected(Box::new(Problem::from(&error)))),
+        };
+        if self.gaps_open {
+            let missing = record.blobs.iter().filter(|blob| blob.status != BlobStatus::Available);
+            let missing: Vec<BlobId> = missing.filter_map(|blob| blob.id.clone()).collect();
+            self.changes.push(TableChange::CloseGaps(record.key.clone(), missing));
         }
-        let missing = record.blobs.iter().filter(|blob| blob.status != BlobStatus::Available);
-        let missing: Vec<BlobId> = missing.filter_map(|blob| blob.id.clone()).collect();
-        self.changes.push(TableChange::CloseGaps(record.key.clone(), missing));
         let Record { key, partition, .. } = record;
-        let digest = self.session.remembered.key(&key);
-        if self.session.remembered.remembers() {
-            let known = self.session.remembered.known(&self.line, partition.as_ref());
+        let remembered = &self.session.remembered;
+        if remembered.remembers() {
+            let known = remembered.known(self.lines.draft(&line), partition.as_ref());
             if self.current(digest) == Some(known) {
+                self.lines.take_back(line);
                 return Ok(Outcome::Unchanged);
             }
-            self.known.insert(digest, (key.clone(), News::Put(known)));
+            self.known.insert(digest, (key.collection.clone(), News::Put(known)));
             let mut row =
                 Record::new(key.clone(), Json::from_value(&0)?).with_version(format!("{:016x}", known.content));
             row.partition.clone_from(&partition);
             self.meta.push(key.clone(), partition.clone(), false, |out| LineCodec::stored().encode_put(&row, out))?;
-        } else {
-            self.known.insert(digest, (key.clone(), News::Put(Known { content: 0, partition: 0 })));
+        } else if self.known.contains_key(&digest) || remembered.is_deleted(digest) {
+            self.known.insert(digest, (key.collection.clone(), News::Put(Known { content: 0, partition: 0 })));
         }
-        let line = &self.line;
-        self.lines.push(key, partition, false, |out| {
-            out.extend_from_slice(line);
-            Ok(())
-        })?;
+        self.lines.keep(line, key, partition, false);
         Ok(Outcome::Stored)
     }
 
@@ -137,7 +162,9 @@ impl MirrorWriter {
         }
         deletion.sequence = None;
         let digest = self.session.remembered.key(&deletion.key);
-        self.changes.push(TableChange::CloseDeleted(deletion.key.clone(), deletion.partition.clone()));
+        if self.gaps_open {
+            self.changes.push(TableChange::CloseDeleted(deletion.key.clone(), deletion.partition.clone()));
+        }
         if self.session.remembered.remembers() {
             let Some(known) = self.current(digest) else { return Ok(Outcome::Unchanged) };
             if deletion.partition.is_some()
@@ -148,7 +175,7 @@ impl MirrorWriter {
             self.push_deletion(&mut deletion.clone(), Family::Meta)?;
         }
         let told_by = deletion.partition.as_ref().map(|partition| self.session.remembered.partition(Some(partition)));
-        self.known.insert(digest, (deletion.key.clone(), News::Deleted(told_by)));
+        self.known.insert(digest, (deletion.key.collection.clone(), News::Deleted(told_by)));
         self.push_deletion(&mut deletion, Family::Data)?;
         Ok(Outcome::Stored)
     }
@@ -181,15 +208,37 @@ impl MirrorWriter {
 
     /// Hands full buffers to the builders, and waits for one of them where too many are under way.
     async fn build_if_full(&mut self) -> Result<()> {
-        if self.lines.bytes() >= SEGMENT_RAW_BYTES {
+        self.make_room();
+        self.note_waiting();
+        if self.session.is_full(self.lines.bytes()) {
             let lines = std::mem::take(&mut self.lines);
             self.build(Family::Data, lines).await?;
         }
-        if self.meta.bytes() >= SEGMENT_RAW_BYTES {
+        if self.session.is_full(self.meta.bytes()) {
             let meta = std::mem::take(&mut self.meta);
             self.build(Family::Meta, meta).await?;
         }
+        self.note_waiting();
         Ok(())
+    }
+
+    /// Lines that become many go on in a large buffer: doubling would leave one behind at each step.
+    fn make_room(&mut self) {
+        let (bytes, room) = (self.lines.bytes(), self.lines.capacity());
+        let wanted = if bytes >= LARGE_BYTES && room < ROOM_BYTES {
+            ROOM_BYTES
+        } else if bytes + LARGE_BYTES >= ROOM_BYTES && room < SEGMENT_RAW_BYTES {
+            SEGMENT_RAW_BYTES + 2 * LARGE_BYTES
+        } else {
+            return;
+        };
+        let spare = &self.session.spare;
+        spare.give(self.lines.move_to(spare.take(wanted)));
+    }
+
+    fn note_waiting(&mut self) {
+        let now = self.lines.bytes() + self.meta.bytes();
+        self.session.waits(std::mem::replace(&mut self.waiting, now), now);
     }
 
     async fn build(&mut self, family: Family, lines: LineBuffer) -> Result<()> {
@@ -219,7 +268,7 @@ impl MirrorWriter {
     fn publish(&mut self) {
         let session = &self.session;
         let mut inner = session.lock();
-        for (digest, (key, news)) in self.known.drain() {
+        for (digest, (collection, news)) in self.known.drain() {
             let (before, after) = match news {
                 News::Put(known) => (session.remembered.put(digest, known), 1),
                 News::Deleted(told_by) => {
@@ -233,7 +282,7 @@ impl MirrorWriter {
             };
             if inner.tables.held.remembered {
                 let change = after - i64::from(before.is_some());
-                inner.tables.count(&key.collection, |held| {
+                inner.tables.count(&collection, |held| {
                     held.records = Some(held.records.unwrap_or(0).saturating_add_signed(change));
                 });
             }
@@ -241,7 +290,14 @@ impl MirrorWriter {
     }
 
     /// The keys that are live in the copy and that the open extent did not see.
-    async fn unseen(&self, scope: &Scope) -> Result<Vec<Key>> {
+    async fn unseen(&mut self, scope: &Scope) -> Result<Vec<Key>> {
+        if self.covers_all {
+            return Ok(Vec::new());
+        }
+        match self.missed.take() {
+            Some((of, missed)) if of == *scope => return Ok(missed),
+            _ => {}
+        }
         let mut unseen = Vec::new();
         let remembered = &self.session.remembered;
         self.session
@@ -264,6 +320,7 @@ impl MirrorWriter {
 impl Writer for MirrorWriter {
     async fn write(&mut self, batch: Vec<Event>) -> Result<Vec<Outcome>> {
         self.session.check()?;
+        self.gaps_open |= self.session.lock().tables.has_gaps();
         let mut outcomes = Vec::with_capacity(batch.len());
         for event in batch {
             outcomes.push(self.apply(event)?);
@@ -285,6 +342,7 @@ impl Writer for MirrorWriter {
             changes: std::mem::take(&mut self.changes),
             ..Flushed::default()
         };
+        self.note_waiting();
         self.built.sort_by_key(|(number, _, _)| *number);
         for (_, family, built) in self.built.drain(..) {
             if let Some((object, index)) = built {
@@ -301,11 +359,13 @@ impl Writer for MirrorWriter {
             seen.sort_unstable();
             seen
         });
+        self.gaps_open = false;
         self.session.flush(flushed, self.state.clone(), seen).await
     }
 
     async fn open_extent(&mut self, epoch: Epoch) -> Result<()> {
         if self.state.epoch != Some(epoch) {
+            self.covers_all = self.untouched && self.session.began_empty();
             self.state.epoch = Some(epoch);
             self.seen.clear();
             self.reported.clear();
@@ -319,7 +379,9 @@ impl Writer for MirrorWriter {
         }
         let unseen = self.unseen(scope).await?;
         let live = self.seen.len() as u64 + unseen.len() as u64;
-        Ok(Candidates::of(scope.clone(), live, &unseen))
+        let candidates = Candidates::of(scope.clone(), live, &unseen);
+        self.missed = Some((scope.clone(), unseen));
+        Ok(candidates)
     }
 
     async fn close_extent(&mut self, scope: &Scope, verdict: Verdict, at: DateTime<Utc>) -> Result<u64> {
@@ -347,6 +409,7 @@ impl Writer for MirrorWriter {
             }
         }
         self.state.epoch = None;
+        self.covers_all = false;
         self.seen.clear();
         self.build_if_full().await?;
         Ok(deleted)
@@ -354,6 +417,12 @@ impl Writer for MirrorWriter {
 
     async fn close(self: Box<Self>) -> Result<()> {
         Ok(())
+    }
+}
+
+impl Drop for MirrorWriter {
+    fn drop(&mut self) {
+        self.session.waits(self.waiting, 0);
     }
 }
 

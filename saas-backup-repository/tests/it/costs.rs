@@ -1,13 +1,20 @@
 //! What reading costs in requests and bytes.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use saas_backup_core::At;
 use saas_backup_core::memory::{MemoryConnector, MemoryStore};
+use saas_backup_core::{At, Digest, TransferOptions, transfer};
 use saas_backup_repository::{Identity, Keys, Repository, VerifyOptions};
 
 use crate::faults::FaultyStore;
 use crate::support::{back_up, clock, key, live, note, options};
+
+/// Text that no compressor makes small.
+fn noise(seed: u32, length: u32) -> String {
+    let digests = (0..length.div_ceil(32)).map(|at| Digest::of(format!("{seed} {at}").as_bytes()));
+    digests.flat_map(|digest| digest.as_bytes().map(|byte| char::from(33 + byte % 64))).take(length as usize).collect()
+}
 
 #[tokio::test]
 async fn one_record_costs_ten_requests_from_nothing_and_one_a_run_once_open() {
@@ -17,9 +24,7 @@ async fn one_record_costs_ten_requests_from_nothing_and_one_a_run_once_open() {
     let repository = Repository::init_on(Arc::new(disk.clone()), keys.clone()).await.unwrap();
     let blog = repository.source("blog").unwrap();
     for id in 0..6000 {
-        let text: String =
-            (0..60_u32).map(|at| char::from(33 + ((id * 60 + at).wrapping_mul(2_654_435_761) >> 26) as u8)).collect();
-        records.put(note(&format!("{id:05}"), &text.repeat(5)));
+        records.put(note(&format!("{id:05}"), &noise(id, 60).repeat(5)));
     }
     let from = MemoryConnector::new(records.clone());
     back_up(&from, &blog, &clock).await.unwrap();
@@ -42,6 +47,29 @@ async fn one_record_costs_ten_requests_from_nothing_and_one_a_run_once_open() {
     disk.forget_requests();
     assert!(blog.record(&key("nobody"), &At::Now).await.unwrap().is_none());
     assert_eq!(disk.reads(), []);
+}
+
+#[tokio::test]
+async fn the_first_backup_reads_no_record_back() {
+    let clock = clock();
+    let keys = options(&clock).with_keys(Keys::owner(Identity::generate()));
+    let (disk, records) = (FaultyStore::default(), MemoryStore::new());
+    let repository = Repository::init_on(Arc::new(disk.clone()), keys).await.unwrap();
+    let blog = repository.source("blog").unwrap().with_flush_bytes(64 * 1024);
+    for id in 0..2000 {
+        records.put(note(&format!("{id:04}"), &noise(id, 600)));
+    }
+    let often = || {
+        let options = TransferOptions::backup().with_clock(Arc::new(clock.clone()));
+        options.with_full(true).with_flush(64 * 1024, Duration::from_hours(1))
+    };
+    let from = MemoryConnector::new(records.clone());
+    transfer(&from, &blog, often()).await.unwrap();
+    let segments = disk.names().iter().filter(|name| name.contains("/data/")).count();
+    assert!(segments > 1, "{:?}", disk.names());
+    let read: Vec<_> = disk.reads().into_iter().filter(|(name, _)| name.contains("/data/")).collect();
+    assert_eq!(read, []);
+    assert_eq!(live(&blog, At::Now).await.unwrap(), records.live());
 }
 
 #[tokio::test]
