@@ -1,3 +1,4 @@
+use std::borrow::Cow;
 use std::fmt;
 
 use bytes::Bytes;
@@ -5,7 +6,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::value::RawValue;
 
-use crate::scan::{Scanner, plain_run, spaces};
+use crate::scan::Scanner;
 use crate::{Error, ErrorKind, Result};
 
 /// Deepest nesting of a provider's JSON that is accepted.
@@ -38,9 +39,9 @@ impl Json {
     pub fn parse(text: impl Into<Bytes>) -> Result<Self> {
         let bytes = text.into();
         let mut scanner = Scanner::new(utf8(&bytes)?);
-        let (text, breaks) = scanner.value_with_breaks(MAX_JSON_DEPTH)?;
+        let text = scanner.value_on_one_line(MAX_JSON_DEPTH)?;
         scanner.end()?;
-        Ok(Self::cut(&bytes, text, breaks))
+        Ok(Self::cut(&bytes, text))
     }
 
     /// Takes a value out of a page that was read, without copying it unless it holds a line break.
@@ -50,19 +51,21 @@ impl Json {
     /// [`ErrorKind::LimitExceeded`] if it nests deeper than [`MAX_JSON_DEPTH`].
     pub fn from_raw(page: &Bytes, raw: &RawValue) -> Result<Self> {
         let text = raw.get();
+        if memchr::memchr2(b'\n', b'\r', text.as_bytes()).is_some() {
+            return Ok(Self::cut(page, Scanner::new(text).value_on_one_line(MAX_JSON_DEPTH)?));
+        }
         check_depth(text.as_bytes())?;
-        Ok(Self::cut(page, text, memchr::memchr2(b'\n', b'\r', text.as_bytes()).is_some()))
+        Ok(Self::cut(page, Cow::Borrowed(text)))
     }
 
-    fn cut(page: &Bytes, text: &str, breaks: bool) -> Self {
-        let text = text.as_bytes();
-        if breaks {
-            return Self(Bytes::from(without_whitespace(text)));
+    fn cut(page: &Bytes, text: Cow<'_, str>) -> Self {
+        match text {
+            Cow::Owned(text) => Self(Bytes::from(text)),
+            Cow::Borrowed(text) if page.as_ptr_range().contains(&text.as_ptr()) => {
+                Self(page.slice_ref(text.as_bytes()))
+            }
+            Cow::Borrowed(text) => Self(Bytes::copy_from_slice(text.as_bytes())),
         }
-        if page.as_ptr_range().contains(&text.as_ptr()) {
-            return Self(page.slice_ref(text));
-        }
-        Self(Bytes::copy_from_slice(text))
     }
 
     /// Takes text that the caller has read to its end as one JSON value on one line, within [`MAX_JSON_DEPTH`].
@@ -166,8 +169,7 @@ fn items(page: &Bytes, path: &str) -> Result<Vec<Json>> {
         let (mut items, mut first) = (Vec::new(), true);
         scanner.open(b'[')?;
         while scanner.next_entry(b']', &mut first)? {
-            let (text, breaks) = scanner.value_with_breaks(MAX_JSON_DEPTH)?;
-            items.push(Json::cut(page, text, breaks));
+            items.push(Json::cut(page, scanner.value_on_one_line(MAX_JSON_DEPTH)?));
         }
         found = Some(items);
         Ok(())
@@ -250,45 +252,6 @@ fn check_depth(text: &[u8]) -> Result<()> {
         }
     }
     Ok(())
-}
-
-fn without_whitespace(text: &[u8]) -> Vec<u8> {
-    let mut out = Vec::with_capacity(text.len());
-    let (mut kept, mut at) = (0, 0);
-    while let Some(byte) = text.get(at) {
-        let rest = text.get(at..).unwrap_or_default();
-        let space = match byte {
-            b'"' => {
-                at += string_length(rest);
-                continue;
-            }
-            b' ' => spaces(rest),
-            b'\t' | b'\r' | b'\n' => 1,
-            _ => {
-                at += 1;
-                continue;
-            }
-        };
-        out.extend_from_slice(text.get(kept..at).unwrap_or_default());
-        at += space;
-        kept = at;
-    }
-    out.extend_from_slice(text.get(kept..).unwrap_or_default());
-    out
-}
-
-/// The length of the string at the beginning, its quotes included.
-fn string_length(text: &[u8]) -> usize {
-    let mut at = 1;
-    loop {
-        at += plain_run(text.get(at..).unwrap_or_default());
-        match text.get(at) {
-            Some(b'\\') => at += 2,
-            Some(b'"') => return at + 1,
-            Some(_) => at += 1,
-            None => return text.len(),
-        }
-    }
 }
 
 impl Serialize for Json {

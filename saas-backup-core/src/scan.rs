@@ -1,4 +1,5 @@
 use std::borrow::Cow;
+use std::ops::Range;
 
 use crate::{Error, ErrorKind, Result};
 
@@ -9,6 +10,9 @@ pub(crate) struct Scanner<'a> {
     at: usize,
     /// Whether a line break was passed over.
     breaks: bool,
+    /// Where whitespace was passed over, while that is noted.
+    whitespace: Vec<Range<usize>>,
+    notes_whitespace: bool,
     rules: Rules<'a>,
 }
 
@@ -26,7 +30,15 @@ pub(crate) const MAX_SAFE_INTEGER: u64 = (1 << 53) - 1;
 
 impl<'a> Scanner<'a> {
     pub(crate) fn new(text: &'a str) -> Self {
-        Self { text, bytes: text.as_bytes(), at: 0, breaks: false, rules: Rules::Any }
+        Self {
+            text,
+            bytes: text.as_bytes(),
+            at: 0,
+            breaks: false,
+            whitespace: Vec::new(),
+            notes_whitespace: false,
+            rules: Rules::Any,
+        }
     }
 
     pub(crate) fn interoperable(text: &'a str) -> Self {
@@ -35,16 +47,27 @@ impl<'a> Scanner<'a> {
 
     /// The next byte that is not whitespace.
     pub(crate) fn peek(&mut self) -> Option<u8> {
+        match self.bytes.get(self.at) {
+            Some(b' ' | b'\t' | b'\n' | b'\r') => self.pass_whitespace(),
+            other => other.copied(),
+        }
+    }
+
+    fn pass_whitespace(&mut self) -> Option<u8> {
+        let start = self.at;
         loop {
-            match self.bytes.get(self.at) {
-                Some(b' ') => self.at += spaces(self.bytes.get(self.at..).unwrap_or_default()),
-                Some(b'\t') => self.at += 1,
-                Some(b'\n' | b'\r') => {
-                    self.at += 1;
-                    self.breaks = true;
+            let (byte, rest) = match self.bytes.get(self.at..).and_then(<[u8]>::split_first) {
+                Some((byte @ (b' ' | b'\t' | b'\n' | b'\r'), rest)) => (byte, rest),
+                other => {
+                    if self.notes_whitespace {
+                        self.whitespace.push(start..self.at);
+                    }
+                    return other.map(|(byte, _)| *byte);
                 }
-                other => return other.copied(),
-            }
+            };
+            self.breaks |= matches!(byte, b'\n' | b'\r');
+            // A line break is followed by the indentation of the next line.
+            self.at += 1 + spaces(rest);
         }
     }
 
@@ -69,12 +92,25 @@ impl<'a> Scanner<'a> {
         Ok(true)
     }
 
-    /// Reads any value that nests at most `depth` deep; gives its text and whether it holds a line break.
-    pub(crate) fn value_with_breaks(&mut self, depth: usize) -> Result<(&'a str, bool)> {
+    /// Reads any value that nests at most `depth` deep; gives its text, without any whitespace if it holds a line
+    /// break.
+    pub(crate) fn value_on_one_line(&mut self, depth: usize) -> Result<Cow<'a, str>> {
         self.peek();
-        self.breaks = false;
+        (self.breaks, self.notes_whitespace) = (false, true);
+        self.whitespace.clear();
+        let mut kept = self.at;
         let text = self.value(depth)?;
-        Ok((text, self.breaks))
+        self.notes_whitespace = false;
+        if !self.breaks {
+            return Ok(Cow::Borrowed(text));
+        }
+        let mut line = String::with_capacity(text.len());
+        for space in &self.whitespace {
+            line.push_str(self.slice(kept, space.start)?);
+            kept = space.end;
+        }
+        line.push_str(self.slice(kept, self.at)?);
+        Ok(Cow::Owned(line))
     }
 
     /// Reads a member's name and says whether it is this one; its value follows.
@@ -404,15 +440,17 @@ pub(crate) fn plain_run(bytes: &[u8]) -> usize {
 }
 
 /// How many spaces stand at the beginning: a page that is indented holds more of them than of anything else.
-pub(crate) fn spaces(bytes: &[u8]) -> usize {
-    let (words, rest) = bytes.as_chunks::<8>();
+///
+/// Sixteen at a time: hardly a line is indented deeper, so one step does for it.
+fn spaces(bytes: &[u8]) -> usize {
+    let (words, rest) = bytes.as_chunks::<16>();
     for (index, word) in words.iter().enumerate() {
-        let others = u64::from_le_bytes(*word) ^ u64::from_le_bytes([b' '; 8]);
+        let others = u128::from_le_bytes(*word) ^ u128::from_le_bytes([b' '; 16]);
         if others != 0 {
-            return index * 8 + others.trailing_zeros() as usize / 8;
+            return index * 16 + others.trailing_zeros() as usize / 8;
         }
     }
-    words.len() * 8 + rest.iter().take_while(|byte| **byte == b' ').count()
+    words.len() * 16 + rest.iter().take_while(|byte| **byte == b' ').count()
 }
 
 /// Resolves the escapes of a string whose escapes have the right form; `None` for half of a surrogate pair.
@@ -481,6 +519,14 @@ mod tests {
             assert_eq!(spaces(text.as_bytes()), length);
             assert_eq!(spaces(" ".repeat(length).as_bytes()), length);
         }
+    }
+
+    #[test]
+    fn a_value_with_line_breaks_loses_its_whitespace_and_another_keeps_it() {
+        let pretty = " {\n\t\"a b\" : [ 1,\r\n 2 ] ,\n  \"c\":\" x \\n \"}";
+        assert_eq!(Scanner::new(pretty).value_on_one_line(8).unwrap(), "{\"a b\":[1,2],\"c\":\" x \\n \"}");
+        assert_eq!(Scanner::new(" { \"a\" : 1 }\n").value_on_one_line(8).unwrap(), r#"{ "a" : 1 }"#);
+        assert!(Scanner::new("[1\n2]").value_on_one_line(8).is_err());
     }
 
     #[test]
