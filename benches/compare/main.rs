@@ -24,12 +24,13 @@ type Outcome<T> = Result<T, Box<dyn Error>>;
 
 const USAGE: &str = "\
 compare run FOLDER [--records N] [--attachments N]   make the workload, measure everything, print the table
+compare long FOLDER [--records N]                    read everything back after 1 and after 1,000 small increments
 
 The steps, each a process of its own:
 compare workload FOLDER [--records N] [--attachments N]
 compare round FOLDER NUMBER [--records N] [--attachments N]
 compare limit FOLDER                                 compress, decode, digest and encrypt every byte once
-compare ours init|backup|restore|verify|record FOLDER
+compare ours init|backup|increments|restore|verify|record FOLDER
 compare measure RESULT.json -- COMMAND…";
 
 fn main() -> Outcome<()> {
@@ -37,6 +38,7 @@ fn main() -> Outcome<()> {
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match words.as_slice() {
         ["run", folder, rest @ ..] => table::run(Path::new(folder), workload(rest)?),
+        ["long", folder, rest @ ..] => table::long(Path::new(folder), workload(rest)?.records),
         ["workload", folder, rest @ ..] => Ok(workload(rest)?.write_base(&account(folder))?),
         ["round", folder, number, rest @ ..] => {
             Ok(workload(rest)?.write_round(&account(folder), number.parse()?, true)?)
@@ -62,8 +64,12 @@ fn workload(arguments: &[&str]) -> Outcome<Workload> {
         match pair {
             ["--records", number] => workload.records = number.parse()?,
             ["--attachments", number] => workload.attachments = number.parse()?,
+            ["--one-in", number] => workload.one_in = number.parse()?,
             _ => return Err(format!("unknown option {pair:?}\n\n{USAGE}").into()),
         }
+    }
+    if workload.attachments == 0 {
+        workload.new_attachments = 0;
     }
     Ok(workload)
 }

@@ -10,6 +10,8 @@ use secrecy::ExposeSecret as _;
 use crate::{Outcome, account};
 
 const SOURCE: &str = "account";
+/// Rounds of the long timeline.
+pub(crate) const ROUNDS: u64 = 1000;
 
 /// One step of this project's own program.
 pub(crate) fn run(step: &str, folder: &Path, workload: Workload) -> Outcome<()> {
@@ -18,6 +20,7 @@ pub(crate) fn run(step: &str, folder: &Path, workload: Workload) -> Outcome<()> 
         match step {
             "init" => init(folder).await,
             "backup" => backup(folder, workload).await,
+            "increments" => increments(folder, workload).await,
             "restore" => restore(folder).await,
             "verify" => verify(folder).await,
             "record" => record(folder).await,
@@ -53,9 +56,24 @@ async fn backup(folder: &Path, workload: Workload) -> Outcome<()> {
     Ok(())
 }
 
+/// Makes round after round, and backs up each.
+async fn increments(folder: &Path, workload: Workload) -> Outcome<()> {
+    let repository = open(folder).await?;
+    for round in 2..=ROUNDS {
+        workload.write_round(&account(folder), round, false)?;
+        let source = WorkloadConnector::new(account(folder), workload.records);
+        transfer(&source, &repository.source(SOURCE)?, TransferOptions::backup()).await?;
+    }
+    Ok(())
+}
+
 async fn restore(folder: &Path) -> Outcome<()> {
     let source = open(folder).await?.source(SOURCE)?;
-    let archive = JsonlConnector::new(JsonlConfig::new(folder.join("ours-restored")));
+    let into = folder.join("ours-restored");
+    if into.exists() {
+        fs::remove_dir_all(&into)?;
+    }
+    let archive = JsonlConnector::new(JsonlConfig::new(into));
     let done = transfer(&source, &archive, TransferOptions::new(WriteMode::Create)).await?;
     println!("{:?}: {:?}", done.report.status, done.report.totals());
     Ok(())

@@ -5,7 +5,7 @@ use benches::Workload;
 
 use crate::measure::{Cost, bytes_below, measure};
 use crate::others::Other;
-use crate::{Outcome, account, limit};
+use crate::{Outcome, account, limit, ours};
 
 /// What one program did in one step.
 struct Row {
@@ -17,11 +17,7 @@ struct Row {
 
 /// Makes the workload, measures everything, and prints tables in Markdown.
 pub(crate) fn run(folder: &Path, workload: Workload) -> Outcome<()> {
-    fs::create_dir_all(folder)?;
-    let folder = &folder.canonicalize()?;
-    if fs::read_dir(folder)?.next().is_some() {
-        return Err(format!("{} is not empty: name an empty folder", folder.display()).into());
-    }
+    let folder = &empty(folder)?;
     let sizes = [workload.records.to_string(), workload.attachments.to_string()];
     let options = ["--records", &sizes[0], "--attachments", &sizes[1]];
     eprintln!("making the account …");
@@ -36,7 +32,7 @@ pub(crate) fn run(folder: &Path, workload: Workload) -> Outcome<()> {
 
     eprintln!("initial backups …");
     own(folder, &["ours", "init"], &options)?;
-    rows.push(ours(folder, "initial", "backup", &options)?);
+    rows.push(our_row(folder, "initial", "backup", &options)?);
     for other in &others {
         other.init(folder, other.name())?;
         rows.push(back_up(
@@ -51,7 +47,7 @@ pub(crate) fn run(folder: &Path, workload: Workload) -> Outcome<()> {
 
     eprintln!("increments …");
     workload.write_round(&account(folder), 1, true)?;
-    rows.push(ours(folder, "increment", "backup", &options)?);
+    rows.push(our_row(folder, "increment", "backup", &options)?);
     for other in &others {
         let what = ["account/records", "account/attachments"];
         rows.push(back_up(folder, *other, "increment", other.name(), "round", &what)?);
@@ -67,20 +63,53 @@ pub(crate) fn run(folder: &Path, workload: Workload) -> Outcome<()> {
     let bound = limit::compressed(&what_changed)?;
 
     eprintln!("reading everything back …");
-    rows.push(ours(folder, "restore", "restore", &options)?);
+    rows.push(our_row(folder, "restore", "restore", &options)?);
     for other in &others {
         let cost = other.restore(folder, other.name(), "round", &format!("{}-restored", other.name()))?;
         rows.push(Row { step: "restore", program: other.name().to_owned(), cost, added: None });
     }
     eprintln!("verifying …");
-    rows.push(ours(folder, "verify", "verify", &options)?);
+    rows.push(our_row(folder, "verify", "verify", &options)?);
     for other in &others {
         let cost = other.verify(folder, other.name())?;
         rows.push(Row { step: "verify", program: other.name().to_owned(), cost, added: None });
     }
-    rows.push(ours(folder, "one record", "record", &options)?);
+    rows.push(our_row(folder, "one record", "record", &options)?);
     print(&rows, bound, &others);
     Ok(())
+}
+
+/// Reads everything back after one increment of about ten records and after a thousand, and prints the ratio.
+pub(crate) fn long(folder: &Path, records: u64) -> Outcome<()> {
+    let folder = &empty(folder)?;
+    let workload = Workload { records, attachments: 0, new_attachments: 0, one_in: records / 10 };
+    let sizes = [records.to_string(), workload.one_in.to_string()];
+    let options = ["--records", &sizes[0], "--attachments", "0", "--one-in", &sizes[1]];
+    eprintln!("making the account …");
+    workload.write_base(&account(folder))?;
+    own(folder, &["ours", "init"], &options)?;
+    own(folder, &["ours", "backup"], &options)?;
+    workload.write_round(&account(folder), 1, false)?;
+    own(folder, &["ours", "backup"], &options)?;
+    let one = own(folder, &["ours", "restore"], &options)?;
+    eprintln!("{} increments …", ours::ROUNDS);
+    let all = own(folder, &["ours", "increments"], &options)?;
+    let many = own(folder, &["ours", "restore"], &options)?;
+    println!("| reading {records} records back | CPU s | peak MiB |\n|---|--:|--:|");
+    println!("| after 1 increment of about 10 records | {:.2} | {:.0} |", one.cpu, one.peak);
+    println!("| after {} | {:.2} | {:.0} |", ours::ROUNDS, many.cpu, many.peak);
+    println!("\nratio {:.3}; {:.1} CPU s for the increments and their workload", many.cpu / one.cpu, all.cpu);
+    Ok(())
+}
+
+/// A folder to work in, which must hold nothing.
+fn empty(folder: &Path) -> Outcome<PathBuf> {
+    fs::create_dir_all(folder)?;
+    let folder = folder.canonicalize()?;
+    if fs::read_dir(&folder)?.next().is_some() {
+        return Err(format!("{} is not empty: name an empty folder", folder.display()).into());
+    }
+    Ok(folder)
 }
 
 /// One of this program's own steps, in a process of its own.
@@ -94,7 +123,7 @@ fn own(folder: &Path, step: &[&str], options: &[&str]) -> Outcome<Cost> {
     measure(folder, &command, &[])
 }
 
-fn ours(folder: &Path, step: &'static str, command: &str, options: &[&str]) -> Outcome<Row> {
+fn our_row(folder: &Path, step: &'static str, command: &str, options: &[&str]) -> Outcome<Row> {
     let repository = folder.join("ours");
     let before = bytes_below(&repository)?;
     let cost = own(folder, &["ours", command], options)?;
