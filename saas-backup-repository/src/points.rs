@@ -18,8 +18,11 @@ pub struct Point {
     pub finished: DateTime<Utc>,
     /// How the run ended.
     pub status: RunStatus,
-    /// What the run counted, over all collections.
+    /// What the session that made it counted, over all collections.
     pub counts: Counts,
+    /// Bytes that the session that made it added to the storage, but for the header of its last commit; `None` if it
+    /// was written without saying so.
+    pub bytes_added: Option<u64>,
     /// Its labels.
     pub labels: Vec<String>,
 }
@@ -33,6 +36,7 @@ impl Point {
             finished: point.finished,
             status: point.status,
             counts: point.counts,
+            bytes_added: point.bytes_added,
             labels: point.labels.clone(),
         }
     }

@@ -1,3 +1,4 @@
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
@@ -176,6 +177,19 @@ impl Source {
         let line = snapshot.row(reserved::REPORT, reserved::ONLY).await?;
         let line = line.ok_or_else(|| Error::new(ErrorKind::NotFound, "the point has no report"))?;
         reserved::value(&line.text)
+    }
+
+    /// How many records of each collection were held at a point in time, the trash included. Cancel safe.
+    ///
+    /// For sources whose reports do not say: a mirror that remembers nothing of its records does not count them. Reads
+    /// the indexes, and of the segments the parts that several of them may hold records of: as much as changed since
+    /// the first full read, not as much as there is.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::PermissionDenied`] without an identity.
+    pub async fn count(&self, at: &At) -> Result<BTreeMap<CollectionName, u64>> {
+        self.at(&SnapshotOptions::at(at.clone())).await?.count().await
     }
 
     /// One record as it was at a point in time; `None` if it did not exist then. Cancel safe.

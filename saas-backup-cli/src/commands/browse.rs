@@ -48,13 +48,14 @@ fn list_points(source: &str, points: &[Point]) -> String {
                 point.counts.deleted.to_string(),
                 point.counts.blobs.to_string(),
                 bytes(point.counts.blob_bytes),
+                point.bytes_added.map_or("-".to_owned(), bytes),
                 point.labels.join(" "),
             ]
         })
         .collect();
     format!(
         "{source}\n{}",
-        table(&["POINT", "TIME", "STATUS", "WRITTEN", "DELETED", "BLOBS", "BLOB BYTES", "LABELS"], &rows)
+        table(&["POINT", "TIME", "STATUS", "WRITTEN", "DELETED", "BLOBS", "BLOB BYTES", "ADDED", "LABELS"], &rows)
     )
 }
 

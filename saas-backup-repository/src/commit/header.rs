@@ -62,6 +62,8 @@ pub(crate) struct PointHeader {
     pub(crate) finished: DateTime<Utc>,
     pub(crate) status: RunStatus,
     pub(crate) counts: Counts,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) bytes_added: Option<u64>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) labels: Vec<String>,
 }

@@ -38,6 +38,9 @@ pub(crate) struct Frame {
     pub(crate) digest: String,
     /// Its first key.
     pub(crate) first: Key,
+    /// How many of its keys it says to be live; `None` if its writer did not count them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) live: Option<u32>,
 }
 
 impl SegmentIndex {

@@ -47,7 +47,7 @@ fn build_with(codec: &mut Codec, lines: &LineBuffer, mut file: Vec<u8>) -> Resul
     let mut rest = sorted.as_slice();
     while let Some(first) = rest.first() {
         raw.clear();
-        let mut taken = 0;
+        let (mut taken, mut live) = (0, 0);
         for group in rest.chunk_by(|one, two| one.key == two.key) {
             let length: usize = group.iter().map(|line| lines.line(line).len() + 1).sum();
             if taken > 0 && raw.len() + length > FRAME_BYTES {
@@ -59,6 +59,7 @@ fn build_with(codec: &mut Codec, lines: &LineBuffer, mut file: Vec<u8>) -> Resul
             }
             if let Some(line) = group.first() {
                 hashes.push(key_hash(&line.key));
+                live += u32::from(!line.deletion);
             }
             taken += group.len();
         }
@@ -69,6 +70,7 @@ fn build_with(codec: &mut Codec, lines: &LineBuffer, mut file: Vec<u8>) -> Resul
             raw: raw.len() as u32,
             digest: frame_digest(frame),
             first: first.key.clone(),
+            live: Some(live),
         });
         lengths.push((frame.len() as u32, raw.len() as u32));
         file.extend_from_slice(frame);

@@ -50,6 +50,27 @@ enum Run {
     Segment { segment: Segment, index: Arc<SegmentIndex>, next_frame: usize, lines: VecDeque<StoredLine> },
 }
 
+impl Run {
+    /// The live records of the next frame, if it was not opened yet, all of it is in the bounds and in one
+    /// collection, and it ends before `other`, the next key of any other run.
+    fn lone_frame(&self, bounds: &Bounds, other: Option<&Key>) -> Option<(CollectionName, u64)> {
+        let Self::Segment { segment, index, next_frame, lines } = self else { return None };
+        let frame = index.frames.get(*next_frame)?;
+        let live = frame.live?;
+        let after = index.frames.get(*next_frame + 1).map(|after| &after.first);
+        let is_alone = match (after, other) {
+            (_, None) => true,
+            (Some(after), Some(other)) => after <= other,
+            (None, Some(other)) => &index.last < other,
+        };
+        let collection = &frame.first.collection;
+        let is_one = &after.unwrap_or(&index.last).collection == collection;
+        let is_whole = lines.is_empty() && segment.sequence <= bounds.at && bounds.after.is_none();
+        let is_wanted = bounds.collection.as_ref().is_none_or(|wanted| wanted == collection);
+        (is_alone && is_one && is_whole && is_wanted).then(|| (collection.clone(), u64::from(live)))
+    }
+}
+
 /// The next key of a run; a segment that was not opened yet stands with its first key.
 #[derive(Debug, PartialEq, Eq)]
 struct Next {
@@ -145,6 +166,23 @@ impl Merge {
         let (bounds, at) = (&self.bounds, self.bounds.at);
         lines.extend(read.into_iter().flatten().filter(|line| line.sequence <= at && bounds.holds(&line.key)));
         Ok(())
+    }
+
+    /// Passes over a frame whose keys no other run may hold and whose live records its segment counted: their
+    /// collection and number. Nothing is read for it.
+    pub(crate) fn pass_frame(&mut self) -> Option<(CollectionName, u64)> {
+        let next = self.heap.pop()?;
+        let run = next.0.run;
+        let other = self.heap.peek().map(|Reverse(other)| &other.key);
+        let Some(counted) = self.runs.get(run).and_then(|run| run.lone_frame(&self.bounds, other)) else {
+            self.heap.push(next);
+            return None;
+        };
+        if let Some(Run::Segment { next_frame, .. }) = self.runs.get_mut(run) {
+            *next_frame += 1;
+        }
+        self.requeue(run);
+        Some(counted)
     }
 
     /// The next key with all its lines.

@@ -1,4 +1,4 @@
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -56,6 +56,23 @@ impl PointSnapshot {
     /// What is true of a record at this point; `None` if the source never held it.
     pub(crate) async fn state_of(&self, key: &Key) -> Result<Option<StoredLine>> {
         self.shared.access.lookup(&self.map, Family::Data, key, self.at).await
+    }
+
+    /// How many records of each collection are live. Reads the frames that more than one run may hold keys of, and
+    /// takes the others from the indexes.
+    pub(crate) async fn count(&self) -> Result<BTreeMap<CollectionName, u64>> {
+        let bounds = Bounds { family: Family::Data, collection: None, after: None, since: 0, at: self.at };
+        let mut merge = Merge::open(Arc::clone(&self.shared.access), &self.map, bounds).await?;
+        let mut counts: BTreeMap<CollectionName, u64> = BTreeMap::new();
+        loop {
+            if let Some((collection, live)) = merge.pass_frame() {
+                *counts.entry(collection).or_default() += live;
+                continue;
+            }
+            let Some(group) = merge.next().await? else { return Ok(counts) };
+            let live = effective(&group.lines).is_some_and(|line| !line.deletion);
+            *counts.entry(group.key.collection).or_default() += u64::from(live);
+        }
     }
 
     fn expired(what: &'static str) -> Error {

@@ -93,6 +93,7 @@ impl Session {
                 finished: finish.report.finished,
                 status: finish.report.status,
                 counts: finish.report.totals(),
+                bytes_added: None,
                 labels: self.shared.labels.clone(),
             }),
             feeds,
@@ -115,6 +116,10 @@ impl Session {
                 sha256: Digest::of(&part.bytes),
                 domain: part.domain.clone(),
             });
+        }
+        if let Some(point) = &mut header.point {
+            let parts: u64 = header.parts.iter().map(|part| part.size).sum();
+            point.bytes_added = Some(self.lock().bytes_added + parts);
         }
         let parts: Vec<&[u8]> = sealed.iter().map(|part| part.bytes.as_slice()).collect();
         self.create_commit(header, &parts).await?;

@@ -1,10 +1,11 @@
 //! What reading costs in requests and bytes.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use saas_backup_core::memory::{MemoryConnector, MemoryStore};
-use saas_backup_core::{At, Digest, TransferOptions, transfer};
+use saas_backup_core::{At, CollectionName, Digest, TransferOptions, transfer};
 use saas_backup_repository::{Identity, Keys, Repository, VerifyOptions};
 
 use crate::faults::FaultyStore;
@@ -47,6 +48,55 @@ async fn one_record_costs_ten_requests_from_nothing_and_one_a_run_once_open() {
     disk.forget_requests();
     assert!(blog.record(&key("nobody"), &At::Now).await.unwrap().is_none());
     assert_eq!(disk.reads(), []);
+}
+
+#[tokio::test]
+async fn counting_reads_what_changed_and_not_what_there_is() {
+    let clock = clock();
+    for keys in [Keys::none(), Keys::owner(Identity::generate())] {
+        let keys = options(&clock).with_keys(keys);
+        let (disk, records) = (FaultyStore::default(), MemoryStore::new());
+        let repository = Repository::init_on(Arc::new(disk.clone()), keys.clone()).await.unwrap();
+        let blog = repository.source("blog").unwrap();
+        let from = MemoryConnector::new(records.clone());
+        let mut points = Vec::new();
+        for id in 0..3000 {
+            records.put(note(&format!("{id:05}"), &noise(id, 2000)));
+        }
+        for id in 0..300 {
+            let mut page = note(&format!("{id:05}"), &noise(id, 2000));
+            page.key.collection = CollectionName::from_static("pages");
+            records.put(page);
+        }
+        back_up(&from, &blog, &clock).await.unwrap();
+        points.push(records.live());
+        for round in 0..4 {
+            // Small changes lie in the commit; the large ones are segments of their own that overlap the first.
+            for id in (0..400).filter(|id| round % 2 == 1 || id % 100 == round) {
+                let id = format!("{:05}", 1000 + id * 2 + round * 300);
+                if id.ends_with('6') { records.delete(key(&id)) } else { records.put(note(&id, &noise(round, 1000))) }
+            }
+            back_up(&from, &blog, &clock).await.unwrap();
+            points.push(records.live());
+        }
+        records.delete(key("never held"));
+        for (at, live) in points.iter().enumerate() {
+            let mut expected = BTreeMap::new();
+            for key in live.keys() {
+                *expected.entry(key.collection.clone()).or_insert(0) += 1;
+            }
+            let at = blog.points().await.unwrap()[at].sequence;
+            assert_eq!(blog.count(&At::Sequence(at)).await.unwrap(), expected, "{at}");
+        }
+
+        let first = blog.points().await.unwrap()[0].clone();
+        assert!(first.bytes_added.unwrap() > 3_000_000, "{first:?}");
+        let blog = Repository::open_on(Arc::new(disk.clone()), keys).await.unwrap().source("blog").unwrap();
+        disk.forget_requests();
+        blog.count(&At::Sequence(first.sequence)).await.unwrap();
+        let bytes: u64 = disk.reads().iter().map(|(_, bytes)| bytes).sum();
+        assert!(bytes * 4 < first.bytes_added.unwrap(), "{bytes} of {first:?}");
+    }
 }
 
 #[tokio::test]

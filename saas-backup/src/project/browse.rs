@@ -7,7 +7,7 @@ use saas_backup_core::{
 use serde::Serialize;
 
 use super::Project;
-use super::store::{Point, Version};
+use super::store::{self, Point, Version};
 
 /// The collections of a copy.
 #[derive(Clone, Debug, Serialize)]
@@ -75,13 +75,27 @@ impl Project {
         self.writer().await?.report(source, &at).await
     }
 
-    /// What exists, what is visible, what is held, what is missing and why, at a point in time. Needs no identity.
+    /// What exists, what is visible, what is held, what is missing and why, at a point in time.
+    ///
+    /// What is held is in the report of the run where the mirror remembers its records. Where it does not, it is counted
+    /// now, if the configuration has the identity; nothing else here needs it.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::NotFound`] if there is no such point.
+    /// [`ErrorKind::NotFound`] if there is no such point; if the identity is there and is the wrong one.
     pub async fn completeness(&self, source: &str, at: At) -> Result<Completeness> {
-        Ok(self.report(source, at).await?.completeness)
+        let writer = self.writer().await?;
+        // A point that is named by its distance or time may move between the two reads.
+        let at = At::Sequence(writer.point(source, &at).await?.sequence);
+        let mut completeness = writer.report(source, &at).await?.completeness;
+        let is_unknown = completeness.collections.values().any(|one| one.held.is_none());
+        if is_unknown && store::may_read(self.config()) {
+            let counts = self.reader().await?.count(source, &at).await?;
+            for (name, one) in &mut completeness.collections {
+                one.held = one.held.or_else(|| Some(counts.get(name).copied().unwrap_or(0)));
+            }
+        }
+        Ok(completeness)
     }
 
     /// The collections of a source at a point in time.

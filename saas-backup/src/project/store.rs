@@ -1,12 +1,14 @@
 //! The repository, as the configuration names it.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use futures::stream::{BoxStream, StreamExt as _, TryStreamExt as _};
 use saas_backup_core::{
-    At, Clock, Connector, Counts, Error, ErrorKind, Event, Key, Record, Result, RunId, RunReport, RunStatus,
+    At, Clock, CollectionName, Connector, Counts, Error, ErrorKind, Event, Key, Record, Result, RunId, RunReport,
+    RunStatus,
 };
 use saas_backup_repository::{
     AgentKey, Anchor, Change as StoredChange, Identity, Keys, Recipient, Repository, RepositoryOptions, Source,
@@ -36,8 +38,10 @@ pub struct Point {
     pub finished: DateTime<Utc>,
     /// How it ended.
     pub status: RunStatus,
-    /// What it counted, over all collections.
+    /// What the session that ended the run counted, over all collections.
     pub counts: Counts,
+    /// Bytes that this session added to the storage, but for the header of its last commit, if it was noted.
+    pub bytes_added: Option<u64>,
     /// The point's labels.
     pub labels: Vec<String>,
 }
@@ -51,6 +55,7 @@ impl From<saas_backup_repository::Point> for Point {
             finished: point.finished,
             status: point.status,
             counts: point.counts,
+            bytes_added: point.bytes_added,
             labels: point.labels,
         }
     }
@@ -143,6 +148,14 @@ impl Store {
         self.0.source(name)?.report(at).await
     }
 
+    pub(super) async fn point(&self, name: &str, at: &At) -> Result<Point> {
+        Ok(self.0.source(name)?.point(at).await?.into())
+    }
+
+    pub(super) async fn count(&self, name: &str, at: &At) -> Result<BTreeMap<CollectionName, u64>> {
+        self.0.source(name)?.count(at).await
+    }
+
     /// The report of the newest point; `None` if there is no point.
     pub(super) async fn last_report(&self, name: &str) -> Result<Option<RunReport>> {
         let source = self.0.source(name)?;
@@ -221,6 +234,11 @@ fn settings(config: &Config) -> Result<RepositoryOptions> {
         options = options.with_option(name, value.resolve(&config.base)?);
     }
     Ok(options)
+}
+
+/// Whether the configuration has what reading records takes.
+pub(super) fn may_read(config: &Config) -> bool {
+    config.repository.encryption == Encryption::None || config.repository.identity.is_some()
 }
 
 fn keys(config: &Config, access: Access) -> Result<Keys> {

@@ -112,6 +112,30 @@ async fn what_is_backed_up_is_found_again_at_every_point() {
 }
 
 #[tokio::test]
+async fn what_is_held_is_counted_where_the_mirror_remembers_nothing() {
+    let world = world("count", None);
+    let project = &world.project;
+    project.init().await.unwrap();
+    for id in ["1", "2", "3"] {
+        world.write(id, r#"{"text":"one"}"#);
+    }
+    let done = project.backup("notes", BackupOptions::default()).await.unwrap();
+    let reported: Vec<_> = done.report.completeness.collections.values().map(|one| one.held).collect();
+    assert_eq!(reported, [None]);
+    world.write("1", r#"{"text":"two"}"#);
+    world.notes.delete(key("2"));
+    world.clock.advance(Duration::from_mins(1));
+    project.backup("notes", BackupOptions::default()).await.unwrap();
+    for (at, held) in [(At::Now, 2), (At::Back(1), 3)] {
+        let counted = project.completeness("notes", at.clone()).await.unwrap();
+        assert_eq!(counted.collections[&key("1").collection].held, Some(held));
+        assert_eq!(project.list("notes", at).await.unwrap().collections[0].records, Some(held));
+    }
+    let points = project.points("notes").await.unwrap();
+    assert!(points.iter().all(|point| point.bytes_added > Some(0)), "{points:?}");
+}
+
+#[tokio::test]
 async fn an_archive_becomes_a_point_in_time_again() {
     let world = world("archive", None);
     let project = &world.project;
