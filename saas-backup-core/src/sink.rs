@@ -54,7 +54,8 @@ pub trait Writer: Debug + Send {
     /// [`Available`](crate::BlobStatus::Available); a `Delete` closes them all. A `Delete` that names another partition
     /// than the stored record's, or a gap's, does nothing to it: the record moved, maybe in
     /// another writer that flushed in between. A `Reset` drops, with the next flush, the positions of
-    /// all slices of its collections (of all that the feed covers, if it names none).
+    /// all slices of its collections (of all that the feed covers, if it names none); that there were these slices
+    /// stays in [`State::feeds`].
     async fn write(&mut self, batch: Vec<Event>) -> Result<Vec<Outcome>>;
 
     /// Makes everything written so far durable, together with the cursor that covers it.
@@ -79,7 +80,8 @@ pub trait Writer: Debug + Send {
     ///
     /// With [`Verdict::Delete`] what was not seen is recorded as deleted ([`Reconciled`](crate::DeletionReason::Reconciled))
     /// as of `at`, [`FeedState::full_at`] becomes `at`, and gaps of the scope that this extent did not report again
-    /// are closed, but for those of records that it saw: seeing a record is not reading it.
+    /// are closed, but for those of records that it saw: seeing a record is not reading it. [`Verdict::Gone`] does the
+    /// same, and the feed leaves [`State::feeds`].
     async fn close_extent(&mut self, scope: &Scope, verdict: Verdict, at: DateTime<Utc>) -> Result<u64> {
         let _ = (scope, verdict, at);
         Ok(0)
@@ -234,6 +236,8 @@ impl Candidates {
 pub enum Verdict {
     /// Record them as deleted.
     Delete,
+    /// Record them as deleted, and forget the feed: its partition does not exist any more.
+    Gone,
     /// Leave them as they are, and the feed's position too: the extent counts for nothing.
     Keep,
     /// Leave them as they are, and forget the feed's position: the next run reads it in full.
@@ -244,7 +248,7 @@ pub enum Verdict {
 #[derive(Clone, Debug, Default, PartialEq)]
 #[non_exhaustive]
 pub struct State {
-    /// Where each feed stands.
+    /// Where each feed stands, those included whose position was dropped.
     pub feeds: BTreeMap<FeedId, FeedState>,
     /// What is known to be missing.
     pub gaps: Vec<OpenGap>,

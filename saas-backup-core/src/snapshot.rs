@@ -24,6 +24,9 @@ pub trait Snapshot: Debug + Send + Sync + 'static {
     async fn coverage(&self) -> Result<Coverage>;
 
     /// The feeds, lazily; a log comes before the slices that it covers.
+    ///
+    /// All of them: a partition that was listed once and is not in a list that came to its end does not exist any more.
+    /// What cannot be listed is an error of the stream, or a [`Gap`](crate::Event::Gap) of its collection.
     fn feeds(&self) -> FeedStream;
 
     /// Reads one feed.

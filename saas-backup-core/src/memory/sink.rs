@@ -146,6 +146,8 @@ enum Pending {
     /// A full read of the scope ended: the gaps that it reported, and the keys that it saw.
     CloseScope(Scope, Vec<Gap>, BTreeSet<Key>),
     Reset(Vec<crate::CollectionName>),
+    /// The feed does not exist any more.
+    Forget,
 }
 
 struct MemoryWriter {
@@ -176,11 +178,11 @@ impl Writer for MemoryWriter {
             self.state.cursor = Some(cursor.clone());
         }
         self.latest.clear();
+        let entry = FeedEntry { state: self.state.clone(), seen: self.seen.clone() };
+        inner.feeds.insert(self.state.feed.id.clone(), entry);
         for pending in self.pending.drain(..) {
             inner.apply(pending, &self.state.feed, self.run);
         }
-        let entry = FeedEntry { state: self.state.clone(), seen: self.seen.clone() };
-        inner.feeds.insert(self.state.feed.id.clone(), entry);
         Ok(())
     }
 
@@ -201,7 +203,7 @@ impl Writer for MemoryWriter {
     async fn close_extent(&mut self, scope: &Scope, verdict: Verdict, now: DateTime<Utc>) -> Result<u64> {
         let mut deleted = 0;
         match verdict {
-            Verdict::Delete => {
+            Verdict::Delete | Verdict::Gone => {
                 for key in self.unseen(scope)?.1 {
                     let mut deletion = Deletion::new(key.clone(), DeletionReason::Reconciled);
                     deletion.at = Some(now);
@@ -212,6 +214,9 @@ impl Writer for MemoryWriter {
                 let (reported, seen) = (std::mem::take(&mut self.reported), std::mem::take(&mut self.seen));
                 self.pending.push(Pending::CloseScope(scope.clone(), reported, seen));
                 self.state.full_at = Some(now);
+                if verdict == Verdict::Gone {
+                    self.pending.push(Pending::Forget);
+                }
             }
             Verdict::Keep => {}
             Verdict::Restart => {
@@ -391,10 +396,15 @@ impl Inner {
                     || reported.iter().any(|other| other.same_place(gap))
             }),
             Pending::Reset(collections) => {
-                self.feeds.retain(|_, entry| match &entry.state.feed.kind {
-                    crate::FeedKind::Slice { collection, .. } => !collections.contains(collection),
-                    crate::FeedKind::Log => true,
-                });
+                for entry in self.feeds.values_mut() {
+                    if matches!(&entry.state.feed.kind, crate::FeedKind::Slice { collection, .. } if collections.contains(collection))
+                    {
+                        *entry = FeedEntry { state: FeedState::new(entry.state.feed.clone()), seen: BTreeSet::new() };
+                    }
+                }
+            }
+            Pending::Forget => {
+                self.feeds.remove(&feed.id);
             }
         }
     }

@@ -1,5 +1,4 @@
 use std::collections::BTreeSet;
-use std::time::Duration;
 
 use futures::StreamExt as _;
 use tokio::sync::mpsc;
@@ -7,13 +6,11 @@ use tokio::sync::mpsc;
 use super::Shared;
 use super::batch::{Batch, FeedWriter};
 use super::guard::{Evidence, Judgement, judge};
+use super::retry;
 use crate::{
-    Cursor, Done, Epoch, Error, ErrorKind, Event, EventStream, Extent, Feed, FeedKind, FeedStatus, Key, Only, Problem,
-    ProgressEvent, ReadRequest, Reset, ResetReason, Result, Retry, Review, Verdict,
+    Cursor, Done, Epoch, Error, ErrorKind, Event, EventStream, Extent, Feed, FeedId, FeedKind, FeedStatus, Key, Only,
+    Problem, ProgressEvent, ReadRequest, Reset, ResetReason, Result, Review, Scope, Verdict,
 };
-
-/// Longest pause before a feed is started again that we choose ourselves.
-const LONGEST_PAUSE: Duration = Duration::from_mins(1);
 
 /// One read of one feed.
 #[derive(Debug)]
@@ -46,6 +43,12 @@ pub(super) enum Ended {
     /// The source failed; the report says how.
     Failed,
     Cancelled,
+}
+
+/// What becomes of an extent that the guard lets through, and of one that it stops.
+struct Verdicts {
+    pass: Verdict,
+    stop: Verdict,
 }
 
 /// How one stream ended.
@@ -127,18 +130,19 @@ impl Shared {
                 StreamEnd::Failed(error) => {
                     sink.flush().await?;
                     restarts = if sink.cursor == before { restarts + 1 } else { 1 };
-                    if error.retry() == Retry::Never || restarts > self.options.restarts {
+                    let Some(wait) = retry::pause(&self.options, &error, restarts) else {
                         tracing::warn!(feed = %feed.id, %error, "a feed could not be read to its end");
                         self.note(feed, FeedStatus::Failed, Some(Problem::from(&error)));
                         return Ok(Ended::Failed);
-                    }
+                    };
                     self.tally.restarted(&feed.id);
                     from = sink.cursor.clone().or(from);
                     if from.is_none() {
                         // It begins anew: what was seen before may be gone since, and no later position tells of it.
                         epoch = epoch.map(|_| Epoch::new(self.options.clock.now()));
                     }
-                    if !self.pause(feed, &error, restarts).await {
+                    self.options.progress.event(&ProgressEvent::Waiting { feed: feed.id.clone(), wait });
+                    if !retry::wait(&self.options, wait).await {
                         self.note(feed, FeedStatus::Cancelled, None);
                         return Ok(Ended::Cancelled);
                     }
@@ -240,8 +244,21 @@ impl Shared {
             sink.flush().await?;
             return Ok(FeedStatus::Full);
         }
-        let candidates = sink.writer.candidates(&done.scope).await?;
-        let verdict = judge(
+        let verdicts = Verdicts { pass: Verdict::Delete, stop: if sweep { Verdict::Keep } else { Verdict::Restart } };
+        self.judge_extent(&job.feed.id, &done.scope, verdicts, sink).await?;
+        Ok(FeedStatus::Full)
+    }
+
+    /// Asks the guard about what the open extent did not see, and makes its word durable.
+    async fn judge_extent(
+        &self,
+        feed: &FeedId,
+        scope: &Scope,
+        verdicts: Verdicts,
+        sink: &mut FeedWriter<'_>,
+    ) -> Result<()> {
+        let candidates = sink.writer.candidates(scope).await?;
+        let judgement = judge(
             self.options.guard,
             &Evidence {
                 candidates: &candidates,
@@ -249,46 +266,45 @@ impl Shared {
                 gaps: &sink.gaps,
                 worse_coverage: &self.worse,
                 reviews: &self.state.reviews,
-                feed: &job.feed.id,
+                feed,
                 accepted: self.options.accept_deletions,
             },
         );
-        self.tally.lock().judged.insert(job.feed.id.clone());
+        self.tally.lock().judged.insert(feed.clone());
         let now = self.options.clock.now();
-        match verdict {
+        match judgement {
             Judgement::Pass => {
-                let deleted = sink.writer.close_extent(&done.scope, Verdict::Delete, now).await?;
+                let deleted = sink.writer.close_extent(scope, verdicts.pass, now).await?;
                 let counts = crate::Counts { deleted, ..crate::Counts::default() };
-                if let Some(collection) = done.scope.collections.first().filter(|_| deleted > 0) {
-                    self.tally.add(&job.feed.id, collection, &counts);
+                if let Some(collection) = scope.collections.first().filter(|_| deleted > 0) {
+                    self.tally.add(feed, collection, &counts);
                 }
                 sink.flush().await?;
             }
             Judgement::Stop(reason) => {
-                let verdict = if sweep { Verdict::Keep } else { Verdict::Restart };
-                sink.writer.close_extent(&done.scope, verdict, now).await?;
+                sink.writer.close_extent(scope, verdicts.stop, now).await?;
                 // The cursor does not advance: what was not believed is read again.
                 sink.flush_with(None).await?;
-                let earlier = self.state.reviews.iter().find(|review| review.feed == job.feed.id);
+                let earlier = self.state.reviews.iter().find(|review| &review.feed == feed);
                 let since = earlier.map_or(self.run, |review| review.since);
-                tracing::warn!(feed = %job.feed.id, candidates = candidates.count, reason, "deletions need a review");
-                self.tally.review(Review::new(job.feed.id.clone(), candidates, reason, since));
+                tracing::warn!(%feed, candidates = candidates.count, reason, "deletions need a review");
+                self.tally.review(Review::new(feed.clone(), candidates, reason, since));
             }
         }
-        Ok(FeedStatus::Full)
+        Ok(())
     }
 
-    /// Waits before a feed is started again; `false` if the run was cancelled meanwhile.
-    async fn pause(&self, feed: &Feed, error: &Error, restarts: u32) -> bool {
-        let wait = match error.retry() {
-            Retry::After(wait) => wait,
-            _ => Duration::from_secs(1 << restarts.min(6)).min(LONGEST_PAUSE),
-        };
-        self.options.progress.event(&ProgressEvent::Waiting { feed: feed.id.clone(), wait });
-        tokio::select! {
-            () = tokio::time::sleep(wait) => true,
-            () = self.options.cancel.cancelled() => false,
-        }
+    /// Judges the records of a partition that the source lists no longer, as a full read of it would that sees none;
+    /// `in_company`: other partitions of the collection were listed.
+    pub(super) async fn judge_vanished(&self, feed: &Feed, in_company: bool) -> Result<()> {
+        let mut sink = FeedWriter::open(self, feed).await?;
+        sink.writer.open_extent(Epoch::new(self.options.clock.now())).await?;
+        sink.saw_anything = in_company;
+        let verdicts = Verdicts { pass: Verdict::Gone, stop: Verdict::Restart };
+        self.judge_extent(&feed.id, &feed.scope(), verdicts, &mut sink).await?;
+        self.tally.reset(&feed.id, "the source lists the partition no longer");
+        self.note(feed, FeedStatus::Full, None);
+        sink.writer.close().await
     }
 
     fn note(&self, feed: &Feed, status: FeedStatus, problem: Option<Problem>) {

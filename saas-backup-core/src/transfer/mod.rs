@@ -5,7 +5,9 @@ mod blobs;
 mod completeness;
 mod feed;
 mod guard;
+mod listing;
 mod options;
+mod retry;
 mod run;
 mod tally;
 
@@ -16,6 +18,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::Semaphore;
 
 pub use self::options::{DeletionGuard, TransferOptions};
+use self::retry::retried;
 use self::run::Run;
 use self::tally::Tally;
 use crate::{
@@ -46,15 +49,15 @@ pub struct Transferred {
 /// # Errors
 ///
 /// [`ErrorKind::Unsupported`] if the ends cannot do what the options ask; the source's error if its catalog cannot be
-/// read; the target's error if it cannot be written, in which case what was flushed is kept.
+/// read, after as many tries as a feed gets; the target's error if it cannot be written, in which case what was flushed is kept.
 pub async fn transfer(source: &dyn Connector, target: &dyn Connector, options: TransferOptions) -> Result<Transferred> {
     let (from, to) = (source.capabilities(), target.capabilities());
     check_capabilities(from, to, &options)?;
-    let account = source.check().await?;
+    let account = retried(&options, || source.check()).await?;
     let snapshot_options = SnapshotOptions::at(options.at.clone()).with_budget(options.budget.clone());
-    let snapshot = source.snapshot(snapshot_options).await?;
-    let catalog = wanted(snapshot.catalog().await?, options.collections.as_deref())?;
-    let mut coverage = snapshot.coverage().await?;
+    let snapshot = retried(&options, || source.snapshot(snapshot_options.clone())).await?;
+    let catalog = wanted(retried(&options, || snapshot.catalog()).await?, options.collections.as_deref())?;
+    let mut coverage = retried(&options, || snapshot.coverage()).await?;
     coverage.collections.retain(|name, _| catalog.get(name).is_some());
 
     let mut sink_options = SinkOptions::mirror_of(from).with_dry_run(options.dry_run).with_ids(options.ids.clone());

@@ -2,13 +2,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use chrono::TimeDelta;
-use futures::StreamExt as _;
 use tokio::task::JoinSet;
 
 use super::Shared;
 use super::feed::{Ended, Job, expired, slice_of};
+use super::listing::{Listing, Slices};
 use crate::{
-    CollectionName, Epoch, Error, ErrorKind, Feed, FeedId, FeedReport, FeedState, FeedStatus, Key, Only, Problem,
+    CollectionName, Epoch, Error, ErrorKind, Feed, FeedId, FeedReport, FeedState, FeedStatus, Gap, Key, Only, Problem,
     Reset, Result,
 };
 
@@ -26,6 +26,8 @@ pub(super) struct Run {
     feeds: BTreeMap<FeedId, FeedState>,
     tasks: JoinSet<(Feed, Result<Ended>)>,
     cancelled: bool,
+    /// A list of the feeds broke off.
+    list_failed: bool,
 }
 
 impl Run {
@@ -34,7 +36,7 @@ impl Run {
         if shared.options.full {
             feeds.clear();
         }
-        Self { shared, feeds, tasks: JoinSet::new(), cancelled: false }
+        Self { shared, feeds, tasks: JoinSet::new(), cancelled: false, list_failed: false }
     }
 
     /// Runs to the end; when it returns, no task of it is left.
@@ -49,15 +51,8 @@ impl Run {
             self.reread_gaps().await?;
         }
         let (mut logs, mut followed, mut slices) = (Vec::new(), Vec::new(), Vec::new());
-        let mut feeds = self.shared.snapshot.feeds();
-        while let Some(feed) = feeds.next().await {
-            let feed = match feed {
-                Ok(feed) => feed,
-                Err(error) => {
-                    self.feeds_failed(&error);
-                    break;
-                }
-            };
+        let mut listing = Listing::new(Arc::clone(&self.shared));
+        while let Some(feed) = self.list(&mut listing).await {
             let Some(feed) = self.restricted(feed) else { continue };
             if feed.is_log() {
                 // Slices are read below a log that failed too: a copy without its last changes is better than none.
@@ -71,13 +66,61 @@ impl Run {
                 self.start(job).await?;
             }
         }
-        drop(feeds);
         self.in_order(slices, &logs).await?;
         self.settle().await?;
         for log in followed {
             self.follow(&log).await?;
         }
+        self.judge_vanished(&listing.into_slices()).await?;
         self.give_deferred().await
+    }
+
+    /// The next feed; `None` at the end of the list, or where it breaks off, which the report then says.
+    async fn list(&mut self, listing: &mut Listing) -> Option<Feed> {
+        match listing.next().await {
+            Ok(feed) => feed,
+            Err(error) if error.kind() == ErrorKind::Cancelled => {
+                self.cancelled = true;
+                self.shared.tally.lock().cancelled = true;
+                None
+            }
+            Err(error) => {
+                self.feeds_failed(&error);
+                None
+            }
+        }
+    }
+
+    /// Judges what is held of partitions that the source lists no longer: no feed reads them any more.
+    async fn judge_vanished(&mut self, listed: &Slices) -> Result<()> {
+        let is_whole = |run: &Self| !run.cancelled && !run.list_failed;
+        if !self.shared.mirrors() || self.shared.options.records.is_some() || !is_whole(self) {
+            return Ok(());
+        }
+        let known = self.shared.sink.state().await?.feeds;
+        let mut vanished: Vec<Feed> =
+            known.into_values().map(|state| state.feed).filter(|feed| listed.lacks(feed)).collect();
+        if vanished.is_empty() {
+            return Ok(());
+        }
+        // A partition may have come back meanwhile, and a log may have told of its records.
+        let mut again = Listing::new(Arc::clone(&self.shared));
+        while self.list(&mut again).await.is_some() {}
+        let listed = again.into_slices();
+        if !is_whole(self) {
+            return Ok(());
+        }
+        vanished.retain(|feed| listed.lacks(feed));
+        for feed in vanished.into_iter().filter_map(|feed| self.restricted(feed)) {
+            let Some(collection) = slice_of(&feed) else { continue };
+            // The list itself has holes, and a gap says so.
+            let is_hole = |gap: &Gap| &gap.collection == collection && gap.id.is_none() && gap.partition.is_none();
+            let hole = self.shared.tally.lock().gaps.iter().any(|(_, gap)| is_hole(gap));
+            if !hole {
+                self.shared.judge_vanished(&feed, listed.any_of(collection)).await?;
+            }
+        }
+        Ok(())
     }
 
     /// Reads again, alone, what is known to be missing.
@@ -255,15 +298,8 @@ impl Run {
 
     /// Reads the slices of a log whose positions were dropped.
     async fn reread_slices(&mut self, log: &Feed) -> Result<()> {
-        let mut feeds = self.shared.snapshot.feeds();
-        while let Some(feed) = feeds.next().await {
-            let feed = match feed {
-                Ok(feed) => feed,
-                Err(error) => {
-                    self.feeds_failed(&error);
-                    break;
-                }
-            };
+        let mut listing = Listing::new(Arc::clone(&self.shared));
+        while let Some(feed) = self.list(&mut listing).await {
             let known = self.feeds.contains_key(&feed.id);
             let Some(feed) = self.restricted(feed).filter(|feed| !feed.is_log() && !known) else { continue };
             if feed.covers.iter().all(|name| log.covers.contains(name))
@@ -362,7 +398,8 @@ impl Run {
     }
 
     /// The list of feeds broke off: what was not listed was not read.
-    fn feeds_failed(&self, error: &Error) {
+    fn feeds_failed(&mut self, error: &Error) {
+        self.list_failed = true;
         let mut tally = self.shared.tally.lock();
         tally.failed.extend(self.shared.catalog.names().cloned());
         let mut report = FeedReport::new();

@@ -55,6 +55,8 @@ pub(super) enum TableChange {
         seen: DigestSet,
     },
     Reset(Vec<CollectionName>),
+    /// The feed does not exist any more.
+    Forget,
 }
 
 impl Tables {
@@ -167,19 +169,19 @@ impl Tables {
                     && !key.is_some_and(|key| seen.contains(&digest(&key)))
             }),
             TableChange::Reset(collections) => {
-                let lost: Vec<FeedId> = self
-                    .feeds
-                    .values()
-                    .filter(|state| {
-                        matches!(&state.feed.kind, FeedKind::Slice { collection, .. } if collections.contains(collection))
-                    })
-                    .map(|state| state.feed.id.clone())
-                    .collect();
-                for id in lost {
-                    self.feeds.remove(&id);
-                    self.seen.remove(&id);
-                    self.moved.insert(id);
+                for (id, state) in &mut self.feeds {
+                    if matches!(&state.feed.kind, FeedKind::Slice { collection, .. } if collections.contains(collection))
+                    {
+                        *state = FeedState::new(state.feed.clone());
+                        self.seen.remove(id);
+                        self.moved.insert(id.clone());
+                    }
                 }
+            }
+            TableChange::Forget => {
+                self.feeds.remove(feed);
+                self.seen.remove(feed);
+                self.moved.insert(feed.clone());
             }
         }
     }

@@ -387,7 +387,7 @@ impl Writer for MirrorWriter {
     async fn close_extent(&mut self, scope: &Scope, verdict: Verdict, at: DateTime<Utc>) -> Result<u64> {
         let mut deleted = 0;
         match verdict {
-            Verdict::Delete => {
+            Verdict::Delete | Verdict::Gone => {
                 if self.state.epoch.is_some() {
                     for key in self.unseen(scope).await? {
                         let mut deletion = Deletion::new(key, DeletionReason::Reconciled);
@@ -401,6 +401,9 @@ impl Writer for MirrorWriter {
                 let (reported, seen) = (std::mem::take(&mut self.reported), std::mem::take(&mut self.seen));
                 self.changes.push(TableChange::CloseScope { scope: scope.clone(), reported, seen });
                 self.state.full_at = Some(at);
+                if verdict == Verdict::Gone {
+                    self.changes.push(TableChange::Forget);
+                }
             }
             Verdict::Keep => {}
             Verdict::Restart => {

@@ -61,6 +61,11 @@ impl FakeProvider {
         self.update(key, |record| record.partition = Some(partition(project)));
     }
 
+    /// Deletes a project with all its tasks: it is listed no more, and no change tells of them.
+    pub fn drop_project(&self, project: &str) {
+        self.world().drop_partition(&partition(project));
+    }
+
     /// Puts a record into the trash, or takes it back.
     pub fn trash(&self, key: &Key, trashed: bool) {
         self.update(key, |record| record.state = if trashed { RecordState::Trashed } else { RecordState::Live });

@@ -6,7 +6,7 @@ use tokio::time::Instant;
 
 use super::*;
 use crate::memory::{MemoryConnector, MemoryStore};
-use crate::testkit::{Contents, assert_same};
+use crate::testkit::{Contents, FaultySink, assert_same};
 use crate::{Event, RunStatus, TransferOptions, Transferred, transfer};
 
 async fn backup_with(provider: &FakeProvider, store: &MemoryStore, options: TransferOptions) -> Transferred {
@@ -70,6 +70,98 @@ async fn the_engine_waits_as_long_as_the_provider_asks() {
     let start = Instant::now();
     assert_eq!(backup(&provider, &store).await.report.status, RunStatus::Complete);
     assert!(start.elapsed() >= Duration::from_secs(1), "it waited {:?}", start.elapsed());
+    assert_eq!(differences(&provider, &store), Vec::<String>::new());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_source_that_asks_to_wait_before_the_first_feed_is_asked_again() {
+    let (provider, store) = (FakeProvider::seeded(1, 40), MemoryStore::new());
+    provider.throttle(3);
+    let start = Instant::now();
+    assert_eq!(backup(&provider, &store).await.report.status, RunStatus::Complete);
+    assert!(start.elapsed() >= Duration::from_secs(3), "it waited {:?}", start.elapsed());
+    provider.take_requests();
+    provider.throttle(u32::MAX);
+    let target = MemoryConnector::new(store.clone());
+    let error = transfer(&provider, &target, TransferOptions::backup()).await.unwrap_err();
+    assert_eq!((error.kind(), provider.requests().len()), (ErrorKind::RateLimited, 4));
+}
+
+/// A provider with so many tasks in `p1`, one in `p2`, and its copy.
+async fn two_projects(tasks: usize, log: &[CollectionName]) -> (FakeProvider, MemoryStore) {
+    let (provider, store) = (FakeProvider::new().with_log(log), MemoryStore::new());
+    for task in 0..tasks {
+        provider.put_task("p1", &format!("t{task}"), "A task");
+    }
+    provider.put_task("p2", "other", "Another project's task");
+    backup(&provider, &store).await;
+    (provider, store)
+}
+
+#[tokio::test(start_paused = true)]
+async fn records_of_a_partition_that_is_listed_no_more_are_deleted() {
+    for log in [vec![], vec![FakeProvider::tasks()]] {
+        let (provider, store) = two_projects(3, &log).await;
+        provider.drop_project("p1");
+        let report = backup(&provider, &store).await.report;
+        assert_eq!((report.status, report.totals().deleted), (RunStatus::Complete, 3));
+        assert_eq!(differences(&provider, &store), Vec::<String>::new());
+        let task = Key::parse("tasks", "t0").unwrap();
+        assert_eq!(store.history(&task).last(), Some(&None));
+
+        let quiet = backup(&provider, &store).await;
+        assert!(quiet.report.feeds.keys().all(|feed| feed.as_str() != "tasks/p1"), "{:?}", quiet.report.feeds);
+        provider.put_task("p1", "t0", "The project is there again");
+        assert_eq!(backup(&provider, &store).await.report.status, RunStatus::Complete);
+        assert_eq!(differences(&provider, &store), Vec::<String>::new());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_large_partition_that_vanishes_waits_for_a_second_list_that_agrees() {
+    let (provider, store) = two_projects(30, &[]).await;
+    provider.drop_project("p1");
+    let report = backup(&provider, &store).await.report;
+    assert_eq!((report.status, report.totals().deleted), (RunStatus::NeedsReview, 0));
+    assert_eq!(store.live().len(), 31);
+    let report = backup(&provider, &store).await.report;
+    assert_eq!((report.status, report.totals().deleted), (RunStatus::Complete, 30));
+    assert_eq!(differences(&provider, &store), Vec::<String>::new());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_list_without_any_partition_is_an_empty_answer() {
+    let (provider, store) = two_projects(3, &[]).await;
+    provider.drop_project("p1");
+    provider.drop_project("p2");
+    let report = backup(&provider, &store).await.report;
+    assert_eq!((report.status, report.reviews.len()), (RunStatus::NeedsReview, 2));
+    assert_eq!(store.live().len(), 4);
+    let accepted = TransferOptions::backup().with_accepted_deletions(true);
+    assert_eq!(backup_with(&provider, &store, accepted).await.report.status, RunStatus::Complete);
+    assert!(store.live().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_partition_that_vanished_while_its_position_was_dropped_is_not_forgotten() {
+    let (provider, store) = two_projects(3, &[FakeProvider::tasks()]).await;
+    provider.drop_project("p1");
+    provider.expire_cursors();
+    // The run dies after the reset became durable.
+    let target = FaultySink::new(MemoryConnector::new(store.clone()));
+    let options = || {
+        let mut options = TransferOptions::backup();
+        options.flush_bytes = 0;
+        options
+    };
+    let mut crashes = 0;
+    for steps in 0..40 {
+        target.crash_after(steps);
+        crashes += usize::from(transfer(&provider, &target, options()).await.is_err());
+        target.recover();
+    }
+    assert!(crashes >= 10, "{crashes}");
+    assert_eq!(backup(&provider, &store).await.report.status, RunStatus::Complete);
     assert_eq!(differences(&provider, &store), Vec::<String>::new());
 }
 

@@ -171,6 +171,11 @@ impl World {
         self.tell(self.sequence, fact);
     }
 
+    pub(super) fn drop_partition(&mut self, partition: &PartitionId) {
+        self.partitions.remove(partition);
+        self.rows.retain(|_, row| row.record.partition.as_ref() != Some(partition));
+    }
+
     fn tell(&mut self, sequence: u64, fact: Fact) {
         if !self.muted {
             self.log.push(Entry { sequence, fact });

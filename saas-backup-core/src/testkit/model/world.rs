@@ -1,7 +1,7 @@
 use std::sync::{Mutex, PoisonError};
 
 use crate::testkit::{FakeProvider, Random};
-use crate::{CollectionName, ErrorKind, Json, Key, PartitionId, Record, RecordId, Reference};
+use crate::{CollectionName, Connector as _, ErrorKind, Json, Key, PartitionId, Record, RecordId, Reference};
 
 /// Records of one collection that come and go.
 const IDS: usize = 10;
@@ -37,12 +37,13 @@ pub(super) fn rest(provider: &FakeProvider) {
 fn happen(provider: &FakeProvider, random: &mut Random) {
     match random.below(100) {
         0..40 => drop(begin(provider, random)),
-        40..76 => {
+        40..75 => {
             let open = provider.open_transactions();
             if let Some(transaction) = random.pick(&open) {
                 provider.commit(*transaction);
             }
         }
+        75 => drop_project(provider, random.pick(&PROJECTS).copied().unwrap_or_default()),
         76..80 => provider.hide(&some_key(random)),
         80..84 => provider.unhide(&some_key(random)),
         84..88 => {
@@ -68,6 +69,20 @@ fn happen(provider: &FakeProvider, random: &mut Random) {
 fn begin(provider: &FakeProvider, random: &mut Random) -> crate::testkit::Transaction {
     let key = some_key(random);
     if random.percent(30) { provider.begin_delete(&key) } else { provider.begin_put(record(&key, random)) }
+}
+
+/// A project is listed no more; a log tells of its tasks, if there is one that tells of deletions.
+fn drop_project(provider: &FakeProvider, project: &str) {
+    let capabilities = provider.capabilities();
+    if capabilities.logs && !capabilities.reports_deletions {
+        // What only the log told of a project that was never listed, nobody can find any more.
+        return;
+    }
+    let is_there = |record: &Record| record.partition.as_ref().is_some_and(|partition| partition.as_str() == project);
+    for record in provider.visible().into_iter().filter(is_there) {
+        provider.delete(&record.key);
+    }
+    provider.drop_project(project);
 }
 
 /// Some changes of one collection that nobody tells of, and the word that it is so.

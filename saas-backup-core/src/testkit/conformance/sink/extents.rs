@@ -149,6 +149,29 @@ pub(super) async fn scope(target: &Target) -> Finding {
     target.shows(&[("theirs", "1")]).await
 }
 
+pub(super) async fn gone(target: &Target) -> Finding {
+    applies!(target.capabilities.mirror, "it does not mirror");
+    let ((one, here), (other, there)) = (part("here"), part("there"));
+    let session = target.open().await?;
+    let mine = record("mine", "1")?.with_partition(here.clone());
+    session.write(&one, vec![Event::Put(Box::new(mine))], Some(&cursor(1)?)).await?;
+    let theirs = record("theirs", "1")?.with_partition(there);
+    session.write(&other, vec![Event::Put(Box::new(theirs))], Some(&cursor(1)?)).await?;
+    session.commit().await?;
+    let session = target.open().await?;
+    let mut writer = session.extent(&one, epoch()).await?;
+    let scope = Scope::partition(things(), here);
+    let deleted = writer.close_extent(&scope, Verdict::Gone, session.started).await?;
+    ensure!(deleted == 1, "{deleted} records were deleted, not 1");
+    writer.flush(None).await?;
+    writer.close().await?;
+    session.commit().await?;
+    let feeds = target.state().await?.feeds;
+    ensure!(!feeds.contains_key(&one.id), "the feed of a partition that is gone is still known");
+    ensure!(feeds.contains_key(&other.id), "the feed of another partition is gone, too");
+    target.shows(&[("theirs", "1")]).await
+}
+
 async fn judged(target: &Target, verdict: Verdict) -> Finding {
     three(target).await?;
     let session = target.open().await?;

@@ -66,6 +66,7 @@ pub async fn sink(empty: impl AsyncFn() -> Result<Arc<dyn Connector>>) -> Report
         "nothing-is-visible-before-commit", "half a run is no point in time", runs::atomic;
         "an-earlier-point-stays", "history is what tells a backup from a copy", runs::history;
         "an-empty-run-writes-nothing", "the cost of an increment follows the change", runs::quiet;
+        "rivals-lose-nothing", "two runs may start at once: one is told, or both are kept", runs::rivals;
         "a-dry-run-changes-nothing", "that is its promise", runs::dry;
     }
     checks! { report, maker,
@@ -75,6 +76,7 @@ pub async fn sink(empty: impl AsyncFn() -> Result<Arc<dyn Connector>>) -> Report
         "a-resumed-full-read-keeps-what-it-saw", "else its first half is taken for deleted", extents::resumed;
         "another-full-read-begins-anew", "what an old one saw may be gone since", extents::anew;
         "an-extent-keeps-to-its-scope", "one partition says nothing of the others", extents::scope;
+        "a-partition-that-is-gone-is-forgotten", "it would be judged again in every run", extents::gone;
         "kept-candidates-stay", "the deletion guard would be for nothing", extents::kept;
         "a-restarted-extent-forgets-its-position", "what was not believed is read again", extents::restarted;
         "only-mirrors-delete-what-was-not-seen", "a restore of a part must not delete the rest", extents::only_mirrors;

@@ -202,6 +202,43 @@ pub(super) async fn quiet(target: &Target) -> Finding {
     Ok(())
 }
 
+/// What came of a step of a session that has a rival; `None` if it lost.
+fn unless_lost<T>(step: crate::Result<T>) -> Finding<Option<T>> {
+    match step {
+        Ok(done) => Ok(Some(done)),
+        Err(error) if error.kind() == ErrorKind::Conflict => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
+pub(super) async fn rivals(target: &Target) -> Finding {
+    let first = target.open().await?;
+    let Some(second) = unless_lost(target.open().await)? else {
+        first.write(&feed(), vec![put("a", "1")?], Some(&cursor(1)?)).await?;
+        first.commit().await?;
+        return target.shows(&[("a", "1")]).await;
+    };
+    let other = Feed::slice(others());
+    let mut theirs = record("b", "1")?;
+    theirs.key.collection = others();
+    let wrote_first = unless_lost(first.write(&feed(), vec![put("a", "1")?], Some(&cursor(1)?)).await)?.is_some();
+    let wrote_second =
+        unless_lost(second.write(&other, vec![Event::Put(Box::new(theirs))], Some(&cursor(1)?)).await)?.is_some();
+    let won_first = unless_lost(first.commit().await)?.is_some() && wrote_first;
+    let won_second = unless_lost(second.commit().await)?.is_some() && wrote_second;
+    ensure!(won_first || won_second, "each of two sessions lost to the other");
+    if target.reads_back() {
+        let records = target.contents().await?.records;
+        let holds = |id: &str| records.values().any(|record| record.key.id.as_str() == id);
+        // A target that is written anew shows the last session alone.
+        let replaced = target.capabilities.whole && won_second;
+        ensure!(!won_first || replaced || holds("a"), "what a session committed is lost to a later one");
+        ensure!(!won_second || holds("b"), "what a session committed is lost to an earlier one");
+    }
+    target.run(&feed(), vec![put("c", "1")?], Some(&cursor(2)?)).await?;
+    Ok(())
+}
+
 pub(super) async fn dry(target: &Target) -> Finding {
     applies!(target.capabilities.dry_run, "it has no dry runs");
     target.run(&feed(), vec![put("a", "1")?], Some(&cursor(1)?)).await?;

@@ -10,9 +10,9 @@ use crate::memory::{MemoryConnector, MemoryStore};
 use crate::testkit::{self, Report};
 use crate::{
     Account, BlobRef, BlobSlot, BlobWriter, ByteStream, Candidates, Capabilities, Catalog, CollectionName, Connector,
-    Coverage, Cursor, Digest, Done, Epoch, Event, EventStream, Feed, FeedId, FeedState, FeedStream, IdMap, Key,
-    Outcome, Problem, ReadRequest, Receipt, Record, Result, RunReport, RunStart, Scope, Sink, SinkOptions, Snapshot,
-    SnapshotOptions, State, StoredBlob, Verdict, WriteMode, Writer,
+    Coverage, Cursor, Digest, Done, Epoch, Error, ErrorKind, Event, EventStream, Feed, FeedId, FeedState, FeedStream,
+    IdMap, Key, Outcome, Problem, ReadRequest, Receipt, Record, Result, RunReport, RunStart, Scope, Sink, SinkOptions,
+    Snapshot, SnapshotOptions, State, StoredBlob, Verdict, WriteMode, Writer,
 };
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,6 +39,7 @@ enum Fault {
     VisibleAtOnce,
     NoHistory,
     AlwaysWritten,
+    SwallowsConflicts,
     DryRunWrites,
     LosesTimeOfFullRead,
     SweepFillsGaps,
@@ -46,6 +47,7 @@ enum Fault {
     NewEpochAWriter,
     OneEpochForEver,
     WideScope,
+    GoneStays,
     KeepDeletes,
     RestartKeeps,
     CreateHasCandidates,
@@ -78,6 +80,7 @@ const TABLE: &[(Fault, &[&str])] = &[
     (Fault::VisibleAtOnce, &["nothing-is-visible-before-commit"]),
     (Fault::NoHistory, &["an-earlier-point-stays"]),
     (Fault::AlwaysWritten, &["an-empty-run-writes-nothing"]),
+    (Fault::SwallowsConflicts, &["rivals-lose-nothing"]),
     (Fault::DryRunWrites, &["a-dry-run-changes-nothing"]),
     (Fault::LosesTimeOfFullRead, &["a-full-read-finds-what-is-gone"]),
     (Fault::SweepFillsGaps, &["a-sweep-fills-no-gap"]),
@@ -85,6 +88,7 @@ const TABLE: &[(Fault, &[&str])] = &[
     (Fault::NewEpochAWriter, &["a-resumed-full-read-keeps-what-it-saw"]),
     (Fault::OneEpochForEver, &["another-full-read-begins-anew"]),
     (Fault::WideScope, &["an-extent-keeps-to-its-scope"]),
+    (Fault::GoneStays, &["a-partition-that-is-gone-is-forgotten"]),
     (Fault::KeepDeletes, &["kept-candidates-stay"]),
     (Fault::RestartKeeps, &["a-restarted-extent-forgets-its-position"]),
     (Fault::CreateHasCandidates, &["only-mirrors-delete-what-was-not-seen"]),
@@ -286,7 +290,10 @@ impl Sink for FaultySink {
     }
 
     async fn writer(&self, feed: &Feed) -> Result<Box<dyn Writer>> {
-        let inner = self.inner.writer(feed).await?;
+        let inner = match self.inner.writer(feed).await {
+            Err(error) if self.fault.swallows(&error) => return Ok(Box::new(Void)),
+            inner => inner?,
+        };
         Ok(Box::new(FaultyWriter {
             inner,
             fault: self.fault,
@@ -304,7 +311,10 @@ impl Sink for FaultySink {
         }
         self.shared.open.store(false, Ordering::Relaxed);
         self.shared.early.lock().unwrap().clear();
-        let mut receipt = self.inner.commit(&report).await?;
+        let mut receipt = match self.inner.commit(&report).await {
+            Err(error) if self.fault.swallows(&error) => return Ok(Receipt::default()),
+            receipt => receipt?,
+        };
         receipt.written |= self.fault == Fault::AlwaysWritten;
         Ok(receipt)
     }
@@ -313,6 +323,31 @@ impl Sink for FaultySink {
         self.shared.open.store(false, Ordering::Relaxed);
         self.shared.aborted.store(true, Ordering::Relaxed);
         self.inner.abort().await
+    }
+}
+
+impl Fault {
+    fn swallows(self, error: &Error) -> bool {
+        self == Self::SwallowsConflicts && error.kind() == ErrorKind::Conflict
+    }
+}
+
+/// Takes everything and keeps nothing.
+#[derive(Debug)]
+struct Void;
+
+#[async_trait]
+impl Writer for Void {
+    async fn write(&mut self, batch: Vec<Event>) -> Result<Vec<Outcome>> {
+        Ok(vec![Outcome::Stored; batch.len()])
+    }
+
+    async fn flush(&mut self, _: Option<&Cursor>) -> Result<()> {
+        Ok(())
+    }
+
+    async fn close(self: Box<Self>) -> Result<()> {
+        Ok(())
     }
 }
 
@@ -416,6 +451,7 @@ impl Writer for FaultyWriter {
         let verdict = match verdict {
             Verdict::Keep if self.fault == Fault::KeepDeletes => Verdict::Delete,
             Verdict::Restart if self.fault == Fault::RestartKeeps => Verdict::Keep,
+            Verdict::Gone if self.fault == Fault::GoneStays => Verdict::Delete,
             verdict => verdict,
         };
         self.inner.close_extent(scope, verdict, at).await
