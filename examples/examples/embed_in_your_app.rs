@@ -19,8 +19,10 @@ use axum::routing::{get, post};
 use axum::{Json, Router};
 use examples::demo;
 use futures::{Stream, StreamExt as _, stream};
-use saas_backup::core::{CancellationToken, Counts, Error, ErrorKind, Progress, ProgressEvent, Result, RunStatus};
-use saas_backup::{BackupOptions, Config, Project, RepositoryConfig, Settings, SourceConfig, Text, keygen_to};
+use saas_backup::core::{
+    CancellationToken, Counts, Error, ErrorKind, Progress, ProgressEvent, Result, RunStatus, TransferOptions,
+};
+use saas_backup::{Config, Project, RepositoryConfig, Settings, SourceConfig, Text, keygen_to};
 use serde::Serialize;
 use serde_json::json;
 use tokio::sync::broadcast;
@@ -100,7 +102,7 @@ async fn start_backup(State(app): State<App>, Segment(name): Segment<String>) ->
     let Some(tenant) = app.tenants.get(&name) else { return StatusCode::NOT_FOUND.into_response() };
     let (project, events) = (Arc::clone(&tenant.project), tenant.events.clone());
     let progress = Arc::new(Teller { events: events.clone(), counts: Mutex::default() });
-    let options = BackupOptions::default().with_progress(progress).with_cancel(app.stop.clone());
+    let options = TransferOptions::backup().with_progress(progress).with_cancel(app.stop.clone());
     app.runs.spawn(async move {
         let told = match project.backup("notes", options).await {
             Ok(done) => Told::Finished { status: Some(done.report.status), message: None },

@@ -9,10 +9,10 @@ use std::path::Path;
 
 use examples::demo;
 use futures::TryStreamExt as _;
-use saas_backup::core::{At, BlobStatus, Error, ErrorKind, Key, Record, Result, SnapshotOptions, WriteMode};
-use saas_backup::{
-    BackupOptions, Config, Encryption, Project, RepositoryConfig, RestoreOptions, Settings, SourceConfig, parse_at,
+use saas_backup::core::{
+    At, BlobStatus, Error, ErrorKind, Key, Record, Result, SnapshotOptions, TransferOptions, WriteMode,
 };
+use saas_backup::{Config, Encryption, Project, RepositoryConfig, Settings, SourceConfig, parse_at};
 
 const HELP: &str = "\
 restore_one_record [CONFIG SOURCE COLLECTION ID [AT [INTO]]]
@@ -59,7 +59,7 @@ async fn main() -> Result<()> {
     write(&project, source, &record, at.clone(), Path::new("restored")).await?;
 
     if let Some(into) = into {
-        let options = RestoreOptions::default().with_at(at).with_records(vec![key]).with_mode(WriteMode::Overwrite);
+        let options = TransferOptions::new(WriteMode::Overwrite).with_at(at).with_records(vec![key]);
         let restored = project.restore(source, into, options).await?;
         println!("written back: {:?}", restored.transferred.report.status);
         for (collection, losses) in &restored.transferred.report.losses {
@@ -104,11 +104,11 @@ async fn demo_project() -> Result<Project> {
     config.state = Some("restore-one-record-state".into());
     let project = Project::open(config)?;
     project.init().await?;
-    project.backup("notes", BackupOptions::default()).await?;
+    project.backup("notes", TransferOptions::backup()).await?;
     service.attach("n_01", "recipe.txt", "text/plain", "flour, water, salt\n")?;
-    project.backup("notes", BackupOptions::default()).await?;
+    project.backup("notes", TransferOptions::backup()).await?;
     service.edit_note("n_01", "asdf")?;
-    project.backup("notes", BackupOptions::default()).await?;
+    project.backup("notes", TransferOptions::backup()).await?;
     Ok(project)
 }
 

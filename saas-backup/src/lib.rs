@@ -3,13 +3,14 @@
 //! A [`Project`] is a configuration at work; each of its calls is a command of the `saas-backup` program.
 //!
 //! ```no_run
-//! use saas_backup::{BackupOptions, Config, ExportOptions, Project};
+//! use saas_backup::core::{TransferOptions, WriteMode};
+//! use saas_backup::{Config, Project};
 //!
 //! # async fn example() -> saas_backup::core::Result<()> {
 //! let project = Project::open(Config::load("saas-backup.toml")?)?;
-//! let done = project.backup("blog", BackupOptions::default()).await?;
+//! let done = project.backup("blog", TransferOptions::backup()).await?;
 //! println!("{} records written, {:?}", done.report.totals().written, done.report.status);
-//! project.export("blog", "markdown", "vault".as_ref(), ExportOptions::default()).await?;
+//! project.export("blog", "markdown", "vault".as_ref(), TransferOptions::new(WriteMode::Create)).await?;
 //! # Ok(())
 //! # }
 //! ```
@@ -40,9 +41,9 @@ mod state;
 pub use at::parse_at;
 pub use config::{Config, Encryption, Period, RepositoryConfig, Settings, SourceConfig, Text};
 pub use project::{
-    BackupOptions, Change, ChangeKind, Checked, CollectionPlan, CollectionSummary, ExportOptions, FieldChange,
-    Initialised, Listing, NewKey, Plan, Point, Problem, Project, RecordSummary, RestoreOptions, Restored, ServeOptions,
-    Serving, SourceStatus, Verified, Version, keygen, keygen_to, write_starter_config,
+    Change, ChangeKind, Checked, CollectionPlan, CollectionSummary, FieldChange, Initialised, Listing, NewKey, Plan,
+    Point, Problem, Project, RecordSummary, Restored, ServeOptions, Serving, SourceStatus, Verified, Version, keygen,
+    keygen_to, write_starter_config,
 };
 pub use registry::{ConnectorEntry, Context, FormatEntry, Registry};
 #[cfg(any(feature = "open-export", feature = "wordpress"))]

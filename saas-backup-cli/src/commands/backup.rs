@@ -1,7 +1,7 @@
 use std::fmt::Write as _;
 
-use saas_backup::core::{CancellationToken, Progress, Result, Transferred};
-use saas_backup::{BackupOptions, Plan, Project};
+use saas_backup::core::{CancellationToken, Progress, Result, TransferOptions, Transferred};
+use saas_backup::{Plan, Project};
 use serde_json::json;
 
 use super::{Session, chosen, summary};
@@ -40,7 +40,7 @@ async fn one(
 ) -> Result<Outcome> {
     let console = Console::start(session.output, source);
     let progress: std::sync::Arc<dyn Progress> = console.clone();
-    let options = BackupOptions::default()
+    let options = TransferOptions::backup()
         .with_full(args.full)
         .with_accepted_deletions(args.accept_deletions)
         .with_progress(progress)

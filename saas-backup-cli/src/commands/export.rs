@@ -1,7 +1,6 @@
 use std::sync::Arc;
 
-use saas_backup::ExportOptions;
-use saas_backup::core::{Progress, Result, Transferred};
+use saas_backup::core::{Progress, Result, TransferOptions, Transferred, WriteMode};
 
 use super::{Session, summary};
 use crate::args::{ExportArgs, ImportArgs};
@@ -13,9 +12,9 @@ pub(super) async fn export(session: &Session, args: ExportArgs) -> Result<Outcom
     let project = session.project()?;
     let console = Console::start(session.output, &args.format);
     let progress: Arc<dyn Progress> = console.clone();
-    let mut options = ExportOptions::default()
+    let mode = if args.overwrite { WriteMode::Overwrite } else { WriteMode::Create };
+    let mut options = TransferOptions::new(mode)
         .with_at(args.point.at)
-        .with_overwrite(args.overwrite)
         .with_progress(progress)
         .with_cancel(signals::stop_token(session.output, "nothing is left behind"));
     if !args.collections.is_empty() {

@@ -1,7 +1,6 @@
 use std::sync::Arc;
 
-use saas_backup::RestoreOptions;
-use saas_backup::core::{Error, ErrorKind, Key, Progress, RecordId, Result};
+use saas_backup::core::{Error, ErrorKind, Key, Progress, RecordId, Result, TransferOptions};
 use serde_json::json;
 
 use super::{Session, summary};
@@ -14,9 +13,8 @@ pub(super) async fn restore(session: &Session, args: RestoreArgs) -> Result<Outc
     let project = session.project()?;
     let console = Console::start(session.output, &args.to);
     let progress: Arc<dyn Progress> = console.clone();
-    let mut options = RestoreOptions::default()
+    let mut options = TransferOptions::new(args.mode.into())
         .with_at(args.point.at.clone())
-        .with_mode(args.mode.into())
         .with_dry_run(args.dry_run)
         .with_progress(progress)
         .with_cancel(signals::stop_token(session.output, "the id map is kept; restore again to go on"));

@@ -39,9 +39,9 @@ pub(super) struct Me {
     pub(super) capabilities: BTreeMap<String, bool>,
 }
 
-/// `/wp/v2/types`.
+/// A kind of content or of terms: `/wp/v2/types`, `/wp/v2/taxonomies`.
 #[derive(Debug, Deserialize)]
-pub(super) struct PostType {
+pub(super) struct Registered {
     pub(super) slug: String,
     #[serde(default, deserialize_with = "lenient")]
     pub(super) name: String,
@@ -49,24 +49,12 @@ pub(super) struct PostType {
     pub(super) rest_base: String,
     #[serde(default = "core_namespace")]
     pub(super) rest_namespace: String,
+    /// Of a kind of content: the taxonomies that apply to it.
     #[serde(default, deserialize_with = "lenient")]
     pub(super) taxonomies: Vec<String>,
+    /// Of a kind of content: what its records have.
     #[serde(default, deserialize_with = "lenient")]
     pub(super) supports: BTreeMap<String, serde_json::Value>,
-    #[serde(default, deserialize_with = "lenient")]
-    pub(super) capabilities: BTreeMap<String, String>,
-}
-
-/// `/wp/v2/taxonomies`.
-#[derive(Debug, Deserialize)]
-pub(super) struct Taxonomy {
-    pub(super) slug: String,
-    #[serde(default, deserialize_with = "lenient")]
-    pub(super) name: String,
-    #[serde(default, deserialize_with = "lenient")]
-    pub(super) rest_base: String,
-    #[serde(default = "core_namespace")]
-    pub(super) rest_namespace: String,
     #[serde(default, deserialize_with = "lenient")]
     pub(super) capabilities: BTreeMap<String, String>,
 }
@@ -75,56 +63,92 @@ fn core_namespace() -> String {
     "wp/v2".to_owned()
 }
 
-/// What the connector reads of a record, whatever its kind.
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-pub(super) struct Head {
-    #[serde(deserialize_with = "lenient")]
-    pub(super) date_gmt: Option<String>,
-    #[serde(deserialize_with = "lenient")]
-    pub(super) modified_gmt: Option<String>,
-    #[serde(deserialize_with = "lenient")]
-    pub(super) registered_date: Option<String>,
-    #[serde(deserialize_with = "lenient")]
-    pub(super) status: Option<String>,
-    #[serde(deserialize_with = "lenient")]
-    pub(super) password: Option<String>,
-    #[serde(deserialize_with = "lenient")]
-    pub(super) author: Option<u64>,
-    #[serde(deserialize_with = "lenient")]
-    pub(super) parent: Option<u64>,
-    #[serde(deserialize_with = "lenient")]
-    pub(super) featured_media: Option<u64>,
-    #[serde(deserialize_with = "lenient")]
-    pub(super) post: Option<u64>,
-    #[serde(deserialize_with = "lenient")]
-    pub(super) menus: Option<u64>,
-    #[serde(rename = "type", deserialize_with = "lenient")]
-    pub(super) kind: Option<String>,
-    #[serde(deserialize_with = "lenient")]
-    pub(super) object: Option<String>,
-    #[serde(deserialize_with = "lenient")]
-    pub(super) object_id: Option<u64>,
-    #[serde(deserialize_with = "lenient")]
-    pub(super) content: Text,
-    #[serde(deserialize_with = "lenient")]
-    pub(super) source_url: Option<String>,
-    #[serde(deserialize_with = "lenient")]
-    pub(super) mime_type: Option<String>,
-    #[serde(deserialize_with = "lenient")]
-    pub(super) media_details: MediaDetails,
-    #[serde(rename = "_links", deserialize_with = "lenient")]
-    pub(super) links: Links,
+/// Structs of which every member may be absent or of another form.
+macro_rules! lenient {
+    ($($(#[$about:meta])* struct $name:ident {
+        $($(#[$attribute:meta])* $member:ident: $type:ty,)*
+    })*) => {$(
+        $(#[$about])*
+        #[derive(Debug, Default, Deserialize)]
+        #[serde(default)]
+        pub(super) struct $name {
+            $($(#[$attribute])* #[serde(deserialize_with = "lenient")] pub(super) $member: $type,)*
+        }
+    )*};
 }
 
-/// A text as it is stored and as it is shown.
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-pub(super) struct Text {
-    #[serde(deserialize_with = "lenient")]
-    pub(super) raw: Option<String>,
-    #[serde(deserialize_with = "lenient")]
-    pub(super) rendered: Option<String>,
+lenient! {
+    /// What the connector reads of a record, whatever its kind.
+    struct Head {
+        date_gmt: Option<String>,
+        modified_gmt: Option<String>,
+        registered_date: Option<String>,
+        status: Option<String>,
+        password: Option<String>,
+        author: Option<u64>,
+        parent: Option<u64>,
+        featured_media: Option<u64>,
+        post: Option<u64>,
+        menus: Option<u64>,
+        #[serde(rename = "type")]
+        kind: Option<String>,
+        object: Option<String>,
+        object_id: Option<u64>,
+        content: Text,
+        source_url: Option<String>,
+        mime_type: Option<String>,
+        media_details: MediaDetails,
+        #[serde(rename = "_links")]
+        links: Links,
+    }
+
+    /// A text as it is stored and as it is shown.
+    struct Text {
+        raw: Option<String>,
+        rendered: Option<String>,
+    }
+
+    /// The files of a media record.
+    struct MediaDetails {
+        filesize: Option<u64>,
+        /// The upload's own file where WordPress shows a smaller one instead.
+        original_image: Option<String>,
+        sizes: BTreeMap<String, MediaSize>,
+    }
+
+    struct MediaSize {
+        source_url: Option<String>,
+        mime_type: Option<String>,
+        filesize: Option<u64>,
+    }
+
+    struct Links {
+        up: Vec<UpLink>,
+        #[serde(rename = "version-history")]
+        version_history: Vec<VersionHistory>,
+        #[serde(rename = "predecessor-version")]
+        predecessor_version: Vec<Predecessor>,
+        #[serde(rename = "wp:user-global-styles")]
+        user_global_styles: Vec<Link>,
+    }
+
+    /// What a comment belongs to.
+    struct UpLink {
+        post_type: Option<String>,
+    }
+
+    struct VersionHistory {
+        count: u64,
+    }
+
+    /// The newest revision.
+    struct Predecessor {
+        id: u64,
+    }
+
+    struct Link {
+        href: String,
+    }
 }
 
 impl Text {
@@ -132,73 +156,6 @@ impl Text {
     pub(super) fn best(&self) -> &str {
         self.raw.as_deref().or(self.rendered.as_deref()).unwrap_or_default()
     }
-}
-
-/// The files of a media record.
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-pub(super) struct MediaDetails {
-    #[serde(deserialize_with = "lenient")]
-    pub(super) filesize: Option<u64>,
-    /// The upload's own file where WordPress shows a smaller one instead.
-    #[serde(deserialize_with = "lenient")]
-    pub(super) original_image: Option<String>,
-    #[serde(deserialize_with = "lenient")]
-    pub(super) sizes: BTreeMap<String, MediaSize>,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-pub(super) struct MediaSize {
-    #[serde(deserialize_with = "lenient")]
-    pub(super) source_url: Option<String>,
-    #[serde(deserialize_with = "lenient")]
-    pub(super) mime_type: Option<String>,
-    #[serde(deserialize_with = "lenient")]
-    pub(super) filesize: Option<u64>,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-pub(super) struct Links {
-    #[serde(deserialize_with = "lenient")]
-    pub(super) up: Vec<UpLink>,
-    #[serde(rename = "version-history", deserialize_with = "lenient")]
-    pub(super) version_history: Vec<VersionHistory>,
-    #[serde(rename = "predecessor-version", deserialize_with = "lenient")]
-    pub(super) predecessor_version: Vec<Predecessor>,
-    #[serde(rename = "wp:user-global-styles", deserialize_with = "lenient")]
-    pub(super) user_global_styles: Vec<Link>,
-}
-
-/// What a comment belongs to.
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-pub(super) struct UpLink {
-    #[serde(deserialize_with = "lenient")]
-    pub(super) post_type: Option<String>,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-pub(super) struct VersionHistory {
-    #[serde(deserialize_with = "lenient")]
-    pub(super) count: u64,
-}
-
-/// The newest revision.
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-pub(super) struct Predecessor {
-    #[serde(deserialize_with = "lenient")]
-    pub(super) id: u64,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-pub(super) struct Link {
-    #[serde(deserialize_with = "lenient")]
-    pub(super) href: String,
 }
 
 #[cfg(test)]

@@ -1,11 +1,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use saas_backup_core::{CollectionName, Error, ErrorKind, Result};
-use serde::de::DeserializeOwned;
 use url::Url;
 
 use super::client::Api;
-use super::model::{Me, PostType, Root, Taxonomy};
+use super::model::{Me, Registered, Root};
 
 /// What a site has, and how much of it this user may see.
 #[derive(Debug)]
@@ -113,8 +112,8 @@ impl Site {
     }
 
     async fn list_collections(&mut self, rights: &Rights, revisions: bool) -> Result<()> {
-        let (types, editable_types) = self.describe::<PostType>("wp/v2/types").await?;
-        let (taxonomies, editable_taxonomies) = self.describe::<Taxonomy>("wp/v2/taxonomies").await?;
+        let (types, editable_types) = self.describe("wp/v2/types").await?;
+        let (taxonomies, editable_taxonomies) = self.describe("wp/v2/taxonomies").await?;
         let mut names = BTreeSet::new();
         let mut name_of = |namespace: &str, base: &str| {
             let name = if names.insert(base.to_owned()) { base.to_owned() } else { format!("{namespace}/{base}") };
@@ -206,15 +205,15 @@ impl Site {
 
     /// Types or taxonomies. The list for editors has the rights that each asks for, and leaves out what the user may
     /// not edit; the list for visitors has them all.
-    async fn describe<T: DeserializeOwned>(&self, path: &str) -> Result<(BTreeMap<String, T>, BTreeSet<String>)> {
-        let edited: Option<BTreeMap<String, T>> = match self.api.get(path, &[("context", "edit")]).await {
+    async fn describe(&self, path: &str) -> Result<(BTreeMap<String, Registered>, BTreeSet<String>)> {
+        let edited: Option<BTreeMap<String, Registered>> = match self.api.get(path, &[("context", "edit")]).await {
             // PHP writes an empty map as a list.
             Ok(response) => Some(response.json().unwrap_or_default()),
             Err(error) if error.kind() == ErrorKind::PermissionDenied => None,
             Err(error) => return Err(error),
         };
         let response = self.api.get(path, &[("context", "view")]).await?;
-        let mut all: BTreeMap<String, T> = response.json().unwrap_or_default();
+        let mut all: BTreeMap<String, Registered> = response.json().unwrap_or_default();
         let edited = edited.unwrap_or_default();
         let editable = edited.keys().cloned().collect();
         all.extend(edited);
@@ -280,7 +279,7 @@ impl Rights {
         self.right(asked.get(role).map_or(default, String::as_str))
     }
 
-    fn sight_of_posts(&self, kind: &PostType, is_editable: bool) -> Sight {
+    fn sight_of_posts(&self, kind: &Registered, is_editable: bool) -> Sight {
         let editing = if is_editable {
             self.missing(&kind.capabilities, "edit_posts", "edit_posts")
         } else {

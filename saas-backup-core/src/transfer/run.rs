@@ -93,8 +93,8 @@ impl Run {
 
     /// Judges what is held of partitions that the source lists no longer: no feed reads them any more.
     async fn judge_vanished(&mut self, listed: &Slices) -> Result<()> {
-        let is_whole = |run: &Self| !run.cancelled && !run.list_failed;
-        if !self.shared.mirrors() || self.shared.options.records.is_some() || !is_whole(self) {
+        let listed_all = |run: &Self| !run.cancelled && !run.list_failed;
+        if !self.shared.mirrors() || self.shared.options.records.is_some() || !listed_all(self) {
             return Ok(());
         }
         let known = self.shared.sink.state().await?.feeds;
@@ -107,7 +107,7 @@ impl Run {
         let mut again = Listing::new(Arc::clone(&self.shared));
         while self.list(&mut again).await.is_some() {}
         let listed = again.into_slices();
-        if !is_whole(self) {
+        if !listed_all(self) {
             return Ok(());
         }
         vanished.retain(|feed| listed.lacks(feed));

@@ -37,8 +37,7 @@ pub(super) async fn schema(
     RawQuery(query): RawQuery,
     headers: HeaderMap,
 ) -> Result<Response, Refusal> {
-    let grant = server.grant(&headers, &account).await?;
-    Params::parse(&query.unwrap_or_default(), &[], is_lenient(&headers))?;
+    let (grant, _) = server.admit(&headers, &account, query, &[]).await?;
     let generation = server.kit.generation(&grant).await?;
     let schema = server.kit.source.schema(Some(&grant.account)).await?.document()?;
     Ok(document(schema.json, Some(&generation), PRIVATE))
@@ -51,8 +50,7 @@ pub(super) async fn coverage(
     RawQuery(query): RawQuery,
     headers: HeaderMap,
 ) -> Result<Response, Refusal> {
-    let grant = server.grant(&headers, &account).await?;
-    Params::parse(&query.unwrap_or_default(), &[], is_lenient(&headers))?;
+    let (grant, _) = server.admit(&headers, &account, query, &[]).await?;
     let as_of = server.kit.config.clock.now();
     let generation = server.kit.generation(&grant).await?;
     let schema = server.kit.source.schema(Some(&grant.account)).await?;
@@ -97,9 +95,7 @@ pub(super) async fn blob(
     RawQuery(query): RawQuery,
     headers: HeaderMap,
 ) -> Result<Response, Refusal> {
-    let grant = server.grant(&headers, &account).await?;
-    Params::parse(&query.unwrap_or_default(), &[], is_lenient(&headers))?;
-    let pass = server.gate.enter(&grant.principal.id)?;
+    let (grant, _, pass) = server.admit_to_work(&headers, &account, query, &[]).await?;
     let generation = server.kit.generation(&grant).await?;
     let id = BlobId::parse(&blob).map_err(|_| ProblemDetails::not_found())?;
     let blob = server.kit.source.blob(&grant, &id).await?;

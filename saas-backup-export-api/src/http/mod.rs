@@ -17,8 +17,9 @@ use axum::routing::{MethodRouter, get, post};
 use secrecy::SecretString;
 
 use self::answer::Refusal;
-use self::gate::Gate;
+use self::gate::{Gate, Pass};
 use crate::kit::Kit;
+use crate::params::Params;
 use crate::{ExportConfig, ExportSource, Grant, Principal, ProblemDetails};
 
 const VERSION: HeaderName = HeaderName::from_static("open-export-version");
@@ -71,8 +72,29 @@ impl Server {
         Ok(self.kit.config.authenticator.authenticate(&token).await?)
     }
 
-    async fn grant(&self, headers: &HeaderMap, account: &str) -> Result<Grant, ProblemDetails> {
-        Kit::grant(self.principal(headers).await?, account)
+    /// What the token may export of an account, and the request's parameters.
+    async fn admit(
+        &self,
+        headers: &HeaderMap,
+        account: &str,
+        query: Option<String>,
+        known: &[&str],
+    ) -> Result<(Grant, Params), ProblemDetails> {
+        let grant = Kit::grant(self.principal(headers).await?, account)?;
+        Ok((grant, Params::parse(&query.unwrap_or_default(), known, is_lenient(headers))?))
+    }
+
+    /// The same, with a place at work.
+    async fn admit_to_work(
+        &self,
+        headers: &HeaderMap,
+        account: &str,
+        query: Option<String>,
+        known: &[&str],
+    ) -> Result<(Grant, Params, Pass), ProblemDetails> {
+        let (grant, params) = self.admit(headers, account, query, known).await?;
+        let pass = self.gate.enter(&grant.principal.id)?;
+        Ok((grant, params, pass))
     }
 }
 

@@ -9,12 +9,11 @@ use futures::StreamExt as _;
 use saas_backup_core::Key;
 use serde::Deserialize;
 
+use super::Server;
 use super::answer::{Place, Refusal, with_generation};
 use super::gate::Pass;
-use super::{Server, is_lenient};
 use crate::ProblemDetails;
 use crate::kit::{Answer, MAX_RECORDS};
-use crate::params::Params;
 
 const MEDIA_TYPE: HeaderValue = HeaderValue::from_static("application/vnd.open-export+ndjson; version=1");
 
@@ -24,10 +23,8 @@ pub(super) async fn snapshot(
     RawQuery(query): RawQuery,
     headers: HeaderMap,
 ) -> Result<Response, Refusal> {
-    let grant = server.grant(&headers, &account).await?;
     let known = ["collections", "limit", "cursor"];
-    let params = Params::parse(&query.unwrap_or_default(), &known, is_lenient(&headers))?;
-    let pass = server.gate.enter(&grant.principal.id)?;
+    let (grant, params, pass) = server.admit_to_work(&headers, &account, query, &known).await?;
     Ok(stream(server.kit.snapshot(grant, &params).await?, pass))
 }
 
@@ -37,9 +34,7 @@ pub(super) async fn changes(
     RawQuery(query): RawQuery,
     headers: HeaderMap,
 ) -> Result<Response, Refusal> {
-    let grant = server.grant(&headers, &account).await?;
-    let params = Params::parse(&query.unwrap_or_default(), &["since", "limit"], is_lenient(&headers))?;
-    let pass = server.gate.enter(&grant.principal.id)?;
+    let (grant, params, pass) = server.admit_to_work(&headers, &account, query, &["since", "limit"]).await?;
     Ok(stream(server.kit.changes(grant, &params).await?, pass))
 }
 
@@ -49,9 +44,7 @@ pub(super) async fn record(
     RawQuery(query): RawQuery,
     headers: HeaderMap,
 ) -> Result<Response, Refusal> {
-    let grant = server.grant(&headers, &account).await?;
-    Params::parse(&query.unwrap_or_default(), &[], is_lenient(&headers))?;
-    let pass = server.gate.enter(&grant.principal.id)?;
+    let (grant, _, pass) = server.admit_to_work(&headers, &account, query, &[]).await?;
     let key = Key::parse(collection, id).map_err(|_| ProblemDetails::not_found())?;
     Ok(stream(server.kit.record(grant, key).await?, pass))
 }
@@ -70,9 +63,7 @@ pub(super) async fn records(
     headers: HeaderMap,
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Response, Refusal> {
-    let grant = server.grant(&headers, &account).await?;
-    Params::parse(&query.unwrap_or_default(), &[], is_lenient(&headers))?;
-    let pass = server.gate.enter(&grant.principal.id)?;
+    let (grant, _, pass) = server.admit_to_work(&headers, &account, query, &[]).await?;
     let body = body.map_err(|rejection| match rejection.status().as_u16() {
         413 => ProblemDetails::new("request-too-large", 413, "The request is too large"),
         _ => ProblemDetails::invalid_parameter("ids", "the body could not be read"),

@@ -2,17 +2,16 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io::Write as _;
 use std::path::Path;
-use std::sync::Arc;
 
 use saas_backup_core::{
-    BlobRef, BlobSlot, BlobStatus, Catalog, Collection, CollectionName, Digest, Error, ErrorKind, Feed, Gap, Key, Kind,
-    Line, LineCodec, Receipt, Record, Result, RunReport, RunStart, Sink, State, Writer, async_trait,
+    BlobStatus, Catalog, Collection, CollectionName, Digest, Error, ErrorKind, Gap, Kind, Line, LineCodec, Receipt,
+    Record, Result, RunReport,
 };
 
 use super::manifest::{BlobTotals, CollectionFile, FORMAT, FileDigest, Manifest, VERSION};
 use crate::folder::{HashingWriter, Marker, SumsWriter, create_parents};
 use crate::names::{MAX_NAME_BYTES, Names};
-use crate::session::{BlobStore, Open, SCRATCH, Session, blocking};
+use crate::session::{BlobStore, Open, SCRATCH};
 use crate::spool::Settled;
 
 pub(super) const MANIFEST: &str = "manifest.json";
@@ -20,48 +19,8 @@ pub(super) const GAPS: &str = "gaps.jsonl";
 pub(super) const MARKER: Marker = Marker { file: MANIFEST, format: FORMAT };
 const README: &str = include_str!("readme.md");
 
-/// Writes an archive.
-#[derive(Debug)]
-pub(super) struct JsonlSink {
-    session: Arc<Session>,
-}
-
-impl JsonlSink {
-    pub(super) fn new(session: Arc<Session>) -> Self {
-        Self { session }
-    }
-}
-
-#[async_trait]
-impl Sink for JsonlSink {
-    async fn state(&self) -> Result<State> {
-        Ok(State::default())
-    }
-
-    async fn begin(&self, start: &RunStart) -> Result<()> {
-        self.session.begin(start)
-    }
-
-    async fn blob(&self, _owner: &Key, blob: &BlobRef) -> Result<BlobSlot> {
-        self.session.blob(blob)
-    }
-
-    async fn writer(&self, _feed: &Feed) -> Result<Box<dyn Writer>> {
-        Ok(self.session.writer())
-    }
-
-    async fn commit(self: Box<Self>, report: &RunReport) -> Result<Receipt> {
-        let report = report.clone();
-        blocking(move || Assembly::write(self.session.end()?, &report)).await
-    }
-
-    async fn abort(self: Box<Self>) -> Result<()> {
-        blocking(move || self.session.end()?.staging.discard()).await
-    }
-}
-
 /// Turns what a session holds into an archive.
-struct Assembly<'a> {
+pub(super) struct Assembly<'a> {
     folder: &'a Path,
     codec: LineCodec,
     blobs: &'a BlobStore,
@@ -74,7 +33,7 @@ struct Assembly<'a> {
 }
 
 impl Assembly<'_> {
-    fn write(open: Open, report: &RunReport) -> Result<Receipt> {
+    pub(super) fn write(open: Open, report: &RunReport) -> Result<Receipt> {
         let Open { staging, start, spool, blobs, schemas, codec } = open;
         let folder = staging.folder();
         let mut assembly = Assembly {

@@ -3,13 +3,13 @@ use saas_backup_core::{
     async_trait,
 };
 
+use super::assembly::{Assembly, MARKER};
 use super::config::JsonlConfig;
 use super::manifest::{FORMAT, Manifest};
 use super::open::Archive;
-use super::sink::{JsonlSink, MARKER};
 use super::snapshot::JsonlSnapshot;
 use crate::folder::{Audit, audit};
-use crate::session::{Session, blocking};
+use crate::session::{FolderSink, Session, blocking};
 
 /// Opens an archive for writing and for reading.
 ///
@@ -103,6 +103,6 @@ impl Connector for JsonlConnector {
     async fn sink(&self, options: SinkOptions) -> Result<Box<dyn Sink>> {
         let path = self.config.path.clone();
         let session = blocking(move || Session::open(&path, MARKER, &options, false)).await?;
-        Ok(Box::new(JsonlSink::new(session)))
+        Ok(Box::new(FolderSink::new(session, Assembly::write)))
     }
 }

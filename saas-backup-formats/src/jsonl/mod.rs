@@ -13,12 +13,12 @@
 //!
 //! The same records give the same bytes, in whatever order they arrive; `report.json` alone tells of the run.
 
+mod assembly;
 mod config;
 mod connector;
 mod lines;
 mod manifest;
 mod open;
-mod sink;
 mod snapshot;
 
 pub use config::JsonlConfig;

@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use saas_backup_core::{CollectionName, Digest, Error, ErrorKind, Result};
 use serde::Deserialize;
 
+use super::assembly::MANIFEST;
 use super::manifest::{CollectionFile, FORMAT, Manifest, VERSION};
-use super::sink::MANIFEST;
 use crate::folder::contained;
 
 /// Largest manifest that is read, in bytes.

@@ -13,9 +13,9 @@ use saas_backup_core::{
 };
 use sha2::{Digest as _, Sha256};
 
+use super::assembly::{GAPS, blob_path};
 use super::lines::Lines;
 use super::open::Archive;
-use super::sink::{GAPS, blob_path};
 use crate::folder::digest_of;
 use crate::session::blocking;
 

@@ -6,9 +6,9 @@ use saas_backup_core::{
 use super::check::{LinkReport, check};
 use super::config::MarkdownConfig;
 use super::manifest::{FORMAT, MARKER};
-use super::sink::MarkdownSink;
+use super::vault::Vault;
 use crate::folder::{Audit, audit};
-use crate::session::{Session, blocking};
+use crate::session::{FolderSink, Session, blocking};
 
 /// Opens a vault for writing; it does not read back, and its `_source` folder holds what was read.
 ///
@@ -84,7 +84,7 @@ impl Connector for MarkdownConnector {
             let session = Session::open(&path, MARKER, &options, true)?;
             refuse_edits(&path, session)
         });
-        Ok(Box::new(MarkdownSink::new(session.await?)))
+        Ok(Box::new(FolderSink::new(session.await?, Vault::write)))
     }
 }
 

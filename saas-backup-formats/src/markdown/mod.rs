@@ -25,7 +25,7 @@ mod losses;
 mod manifest;
 mod page;
 mod place;
-mod sink;
+
 mod store;
 mod survey;
 mod value;

@@ -1,6 +1,7 @@
 //! What the sinks of all formats share: events are spooled and blobs are kept until `commit` writes the folder.
 
 mod blobs;
+mod sink;
 mod writer;
 
 use std::collections::BTreeMap;
@@ -17,6 +18,7 @@ use crate::spool::Spool;
 
 pub(crate) use blobs::BlobStore;
 use blobs::StagedBlob;
+pub(crate) use sink::FolderSink;
 use writer::SpoolWriter;
 
 /// The folder below the staging folder that is gone before it is published.

@@ -1,64 +1,12 @@
-use std::sync::Arc;
-
 use chrono::{DateTime, Utc};
 use saas_backup_core::{
-    Account, CancellationToken, CollectionName, ErrorKind, NoProgress, Progress, Result, RunStatus, TransferOptions,
-    Transferred, Visibility, transfer,
+    Account, CollectionName, ErrorKind, Result, RunStatus, TransferOptions, Transferred, Visibility, WriteMode,
+    transfer,
 };
 use serde::Serialize;
 
-use super::Project;
+use super::{Project, check_mode};
 use crate::state::Run;
-
-/// How to back up.
-#[derive(Clone, Debug)]
-#[non_exhaustive]
-pub struct BackupOptions {
-    /// Read everything although the last run's position is known. Default: `false`.
-    pub full: bool,
-    /// Record deletions that the guard would stop. Default: `false`.
-    pub accept_deletions: bool,
-    /// Hears what happens.
-    pub progress: Arc<dyn Progress>,
-    /// Ends the run at the next event; the next run goes on from what was made durable.
-    pub cancel: CancellationToken,
-}
-
-impl Default for BackupOptions {
-    fn default() -> Self {
-        Self { full: false, accept_deletions: false, progress: Arc::new(NoProgress), cancel: CancellationToken::new() }
-    }
-}
-
-impl BackupOptions {
-    /// Reads everything.
-    #[must_use]
-    pub fn with_full(mut self, full: bool) -> Self {
-        self.full = full;
-        self
-    }
-
-    /// Records deletions that the guard would stop.
-    #[must_use]
-    pub fn with_accepted_deletions(mut self, accept: bool) -> Self {
-        self.accept_deletions = accept;
-        self
-    }
-
-    /// Sets who hears what happens.
-    #[must_use]
-    pub fn with_progress(mut self, progress: Arc<dyn Progress>) -> Self {
-        self.progress = progress;
-        self
-    }
-
-    /// Sets what ends the run.
-    #[must_use]
-    pub fn with_cancel(mut self, cancel: CancellationToken) -> Self {
-        self.cancel = cancel;
-        self
-    }
-}
 
 /// What a backup would read.
 #[derive(Clone, Debug, Serialize)]
@@ -91,27 +39,25 @@ pub struct CollectionPlan {
 }
 
 impl Project {
-    /// Backs up one source: one run.
+    /// Backs up one source: one run, of the collections of its configuration unless the options name others. The clock
+    /// is the project's.
     ///
     /// Runs of one source on one machine exclude each other. Dropping the future, cancelling and a kill lose nothing
     /// but the time since the last flush.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Conflict`] if another run of the source is at work or won; else why the run could not begin or
-    /// its result could not be stored. What a run that ended missed is in its report.
-    pub async fn backup(&self, source: &str, options: BackupOptions) -> Result<Transferred> {
+    /// [`ErrorKind::Conflict`] if another run of the source is at work or won; [`ErrorKind::Configuration`] if the
+    /// options are none of a [backup](TransferOptions::backup); else why the run could not begin or its result could
+    /// not be stored. What a run that ended missed is in its report.
+    pub async fn backup(&self, source: &str, options: TransferOptions) -> Result<Transferred> {
         let config = self.config().source(source)?;
+        check_mode(&options, &[WriteMode::Mirror], "a backup mirrors its source")?;
         let _lock = self.state.lock(source)?;
         let started = self.clock().now();
-        let mut transfer_options = TransferOptions::backup()
-            .with_full(options.full)
-            .with_accepted_deletions(options.accept_deletions)
-            .with_progress(options.progress)
-            .with_cancel(options.cancel)
-            .with_clock(self.clock());
-        transfer_options.collections.clone_from(&config.collections);
-        let result = self.run(source, transfer_options).await;
+        let mut options = options.with_clock(self.clock());
+        options.collections = options.collections.or_else(|| config.collections.clone());
+        let result = self.run(source, options).await;
         if result.is_ok() {
             self.note_anchor(source).await;
         }

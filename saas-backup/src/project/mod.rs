@@ -16,17 +16,16 @@ mod verify;
 use std::path::Path;
 use std::sync::Arc;
 
-use saas_backup_core::{Clock, Connector, Result};
+use saas_backup_core::{Clock, Connector, Error, ErrorKind, Result, TransferOptions, WriteMode};
 use tokio::sync::OnceCell;
 
-pub use self::backup::{BackupOptions, CollectionPlan, Plan};
+pub use self::backup::{CollectionPlan, Plan};
 pub use self::browse::{CollectionSummary, Listing, RecordSummary};
 pub use self::check::Checked;
 pub use self::diff::{Change, ChangeKind};
-pub use self::export::ExportOptions;
 pub use self::fields::FieldChange;
 pub use self::init::{Initialised, NewKey, keygen, keygen_to, write_starter_config};
-pub use self::restore::{RestoreOptions, Restored};
+pub use self::restore::Restored;
 pub use self::serve::{ServeOptions, Serving};
 pub use self::status::SourceStatus;
 pub use self::store::{Point, Version};
@@ -145,9 +144,17 @@ impl Project {
     }
 }
 
+/// Refuses a transfer that is none of this kind.
+fn check_mode(options: &TransferOptions, modes: &[WriteMode], message: &'static str) -> Result<()> {
+    if modes.contains(&options.mode) {
+        return Ok(());
+    }
+    Err(Error::new(ErrorKind::Configuration, message).with_context("mode", format!("{:?}", options.mode)))
+}
+
 /// Runs what blocks away from the runtime's threads.
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
-    tokio::task::spawn_blocking(work).await.map_err(|error| {
-        saas_backup_core::Error::new(saas_backup_core::ErrorKind::Unexpected, "a task was cut short").with_source(error)
-    })?
+    tokio::task::spawn_blocking(work)
+        .await
+        .map_err(|error| Error::new(ErrorKind::Unexpected, "a task was cut short").with_source(error))?
 }

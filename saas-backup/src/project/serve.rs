@@ -1,9 +1,9 @@
 use std::sync::Arc;
 
-use saas_backup_core::{CancellationToken, Error, ErrorKind, NoProgress, Progress, Result};
+use saas_backup_core::{CancellationToken, Error, ErrorKind, NoProgress, Progress, Result, TransferOptions};
 use saas_backup_ops::{History, RunResult, Scheduler, SchedulerHandle, SchedulerOptions, Task};
 
-use super::{BackupOptions, Project};
+use super::Project;
 
 /// How to run the scheduler.
 #[derive(Clone, Debug)]
@@ -80,7 +80,7 @@ impl Serving {
 }
 
 async fn back_up(project: Arc<Project>, progress: Arc<dyn Progress>, task: Task) -> RunResult {
-    let options = BackupOptions::default().with_progress(progress).with_cancel(task.stop);
+    let options = TransferOptions::backup().with_progress(progress).with_cancel(task.stop);
     match project.backup(&task.job, options).await {
         Ok(done) => RunResult::from(&done.report),
         Err(error) => {

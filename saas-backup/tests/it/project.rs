@@ -6,10 +6,11 @@ use futures::TryStreamExt as _;
 use saas_backup::core::memory::{MemoryConnector, MemoryStore};
 use saas_backup::core::{
     At, CancellationToken, Connector, ErrorKind, Json, Key, ManualClock, NoProgress, Record, RunStatus,
+    TransferOptions, WriteMode,
 };
 use saas_backup::{
-    BackupOptions, Change, ChangeKind, Config, Encryption, ExportOptions, Project, Registry, RepositoryConfig,
-    RestoreOptions, ServeOptions, Settings, SourceConfig, keygen,
+    Change, ChangeKind, Config, Encryption, Project, Registry, RepositoryConfig, ServeOptions, Settings, SourceConfig,
+    keygen,
 };
 use schemars::JsonSchema;
 use secrecy::ExposeSecret as _;
@@ -60,7 +61,7 @@ impl World {
 
     async fn backup(&self) -> RunStatus {
         self.clock.advance(Duration::from_mins(1));
-        self.project.backup("notes", BackupOptions::default()).await.unwrap().report.status
+        self.project.backup("notes", TransferOptions::backup()).await.unwrap().report.status
     }
 }
 
@@ -119,13 +120,13 @@ async fn what_is_held_is_counted_where_the_mirror_remembers_nothing() {
     for id in ["1", "2", "3"] {
         world.write(id, r#"{"text":"one"}"#);
     }
-    let done = project.backup("notes", BackupOptions::default()).await.unwrap();
+    let done = project.backup("notes", TransferOptions::backup()).await.unwrap();
     let reported: Vec<_> = done.report.completeness.collections.values().map(|one| one.held).collect();
     assert_eq!(reported, [None]);
     world.write("1", r#"{"text":"two"}"#);
     world.notes.delete(key("2"));
     world.clock.advance(Duration::from_mins(1));
-    project.backup("notes", BackupOptions::default()).await.unwrap();
+    project.backup("notes", TransferOptions::backup()).await.unwrap();
     for (at, held) in [(At::Now, 2), (At::Back(1), 3)] {
         let counted = project.completeness("notes", at.clone()).await.unwrap();
         assert_eq!(counted.collections[&key("1").collection].held, Some(held));
@@ -143,7 +144,7 @@ async fn an_archive_becomes_a_point_in_time_again() {
     world.write("1", r#"{"text":"old"}"#);
     world.backup().await;
     let path = world.folder.path().join("archive");
-    project.export("notes", "jsonl", &path, ExportOptions::default()).await.unwrap();
+    project.export("notes", "jsonl", &path, TransferOptions::new(WriteMode::Create)).await.unwrap();
     project.import("jsonl", &path, "again", Arc::new(NoProgress), CancellationToken::new()).await.unwrap();
     assert_eq!(project.show("again", &key("1"), At::Now).await.unwrap().data.as_str(), r#"{"text":"old"}"#);
 }
@@ -157,11 +158,11 @@ async fn a_restore_into_another_account_leaves_its_id_map() {
     world.write("2", r#"{"text":"two"}"#);
     world.backup().await;
 
-    let dry = RestoreOptions::default().with_dry_run(true);
+    let dry = TransferOptions::new(WriteMode::Create).with_dry_run(true);
     let restored = project.restore("notes", "other", dry).await.unwrap();
     assert!(restored.id_map.is_none() && world.other.live().is_empty());
 
-    let one = RestoreOptions::default().with_records(vec![key("2")]);
+    let one = TransferOptions::new(WriteMode::Create).with_records(vec![key("2")]);
     let restored = project.restore("notes", "other", one).await.unwrap();
     let [(from, to)] = restored.ids.try_into().unwrap();
     assert_eq!(from, key("2"));
@@ -177,7 +178,7 @@ async fn a_second_run_of_a_source_is_a_conflict() {
     let lock =
         std::fs::OpenOptions::new().write(true).open(world.project.state_folder().join("locks/notes.lock")).unwrap();
     lock.lock().unwrap();
-    let error = world.project.backup("notes", BackupOptions::default()).await.unwrap_err();
+    let error = world.project.backup("notes", TransferOptions::backup()).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Conflict);
 }
 
@@ -207,7 +208,7 @@ async fn the_status_measures_against_the_objective() {
 async fn a_run_that_fails_is_noted() {
     let world = world("failed", None);
     let project = &world.project;
-    let error = project.backup("notes", BackupOptions::default()).await.unwrap_err();
+    let error = project.backup("notes", TransferOptions::backup()).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::NotFound);
     let last = project.last_runs("notes").unwrap().last.unwrap();
     assert_eq!(last.status, RunStatus::Failed);
