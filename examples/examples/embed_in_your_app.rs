@@ -2,7 +2,7 @@
 //! everything in order.
 //!
 //! ```text
-//! cargo run --release --example embed_in_your_app -p examples -- --help
+//! cargo run --release --example embed_in_your_app -p examples --features facade -- --help
 //! ```
 #![allow(clippy::print_stdout, reason = "a program prints")]
 

@@ -1,7 +1,7 @@
 //! Brings one record back as it was at a point in time.
 //!
 //! ```text
-//! cargo run --release --example restore_one_record -p examples -- --help
+//! cargo run --release --example restore_one_record -p examples --features facade -- --help
 //! ```
 #![allow(clippy::print_stdout, reason = "a program prints")]
 

@@ -1,7 +1,7 @@
 //! Backs up a service on a schedule, from a program of your own.
 //!
 //! ```text
-//! cargo run --release --example scheduled_backup -p examples -- --help
+//! cargo run --release --example scheduled_backup -p examples --features facade -- --help
 //! ```
 #![allow(clippy::print_stdout, reason = "a program prints")]
 

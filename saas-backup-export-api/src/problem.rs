@@ -1,7 +1,5 @@
 //! What a consumer is told when something goes wrong (RFC 9457).
 
-use std::fmt;
-
 use saas_backup_core::{Error, ErrorKind, Retry};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -23,7 +21,8 @@ const URN: &str = "urn:open-export:problem:";
 /// assert_eq!(problem.status, 500);
 /// assert!(!problem.to_json().contains("ann@example.com"));
 /// ```
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, thiserror::Error)]
+#[error("{title}")]
 #[non_exhaustive]
 pub struct ProblemDetails {
     /// A URN of the protocol or a URL of the vendor's documentation.
@@ -128,14 +127,6 @@ impl ProblemDetails {
         Self { kind: kind.to_owned(), ..problem }.with("violated-policies", vec!["concurrent-requests"])
     }
 }
-
-impl fmt::Display for ProblemDetails {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(&self.title)
-    }
-}
-
-impl std::error::Error for ProblemDetails {}
 
 impl From<ProblemDetails> for Error {
     fn from(problem: ProblemDetails) -> Self {

@@ -20,7 +20,8 @@ pub(crate) fn from_node<T: DeserializeOwned>(node: &Node) -> Result<T, Error> {
     })
 }
 
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
+#[error("{message}")]
 pub(crate) struct Failure {
     message: String,
     place: Option<Place>,
@@ -32,14 +33,6 @@ impl Failure {
         self
     }
 }
-
-impl fmt::Display for Failure {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(&self.message)
-    }
-}
-
-impl std::error::Error for Failure {}
 
 fn found(unexpected: Unexpected<'_>) -> &'static str {
     match unexpected {
