@@ -20,6 +20,8 @@ const OWN: [&str; 14] = [
     "summary",
     "lossy",
 ];
+/// Words that YAML 1.1 reads as a boolean or as nothing.
+const RESERVED: [&str; 9] = ["y", "n", "yes", "no", "on", "off", "true", "false", "null"];
 /// Numbers with more digits lose some in readers that use floating point.
 const MAX_NUMBER: usize = 15;
 
@@ -54,7 +56,7 @@ impl FrontMatter {
 
     /// Adds a value of the provider's data under a name that the catalog gives it.
     pub(super) fn property(&mut self, name: &str, value: &RawValue) -> Result<()> {
-        let name = if OWN.contains(&name) { quoted(&format!("property {name}")) } else { quoted(name) };
+        let name = if OWN.contains(&name) { quoted(&format!("property {name}")) } else { key(name) };
         let _ = writeln!(self.0, "{name}: {}", scalar_or_list(value.get())?);
         Ok(())
     }
@@ -63,6 +65,14 @@ impl FrontMatter {
         self.0.push_str("---\n");
         self.0
     }
+}
+
+/// The name of a property, quoted where YAML could take it for something else.
+fn key(name: &str) -> String {
+    let is_word = name.starts_with(|first: char| first.is_ascii_alphabetic())
+        && name.chars().all(|character| character.is_ascii_alphanumeric() || matches!(character, '_' | '-'));
+    let is_plain = is_word && !RESERVED.iter().any(|reserved| name.eq_ignore_ascii_case(reserved));
+    if is_plain { name.to_owned() } else { quoted(name) }
 }
 
 /// A text in double quotes, with the escapes that JSON and YAML share.
@@ -124,6 +134,16 @@ mod tests {
             let line = quoted(text);
             assert!(line.starts_with('"') && line.ends_with('"') && !line.contains(['\n', '\t', '\u{2028}']));
             assert_eq!(serde_json::from_str::<String>(&line).unwrap(), text, "JSON reads it too");
+        }
+    }
+
+    #[test]
+    fn names_are_quoted_only_where_a_reader_could_take_them_for_something_else() {
+        for plain in ["status", "menu_order", "format-2"] {
+            assert_eq!(key(plain), plain);
+        }
+        for other in ["on", "No", "null", "2nd", "two words", "a: b", "é", "-x", ""] {
+            assert_eq!(key(other), quoted(other));
         }
     }
 

@@ -192,7 +192,6 @@ impl Survey {
             },
             _ => Place::Row(listing),
         };
-        self.index.nodes.put(&key, &Node { title: title_of(collection, record), place })?;
         if let Some(url) = url_of(collection, record).and_then(|url| Url::parse(&url).ok()) {
             self.index.hosts.extend(host_of(&url));
             if let Some(url) = normal(&url) {
@@ -202,7 +201,16 @@ impl Survey {
         for blob in &record.blobs {
             self.blob(&folder, record, blob, desk)?;
         }
-        Ok(())
+        let place = match place {
+            // Who follows a link to a file wants the file, not its row in a list.
+            Place::Row(row) if matches!(collection.kind, Kind::Media | Kind::File) => {
+                let digest = record.blobs.first().and_then(|blob| blob.digest);
+                let file = digest.map_or(Ok(None), |digest| self.index.attachments.get(&digest.to_string()))?;
+                Place::Row(file.unwrap_or(row))
+            }
+            place => place,
+        };
+        self.index.nodes.put(&key_text(&record.key), &Node { title: title_of(collection, record), place })
     }
 
     fn blob(&mut self, folder: &str, record: &Record, blob: &BlobRef, desk: &mut Desk<'_>) -> Result<()> {

@@ -8,6 +8,7 @@ use htmd::options::{BrStyle, BulletListMarker, HrStyle, Options};
 use htmd::{Element, HtmlToMarkdown, Node};
 
 use super::escape::{inline, paragraphs};
+use super::table::table;
 
 /// Bounds on what is parsed as HTML: broken or hostile text beyond them makes parsers take quadratic time or memory.
 const MAX_BYTES: usize = 8 * 1024 * 1024;
@@ -82,6 +83,7 @@ fn converter(lost: &Lost) -> HtmlToMarkdown {
     let lost = Arc::clone(lost);
     builder
         .add_handler(vec!["a"], |handlers: &dyn Handlers, element: Element| Some(anchor(handlers, &element)))
+        .add_handler(vec!["table"], |handlers: &dyn Handlers, element: Element| Some(table(handlers, &element)))
         .add_handler(vec!["img"], |_: &dyn Handlers, element: Element| {
             let source = attribute(&element, "src")?;
             let alt = inline(&attribute(&element, "alt").unwrap_or_default());

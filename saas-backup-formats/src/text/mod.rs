@@ -4,6 +4,7 @@ mod destination;
 mod escape;
 mod html;
 mod rewrite;
+mod table;
 
 pub(crate) use destination::{relative, resolve_path, unescape_path};
 pub(crate) use escape::{code, inline, paragraphs};

@@ -45,6 +45,36 @@ fn every_kind_of_link_is_rewritten_and_the_rest_stays_byte_for_byte() {
 }
 
 #[test]
+fn tables_keep_every_cell_with_a_header_and_without() {
+    let cases = [
+        ("<table><tr><td>a</td><td>b</td></tr><tr><td>c</td></tr></table>", "| | |\n| --- | --- |\n| a | b |\n| c | |"),
+        (
+            "<table><thead><tr><th>A</th><th>B</th></tr></thead><tr><td>1<td>2</table>",
+            "| A | B |\n| --- | --- |\n| 1 | 2 |",
+        ),
+        (
+            "<table><tr><th>k</th><td>v</td></tr><tr><th>l</th><td>w</td></tr></table>",
+            "| | |\n| --- | --- |\n| k | v |\n| l | w |",
+        ),
+        (
+            "<table><caption>C</caption><tr><td>x|y<br>z</td><td><p>p</p><p>q</p></td></tr></table>",
+            "C\n\n| | |\n| --- | --- |\n| x\\|y z | p q |",
+        ),
+        ("<table><tr><td><p>only</p></td></tr><tr><td>text</td></tr></table>", "only\n\ntext"),
+        (
+            "<table><tr><td><table><tr><td>a<td>b</table></td><td>c</td></tr></table>",
+            "| | |\n| --- | --- |\n| a | b |\n\nc",
+        ),
+    ];
+    for (table, expected) in cases {
+        assert_eq!(html(table).trim(), expected, "{table}");
+    }
+    let markdown = html(cases[0].0);
+    let first = pulldown_cmark::Parser::new_ext(&markdown, markdown_options()).next();
+    assert!(matches!(first, Some(pulldown_cmark::Event::Start(pulldown_cmark::Tag::Table(_)))), "{first:?}");
+}
+
+#[test]
 fn html_in_markdown_becomes_markdown_or_text() {
     let (text, lost) = rewritten("H<sub>2</sub>O<br>x <span onclick=\"x()\">y</span>");
     assert_eq!(text, "H<sub>2</sub>O<br>x y");
@@ -75,7 +105,7 @@ fn html_reads_as_markdown() {
         ("<a href='x)y'><h2>Big</h2><p>link</p></a>", "[Big link](x\\)y)"),
         ("<a name=top></a>text", "text"),
         ("<input type=checkbox checked>done", "[x] done"),
-        ("<table><tr><th>a</th></tr><tr><td>1|2</td></tr></table>", "| a   |\n| --- |\n| 1&#124;2 |"),
+        ("<table><tr><th>a</th></tr><tr><td>1|2</td></tr></table>", "| a |\n| --- |\n| 1\\|2 |"),
         ("plain & simple", "plain & simple"),
         ("<p>unclosed <b>bold", "unclosed **bold**"),
         ("", ""),

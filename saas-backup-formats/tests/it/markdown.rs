@@ -361,3 +361,22 @@ async fn what_it_does_not_claim_is_refused() {
     sink.abort().await.unwrap();
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
 }
+
+#[tokio::test]
+async fn a_link_to_a_record_that_is_a_file_leads_to_the_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("vault");
+    let catalog = Catalog::new(vec![
+        Collection::new(name("posts"), Kind::Document)
+            .with_fields(mapping(|fields| fields.body = Some(Body::new("text", Markup::Plain))))
+            .with_ref(RefRule::one("featured", name("media"))),
+        Collection::new(name("media"), Kind::Media).with_fields(mapping(|_| {})),
+    ]);
+    let (blob, bytes) = picture();
+    let post = record("posts", "1", r#"{"title":"Post","text":"x"}"#).with_ref("featured", reference("media", "7"));
+    let media = record("media", "7", r#"{"title":"Cat"}"#).with_blob(blob.clone());
+    write(&vault(&path), WriteMode::Create, &start(catalog, 0), puts(&[post, media]), &[(blob, bytes)]).await.unwrap();
+    let page = fs::read_to_string(path.join("posts/Post.md")).unwrap();
+    assert!(page.contains("- featured: [Cat](../media/_attachments/A%20cat%20%281%29.png)"), "{page}");
+    assert_eq!(check(&path).unwrap().broken, []);
+}
