@@ -73,7 +73,7 @@ fn in_a_cell(text: &str) -> String {
     out
 }
 
-fn collect(node: &Rc<Node>, in_header: bool, captions: &mut Vec<Rc<Node>>, rows: &mut Vec<Row>) {
+fn collect(node: &Rc<Node>, within_head: bool, captions: &mut Vec<Rc<Node>>, rows: &mut Vec<Row>) {
     for child in node.children.borrow().iter() {
         match name_of(child) {
             Some("caption") => captions.push(Rc::clone(child)),
@@ -82,7 +82,7 @@ fn collect(node: &Rc<Node>, in_header: bool, captions: &mut Vec<Rc<Node>>, rows:
             Some("tr") => {
                 let is_cell = |cell: &&Rc<Node>| matches!(name_of(cell), Some("td" | "th"));
                 let cells: Vec<Rc<Node>> = child.children.borrow().iter().filter(is_cell).cloned().collect();
-                let is_header = in_header || cells.iter().all(|cell| name_of(cell) == Some("th"));
+                let is_header = within_head || cells.iter().all(|cell| name_of(cell) == Some("th"));
                 if !cells.is_empty() {
                     rows.push((is_header, cells));
                 }
