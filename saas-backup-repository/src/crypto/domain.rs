@@ -141,13 +141,18 @@ impl Keyring {
     }
 
     /// The secret that names the source's blobs; made by whoever writes to the source first.
-    pub(crate) async fn naming_key(&self, writers: &[String]) -> Result<NamingKey> {
+    ///
+    /// Where nothing `is_used` yet, one that was cut while it was written is replaced.
+    pub(crate) async fn naming_key(&self, writers: &[String], is_used: bool) -> Result<NamingKey> {
         let name = self.naming_object();
-        match self.store.get(&name, None).await {
-            Ok(stored) => return self.read_naming_key(&stored),
-            Err(error) if error.kind() == ErrorKind::NotFound => {}
+        let cut = match self.store.get(&name, None).await {
+            Ok(stored) => match self.read_naming_key(&stored) {
+                Err(error) if error.kind() == ErrorKind::Integrity && !is_used => true,
+                read => return read,
+            },
+            Err(error) if error.kind() == ErrorKind::NotFound => false,
             Err(error) => return Err(error),
-        }
+        };
         let key = NamingKey::generate()?;
         // The second word tells a damaged key: where nothing is encrypted nothing else would.
         let secret = key.to_hex();
@@ -155,6 +160,10 @@ impl Keyring {
         let recipients = self.recipients(DomainKind::Meta, writers);
         let stored = if self.is_encrypted() { age_file::seal(&recipients, &text)? } else { text };
         let stored = Bytes::from(stored);
+        if cut {
+            self.store.put(&name, stored).await?;
+            return Ok(key);
+        }
         match create(&*self.store, &name, &stored, |found| *found == stored).await? {
             Owner::Us => Ok(key),
             Owner::Them(found) => self.read_naming_key(&found),

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use saas_backup_core::memory::{MemoryConnector, MemoryStore};
-use saas_backup_core::{At, BlobId, BlobRef};
+use saas_backup_core::{At, BlobId, BlobRef, ErrorKind};
 use saas_backup_repository::{Identity, Keys, Repository, RepositoryOptions, VerifyOptions};
 
 use crate::faults::{Fault, FaultyStore};
@@ -79,4 +79,35 @@ fn records_of(
     live: &std::collections::BTreeMap<saas_backup_core::Key, saas_backup_core::Record>,
 ) -> Vec<(String, String)> {
     live.iter().map(|(key, record)| (key.to_string(), record.data.as_str().to_owned())).collect()
+}
+
+/// On storage where a write can be cut, the very first one of a source may be: nothing depends on it yet.
+#[tokio::test]
+async fn a_naming_key_that_was_cut_before_the_first_commit_is_made_anew() {
+    let clock = clock();
+    for keys in [Keys::none(), Keys::owner(Identity::generate())] {
+        let keys = options(&clock).with_keys(keys);
+        let whole = FaultyStore::default();
+        Repository::init_on(Arc::new(whole.clone()), keys.clone()).await.unwrap();
+        let records = MemoryStore::new();
+        grow(&records, 0);
+        let untouched = whole.restarted();
+        let blog = open(&untouched, &keys).await.source("blog").unwrap();
+        back_up(&MemoryConnector::new(records.clone()), &blog, &clock).await.unwrap();
+        let name = untouched.names().into_iter().find(|name| name.contains("/keys/naming")).unwrap();
+        let stored = untouched.object(&name);
+        for length in [0, 1, 20, stored.len() / 2, stored.len() - 1] {
+            let disk = whole.restarted();
+            disk.replace(&name, stored.slice(..length));
+            let blog = open(&disk, &keys).await.source("blog").unwrap();
+            back_up(&MemoryConnector::new(records.clone()), &blog, &clock).await.unwrap();
+            assert_eq!(live(&blog, At::Now).await.unwrap().len(), records.live().len(), "{length}");
+            assert!(blog.verify(&VerifyOptions::read_all(), &mut |_| {}).await.unwrap().is_good(), "{length}");
+
+            // With a commit it is no accident of the first run any more.
+            disk.replace(&name, stored.slice(..length));
+            let error = back_up(&MemoryConnector::new(records.clone()), &blog, &clock).await.unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Integrity, "{length}");
+        }
+    }
 }
