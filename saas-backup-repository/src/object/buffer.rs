@@ -103,6 +103,11 @@ impl LineBuffer {
         self.lines.is_empty()
     }
 
+    /// The lines in the order in which they came.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &LineMeta> {
+        self.lines.iter()
+    }
+
     pub(crate) fn bytes(&self) -> usize {
         self.text.len()
     }

@@ -7,7 +7,7 @@ mod index;
 mod names;
 mod segment;
 
-pub(crate) use self::buffer::LineBuffer;
+pub(crate) use self::buffer::{LineBuffer, LineMeta};
 pub(crate) use self::frames::{Codec, MAX_SMALL_BYTES, compress, decompress, frame_digest};
 pub(crate) use self::index::SegmentIndex;
 pub(crate) use self::names::{Names, check_source_name, month, sequence_of};

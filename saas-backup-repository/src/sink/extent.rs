@@ -4,17 +4,35 @@ use saas_backup_core::{Error, ErrorKind, Key, Result, Scope};
 
 use super::session::Session;
 use crate::commit::PartKind;
-use crate::object::Family;
-use crate::read::{Bounds, Merge, effective};
+use crate::object::{Family, LineMeta};
+use crate::read::{Bounds, Merge, PointSnapshot, effective};
 
 impl Session {
-    /// Calls `visit` with each key that the commits hold live in a scope, in order.
+    /// The source as the last commit left it, once a line that was flushed and that `matters` waits for no commit.
+    pub(super) async fn head_with(&self, matters: impl Fn(&LineMeta) -> bool) -> Result<PointSnapshot> {
+        loop {
+            {
+                // While a commit is made, what was pending is neither here nor there.
+                let _committing = self.committing.lock().await;
+                if !self.lock().pending.lines.iter().any(&matters) {
+                    return Ok(self.head());
+                }
+            }
+            self.commit_step(None).await?;
+        }
+    }
+
+    /// Calls `visit` with each key that is live in a scope at the head, in order.
     ///
     /// # Errors
     ///
     /// [`ErrorKind::Unsupported`] if this writer neither remembers all keys nor can read records.
-    pub(super) async fn each_live(&self, scope: &Scope, mut visit: impl FnMut(Key) + Send) -> Result<()> {
-        let head = self.head();
+    pub(super) async fn each_live(
+        &self,
+        head: &PointSnapshot,
+        scope: &Scope,
+        mut visit: impl FnMut(Key) + Send,
+    ) -> Result<()> {
         if head.at == 0 {
             return Ok(());
         }

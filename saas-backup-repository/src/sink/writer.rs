@@ -300,8 +300,16 @@ impl MirrorWriter {
         }
         let mut unseen = Vec::new();
         let remembered = &self.session.remembered;
+        // What another feed flushed is part of the copy, too, and may be gone by now.
+        let head = self
+            .session
+            .head_with(|line| {
+                scope.contains(&line.key.collection, line.partition.as_ref())
+                    && !self.seen.contains(&remembered.key(&line.key))
+            })
+            .await?;
         self.session
-            .each_live(scope, |key| {
+            .each_live(&head, scope, |key| {
                 let digest = remembered.key(&key);
                 let deleted = match self.known.get(&digest) {
                     Some((_, news)) => matches!(news, News::Deleted(_)),

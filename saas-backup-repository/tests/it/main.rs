@@ -5,6 +5,7 @@ mod basics;
 mod conformance;
 mod costs;
 mod crash;
+mod cursors;
 mod damage;
 mod faults;
 #[cfg(feature = "azure")]
