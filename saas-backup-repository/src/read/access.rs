@@ -32,7 +32,7 @@ pub(crate) type Lines = Arc<Vec<StoredLine>>;
 
 #[derive(Debug, Default)]
 struct LineCache {
-    /// By digest of a part, or by name and number of a frame.
+    /// By sequence and digest of a part, or by name and number of a frame.
     kept: HashMap<(String, usize), (u64, Lines)>,
     bytes: usize,
     turn: u64,
@@ -72,7 +72,8 @@ impl Access {
 
     /// The lines of a part.
     pub(crate) async fn part_lines(&self, part: &Part) -> Result<Lines> {
-        let name = (part.sha256.to_string(), usize::MAX);
+        // Two commits may hold the same bytes; the lines belong to one of them.
+        let name = (format!("{} {}", part.sequence, part.sha256), usize::MAX);
         if let Some(kept) = self.lock_lines().get(&name) {
             return Ok(kept);
         }

@@ -161,3 +161,24 @@ async fn there_is_one_session_a_source() {
     drop(first);
     assert!(source.sink(write()).await.is_ok());
 }
+
+/// A record that says again what it said before: two commits then hold the same bytes, and each point its own.
+#[tokio::test]
+async fn a_state_that_comes_back_stands_at_each_of_its_points() {
+    let clock = clock();
+    for repository in both_forms(&clock).await {
+        let (store, source) = (MemoryStore::new(), repository.source("blog").unwrap());
+        for text in ["on", "off", "on", "off"] {
+            store.put(note("1", text));
+            back_up_memory(&store, &source, &clock).await;
+        }
+        for (back, text) in [(0, "off"), (3, "on"), (1, "on"), (2, "off"), (0, "off")] {
+            let wanted = note("1", text).data;
+            assert_eq!(source.record(&key("1"), &At::Back(back)).await.unwrap().unwrap().data, wanted, "{back} back");
+            assert_eq!(live(&source, At::Back(back)).await.unwrap()[&key("1")].data, wanted, "{back} back");
+        }
+        assert_eq!(source.history(&key("1")).await.unwrap().len(), 4);
+        let changes: Vec<_> = source.diff(&At::Back(1), &At::Now).await.unwrap().try_collect().await.unwrap();
+        assert_eq!(changes.iter().map(|change| change.kind).collect::<Vec<_>>(), [ChangeKind::Changed]);
+    }
+}
