@@ -20,3 +20,4 @@ mod races;
 #[cfg(any(feature = "azure", feature = "s3", feature = "webdav"))]
 mod storage;
 mod support;
+mod values;
