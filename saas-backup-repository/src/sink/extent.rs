@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use saas_backup_core::{Error, ErrorKind, Key, Result, Scope};
+use saas_backup_core::{Error, ErrorKind, Key, PartitionId, Result, Scope};
 
 use super::session::Session;
 use crate::commit::PartKind;
@@ -22,7 +22,7 @@ impl Session {
         }
     }
 
-    /// Calls `visit` with each key that is live in a scope at the head, in order.
+    /// Calls `visit` with each key that is live in a scope at the head, and its partition, in order.
     ///
     /// # Errors
     ///
@@ -31,7 +31,7 @@ impl Session {
         &self,
         head: &PointSnapshot,
         scope: &Scope,
-        mut visit: impl FnMut(Key) + Send,
+        mut visit: impl FnMut(Key, Option<&PartitionId>) + Send,
     ) -> Result<()> {
         if head.at == 0 {
             return Ok(());
@@ -53,8 +53,9 @@ impl Session {
             let mut merge = Merge::open(Arc::clone(&self.shared.access), &head.map, bounds).await?;
             while let Some(group) = merge.next().await? {
                 let live = effective(&group.lines).filter(|line| !line.deletion);
-                if live.is_some_and(|line| scope.contains(collection, line.partition.as_ref())) {
-                    visit(group.key);
+                let partition = live.map(|line| line.partition.as_ref());
+                if let Some(partition) = partition.filter(|partition| scope.contains(collection, *partition)) {
+                    visit(group.key, partition);
                 }
             }
         }

@@ -49,7 +49,8 @@ pub(super) struct Remembered {
     naming: NamingKey,
     /// `None` where the source reports deletions and repeats nothing.
     known: Option<Mutex<DigestMap<Known>>>,
-    deleted: Mutex<DigestSet>,
+    /// By key, the partitions that told it; `None` for a deletion that no partition told.
+    deleted: Mutex<DigestMap<Vec<Option<u64>>>>,
 }
 
 impl Remembered {
@@ -105,16 +106,26 @@ impl Remembered {
         self.known.as_ref().and_then(|known| lock(known).insert(key, state))
     }
 
-    /// Notes a deletion; what was known of the record before.
-    pub(super) fn delete(&self, key: u64) -> Option<Known> {
-        lock(&self.deleted).insert(key);
+    /// Notes a deletion, and the partition that told it, if one did; what was known of the record before.
+    pub(super) fn delete(&self, key: u64, told_by: Option<u64>) -> Option<Known> {
+        lock(&self.deleted).entry(key).or_default().push(told_by);
         self.known.as_ref().and_then(|known| lock(known).remove(&key))
     }
 
-    /// Whether this session recorded the deletion of a key.
-    pub(super) fn is_deleted(&self, key: u64) -> bool {
-        lock(&self.deleted).contains(&key)
+    /// Whether this session recorded any deletion of a key.
+    pub(super) fn was_deleted(&self, key: u64) -> bool {
+        lock(&self.deleted).contains_key(&key)
     }
+
+    /// Whether this session recorded a deletion that counts for a record of a partition.
+    pub(super) fn is_deleted(&self, key: u64, partition: u64) -> bool {
+        lock(&self.deleted).get(&key).is_some_and(|told| told.iter().any(|told_by| counts(*told_by, partition)))
+    }
+}
+
+/// Whether a deletion counts for a record of a partition: one that another partition tells is late news of a move.
+pub(super) fn counts(told_by: Option<u64>, partition: u64) -> bool {
+    told_by.is_none_or(|told_by| told_by == partition)
 }
 
 fn key(naming: &NamingKey, key: &Key) -> u64 {

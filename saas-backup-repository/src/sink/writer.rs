@@ -10,7 +10,7 @@ use saas_backup_core::{
 };
 use tokio::task::JoinSet;
 
-use super::remembered::{DigestMap, DigestSet, Known};
+use super::remembered::{DigestMap, DigestSet, Known, counts};
 use super::session::{Flushed, Session};
 use super::spare::LARGE_BYTES;
 use super::step::InSession;
@@ -149,7 +149,7 @@ impl MirrorWriter {
                 Record::new(key.clone(), Json::from_value(&0)?).with_version(format!("{:016x}", known.content));
             row.partition.clone_from(&partition);
             self.meta.push(key.clone(), partition.clone(), false, |out| LineCodec::stored().encode_put(&row, out))?;
-        } else if self.known.contains_key(&digest) || remembered.is_deleted(digest) {
+        } else if self.known.contains_key(&digest) || remembered.was_deleted(digest) {
             self.known.insert(digest, (key.collection.clone(), News::Put(Known { content: 0, partition: 0 })));
         }
         self.lines.keep(line, key, partition, false);
@@ -277,7 +277,7 @@ impl MirrorWriter {
                     if told_by.is_some_and(|left| now.is_some_and(|now| now.partition != left)) {
                         continue;
                     }
-                    (session.remembered.delete(digest), 0)
+                    (session.remembered.delete(digest, told_by), 0)
                 }
             };
             if inner.tables.held.remembered {
@@ -309,11 +309,12 @@ impl MirrorWriter {
             })
             .await?;
         self.session
-            .each_live(&head, scope, |key| {
-                let digest = remembered.key(&key);
+            .each_live(&head, scope, |key, partition| {
+                let (digest, partition) = (remembered.key(&key), remembered.partition(partition));
                 let deleted = match self.known.get(&digest) {
-                    Some((_, news)) => matches!(news, News::Deleted(_)),
-                    None => remembered.is_deleted(digest),
+                    Some((_, News::Put(_))) => false,
+                    Some((_, News::Deleted(told_by))) if counts(*told_by, partition) => true,
+                    _ => remembered.is_deleted(digest, partition),
                 };
                 if !deleted && !self.seen.contains(&digest) {
                     unseen.push(key);

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use saas_backup_core::testkit::{Model, Random};
 use saas_backup_core::{
     Account, At, Capabilities, Catalog, Collection, CollectionName, Connector, Coverage, Cursor, Deletion,
-    DeletionReason, Epoch, Event, Feed, FeedId, Key, Kind, Record, Result, RunId, RunReport, RunStart, Sink,
-    SinkOptions, Snapshot, SnapshotOptions, Verdict, WriteMode, async_trait,
+    DeletionReason, Epoch, Event, Feed, FeedId, Key, Kind, PartitionId, Record, Result, RunId, RunReport, RunStart,
+    Seen, Sink, SinkOptions, Snapshot, SnapshotOptions, Verdict, WriteMode, async_trait,
 };
 use saas_backup_repository::{Identity, Keys, Repository, RepositoryOptions, Source};
 
@@ -222,6 +222,43 @@ async fn a_full_read_judges_what_waits_for_its_commit() {
         assert_eq!(slice.close_extent(&scope, Verdict::Delete, time()).await.unwrap(), 2);
         slice.flush(Some(&Cursor::encode(1, &2).unwrap())).await.unwrap();
         sink.commit(&RunReport::new(run, time())).await.unwrap();
+        let live: Vec<Key> = live(&blog, At::Now).await.unwrap().into_keys().collect();
+        assert_eq!(live, [key("2")]);
+    }
+}
+
+/// A deletion that is told by a partition which the record has left is late news: a full read of the partition where
+/// the copy holds it still tells that it is gone.
+#[tokio::test]
+async fn late_news_of_a_move_hides_no_record_from_a_full_read() {
+    let clock = clock();
+    for repository in both_forms(&clock).await {
+        let blog = repository.source("blog").unwrap();
+        let (collection, new) = (key("1").collection, PartitionId::from_static("new"));
+        let feeds = Feeds(vec![(Feed::log(FeedId::from_static("log"), vec![collection.clone()]), Vec::new())]);
+        let feed = Feed::partition(FeedId::from_static("new"), collection, new.clone());
+        for round in 0..2 {
+            let sink = blog.sink(SinkOptions::new(WriteMode::Mirror)).await.unwrap();
+            let run = feeds.begin(&*sink).await.unwrap();
+            let mut log = sink.writer(&feeds.0[0].0).await.unwrap();
+            if round == 0 {
+                let moved = ["1", "2"].map(|id| note(id, "text").with_partition(new.clone()));
+                log.write(moved.map(|record| Event::Put(Box::new(record))).into()).await.unwrap();
+                log.flush(None).await.unwrap();
+            } else {
+                let mut late = Deletion::new(key("1"), DeletionReason::Deleted);
+                late.partition = Some(PartitionId::from_static("old"));
+                log.write(vec![Event::Delete(late)]).await.unwrap();
+                log.flush(None).await.unwrap();
+                let mut slice = sink.writer(&feed).await.unwrap();
+                slice.open_extent(Epoch::new(time())).await.unwrap();
+                slice.write(vec![Event::Seen(Seen::new(key("2")))]).await.unwrap();
+                assert_eq!(slice.candidates(&feed.scope()).await.unwrap().count, 1);
+                assert_eq!(slice.close_extent(&feed.scope(), Verdict::Delete, time()).await.unwrap(), 1);
+                slice.flush(None).await.unwrap();
+            }
+            sink.commit(&RunReport::new(run, time())).await.unwrap();
+        }
         let live: Vec<Key> = live(&blog, At::Now).await.unwrap().into_keys().collect();
         assert_eq!(live, [key("2")]);
     }
