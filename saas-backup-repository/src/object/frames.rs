@@ -231,4 +231,24 @@ mod tests {
             assert!(decompress(&changed, 1000).map_or(true, |read| read == text), "byte {at}");
         }
     }
+
+    /// Seekable files of others are read whole: their seek tables and frame sizes are no business of the reader.
+    #[test]
+    fn a_seekable_file_of_another_program_is_read() {
+        use zeekstd::{EncodeOptions, FrameSizePolicy};
+
+        let text = (0..20_000).map(|number| format!("{{\"line\":{number}}}\n")).collect::<String>();
+        for (size, checksum) in [(700, true), (16 * 1024, false), (1024 * 1024, true)] {
+            let options = EncodeOptions::new().checksum_flag(checksum);
+            let mut file = Vec::new();
+            let policy = FrameSizePolicy::Uncompressed(size);
+            let mut encoder = options.frame_size_policy(policy).into_encoder(&mut file).unwrap();
+            std::io::copy(&mut text.as_bytes(), &mut encoder).unwrap();
+            encoder.finish().unwrap();
+            let length = text.len() as u64;
+            assert!(decompress(&file, length).unwrap() == text.as_bytes(), "frames of {size} bytes");
+            assert_eq!(decompress(&file, length - 1).unwrap_err().kind(), ErrorKind::LimitExceeded);
+            assert_eq!(decompress(&file[..file.len() / 2], length).unwrap_err().kind(), ErrorKind::Integrity);
+        }
+    }
 }

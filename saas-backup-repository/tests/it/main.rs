@@ -8,6 +8,7 @@ mod crash;
 mod cursors;
 mod damage;
 mod faults;
+mod foreign;
 #[cfg(feature = "azure")]
 mod live_azurite;
 #[cfg(feature = "s3")]
