@@ -46,6 +46,7 @@ struct Inner {
     room: Option<usize>,
     fault: Option<(usize, Fault)>,
     dead: bool,
+    torn: Option<String>,
     writes: usize,
     creates: usize,
     reads: Vec<(String, u64)>,
@@ -88,6 +89,11 @@ impl FaultyStore {
     /// What was read since, by object, with the lengths.
     pub(crate) fn reads(&self) -> Vec<(String, u64)> {
         self.lock().reads.clone()
+    }
+
+    /// The object that a fault cut.
+    pub(crate) fn torn(&self) -> Option<String> {
+        self.lock().torn.clone()
     }
 
     pub(crate) fn names(&self) -> Vec<String> {
@@ -136,6 +142,7 @@ impl Inner {
                 self.objects.insert(name.to_owned(), bytes.clone());
             }
             Fault::Torn => {
+                self.torn = Some(name.to_owned());
                 self.objects.insert(name.to_owned(), bytes.slice(..bytes.len() / 2));
             }
         }
