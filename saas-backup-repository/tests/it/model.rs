@@ -5,8 +5,11 @@ use std::collections::BTreeMap;
 use futures::TryStreamExt as _;
 use proptest::prelude::*;
 use saas_backup_core::memory::{MemoryConnector, MemoryStore};
-use saas_backup_core::{At, Connector as _, Cursor, Event, Feed, ReadRequest, SnapshotOptions};
-use saas_backup_core::{Key, Record, TransferOptions, transfer};
+use saas_backup_core::testkit::FakeProvider;
+use saas_backup_core::{
+    At, BlobId, Connector as _, Cursor, Event, Feed, Key, PartitionId, ReadRequest, Record, RecordId, SnapshotOptions,
+    TransferOptions, transfer,
+};
 use saas_backup_repository::{Change, ChangeKind, Identity, Keys, Repository, Source};
 
 use crate::support::{back_up_memory, clock, key, live, note, options};
@@ -57,18 +60,24 @@ async fn caught_up(source: &Source, cursor: Option<Cursor>, mut content: Content
     let mut events = snapshot.read(ReadRequest::new(feed).with_from(cursor));
     while let Some(event) = events.try_next().await.unwrap() {
         match event {
-            Event::Put(mut record) => {
-                record.sequence = None;
-                content.insert(record.key.clone(), *record);
-            }
-            Event::Delete(deletion) => {
-                content.remove(&deletion.key);
-            }
             Event::Checkpoint(cursor) => last = Some(cursor),
-            _ => {}
+            event => apply(event, &mut content),
         }
     }
     (content, last)
+}
+
+fn apply(event: Event, content: &mut Content) {
+    match event {
+        Event::Put(mut record) => {
+            record.sequence = None;
+            content.insert(record.key.clone(), *record);
+        }
+        Event::Delete(deletion) => {
+            content.remove(&deletion.key);
+        }
+        _ => {}
+    }
 }
 
 async fn check(source: &Source, points: &[Content]) {
@@ -83,13 +92,19 @@ async fn check(source: &Source, points: &[Content]) {
         let changes: Vec<Change> = changes.try_collect().await.unwrap();
         let changes: Vec<_> = changes.into_iter().map(|change| (change.key, change.kind)).collect();
         assert_eq!(changes, differences(before, after));
-        for id in [0, 7, 39] {
-            let record = source.record(&key(&id.to_string()), &At::Sequence(from.sequence)).await.unwrap();
+        let mut caught_up = before.clone();
+        let changes: Vec<Event> = source.changes_since(from.sequence).await.unwrap().try_collect().await.unwrap();
+        changes.into_iter().for_each(|event| apply(event, &mut caught_up));
+        assert_eq!(&caught_up, after, "the changes since {}", from.sequence);
+        let mut keys: Vec<&Key> = before.keys().chain(after.keys()).collect();
+        keys.dedup();
+        for key in keys.into_iter().step_by(5) {
+            let record = source.record(key, &At::Sequence(from.sequence)).await.unwrap();
             let record = record.map(|mut record| {
                 record.sequence = None;
                 record
             });
-            assert_eq!(record.as_ref(), before.get(&key(&id.to_string())));
+            assert_eq!(record.as_ref(), before.get(key));
         }
     }
 }
@@ -135,10 +150,160 @@ async fn play(steps: Vec<Step>, encrypted: bool) {
     check(&repository.source("model").unwrap(), &points).await;
 }
 
+/// What happens to an account whose records lie in partitions and have attachments.
+#[derive(Clone, Debug)]
+enum Move {
+    Put {
+        id: u8,
+        project: u8,
+        text: u8,
+    },
+    /// To another partition; a record that is not there stays away.
+    To {
+        id: u8,
+        project: u8,
+    },
+    Attach {
+        id: u8,
+        size: u32,
+    },
+    Delete(u8),
+    /// All that is in a partition goes.
+    Drop {
+        project: u8,
+    },
+    /// The grant does not see a record any more, or sees it again.
+    Hide(u8, bool),
+    Commit {
+        full: bool,
+        small_flushes: bool,
+    },
+    Reopen,
+}
+
+fn moves() -> impl Strategy<Value = Vec<Move>> {
+    let (id, project) = (0..8_u8, 0..4_u8);
+    let step = prop_oneof![
+        5 => (id.clone(), project.clone(), any::<u8>()).prop_map(|(id, project, text)| Move::Put { id, project, text }),
+        8 => (id.clone(), project.clone()).prop_map(|(id, project)| Move::To { id, project }),
+        2 => (id.clone(), 0..20_000_u32).prop_map(|(id, size)| Move::Attach { id, size }),
+        2 => id.clone().prop_map(Move::Delete),
+        1 => project.prop_map(|project| Move::Drop { project }),
+        1 => (id, any::<bool>()).prop_map(|(id, hidden)| Move::Hide(id, hidden)),
+        6 => (prop::bool::weighted(0.2), prop::bool::weighted(0.7))
+            .prop_map(|(full, small_flushes)| Move::Commit { full, small_flushes }),
+        1 => Just(Move::Reopen),
+    ];
+    prop::collection::vec(step, 1..60)
+}
+
+/// How the account tells of changes.
+#[derive(Clone, Copy, Debug)]
+struct Form {
+    /// One log over all partitions, or a position for each.
+    log: bool,
+    reports_deletions: bool,
+}
+
+fn task(id: u8) -> Key {
+    Key::new(FakeProvider::tasks(), RecordId::parse(format!("t{id}")).unwrap())
+}
+
+fn project(number: u8) -> String {
+    format!("p{number}")
+}
+
+/// Lets one thing happen in an account; the bytes of attachments are noted.
+fn happen(step: &Move, account: &FakeProvider, blobs: &mut BTreeMap<BlobId, Vec<u8>>) {
+    match step {
+        Move::Put { id, project: number, text } => {
+            account.put_task(&project(*number), &format!("t{id}"), &text.to_string());
+        }
+        Move::To { id, project: number } => account.move_to(&task(*id), &project(*number)),
+        Move::Attach { id, size } => {
+            let (name, bytes) = (format!("blob {}", blobs.len()), vec![blobs.len() as u8; *size as usize]);
+            if account.attach(&task(*id), &name, bytes.clone()) {
+                blobs.insert(BlobId::parse(name).unwrap(), bytes);
+            }
+        }
+        Move::Delete(id) => account.delete(&task(*id)),
+        Move::Drop { project: number } => {
+            let partition = PartitionId::parse(project(*number)).unwrap();
+            let gone = account.visible().into_iter().filter(|record| record.partition.as_ref() == Some(&partition));
+            gone.for_each(|record| account.delete(&record.key));
+        }
+        Move::Hide(id, true) => account.hide(&task(*id)),
+        Move::Hide(id, false) => account.unhide(&task(*id)),
+        Move::Commit { .. } | Move::Reopen => {}
+    }
+}
+
+/// Reads the attachments of all points.
+async fn check_blobs(source: &Source, points: &[Content], blobs: &BTreeMap<BlobId, Vec<u8>>) {
+    for (point, expected) in source.points().await.unwrap().iter().zip(points) {
+        let snapshot = source.snapshot(SnapshotOptions::at(At::Sequence(point.sequence))).await.unwrap();
+        for record in expected.values() {
+            for blob in &record.blobs {
+                let read: Vec<_> = snapshot.open(&record.key, blob, None).await.unwrap().try_collect().await.unwrap();
+                assert!(read.concat() == blobs[blob.id.as_ref().unwrap()], "{}", record.key);
+            }
+        }
+    }
+}
+
+async fn play_moves(steps: Vec<Move>, form: Form, encrypted: bool) {
+    let clock = clock();
+    let keys = if encrypted { Keys::owner(Identity::generate()) } else { Keys::none() };
+    let disk = std::sync::Arc::new(crate::faults::FaultyStore::default());
+    let keys = options(&clock).with_keys(keys);
+    let mut repository = Repository::init_on(disk.clone(), keys.clone()).await.unwrap();
+    let covered = [FakeProvider::tasks()];
+    let account = FakeProvider::new().with_log(if form.log { &covered } else { &[] });
+    let account = if form.reports_deletions { account } else { account.without_deletions() };
+    let (mut points, mut blobs): (Vec<Content>, _) = (Vec::new(), BTreeMap::new());
+    for step in steps {
+        happen(&step, &account, &mut blobs);
+        match step {
+            Move::Reopen => repository = Repository::open_on(disk.clone(), keys.clone()).await.unwrap(),
+            Move::Commit { full, small_flushes } => {
+                let source = repository.source("model").unwrap();
+                let source = if small_flushes { source.with_flush_bytes(0) } else { source };
+                let options = TransferOptions::backup().with_full(full).with_accepted_deletions(true);
+                let receipt = transfer(&account, &source, options).await.unwrap().receipt.unwrap();
+                let now: Content = account.visible().into_iter().map(|record| (record.key.clone(), record)).collect();
+                if receipt.written {
+                    points.push(now.clone());
+                }
+                assert_eq!(live(&source, At::Now).await.unwrap(), now);
+            }
+            _ => {}
+        }
+    }
+    let source = repository.source("model").unwrap();
+    check(&source, &points).await;
+    check_blobs(&source, &points, &blobs).await;
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 24, ..ProptestConfig::default() })]
     #[test]
     fn every_point_diff_and_change_is_what_a_map_says(steps in steps(), encrypted in any::<bool>()) {
         tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(play(steps, encrypted));
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 80, ..ProptestConfig::default() })]
+    /// Records that move between partitions, partitions that go, and attachments, however the account tells of them.
+    #[test]
+    fn partitions_and_attachments_are_what_a_map_says_at_every_point(
+        steps in moves(),
+        log in any::<bool>(),
+        reports_deletions in any::<bool>(),
+        encrypted in any::<bool>(),
+    ) {
+        let form = Form { log, reports_deletions };
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(play_moves(steps, form, encrypted));
     }
 }
