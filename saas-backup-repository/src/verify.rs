@@ -323,7 +323,7 @@ impl Verification<'_> {
         }
         let naming = shared.keyring.naming_object();
         self.named.insert(naming.clone());
-        match shared.keyring.check_naming_key().await {
+        match shared.keyring.check_naming_key(map.naming()).await {
             Err(error) => self.note(&naming, &error),
             Ok(()) if !self.present.contains_key(&naming) && map.head.is_some() => {
                 self.report.problem(&naming, &Error::new(ErrorKind::NotFound, "the naming key is gone"));

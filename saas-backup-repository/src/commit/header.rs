@@ -30,6 +30,9 @@ pub(crate) struct CommitHeader {
     /// Who signs: the name of the writer's object; empty where nobody signs.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub(crate) writer: String,
+    /// The mark of the source's naming key: another key in its place is told by it.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub(crate) naming: String,
     /// There in the last commit of a run: it is a point in time.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) point: Option<PointHeader>,

@@ -131,10 +131,10 @@ impl Keyring {
         format!("{}naming{}", self.folder, if self.is_encrypted() { ".age" } else { "" })
     }
 
-    /// Reads the secret that names the source's blobs, if there is one.
-    pub(crate) async fn check_naming_key(&self) -> Result<()> {
+    /// Reads the secret that names the source's blobs, if there is one; `mark` is that of the commits.
+    pub(crate) async fn check_naming_key(&self, mark: Option<&str>) -> Result<()> {
         match self.store.get(&self.naming_object(), None).await {
-            Ok(stored) => self.read_naming_key(&stored).map(drop),
+            Ok(stored) => self.read_naming_key(&stored, mark).map(drop),
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
             Err(error) => Err(error),
         }
@@ -142,12 +142,12 @@ impl Keyring {
 
     /// The secret that names the source's blobs; made by whoever writes to the source first.
     ///
-    /// Where nothing `is_used` yet, one that was cut while it was written is replaced.
-    pub(crate) async fn naming_key(&self, writers: &[String], is_used: bool) -> Result<NamingKey> {
+    /// `mark` is that of the commits; where there is none yet, a key that was cut while it was written is replaced.
+    pub(crate) async fn naming_key(&self, writers: &[String], mark: Option<&str>) -> Result<NamingKey> {
         let name = self.naming_object();
         let cut = match self.store.get(&name, None).await {
-            Ok(stored) => match self.read_naming_key(&stored) {
-                Err(error) if error.kind() == ErrorKind::Integrity && !is_used => true,
+            Ok(stored) => match self.read_naming_key(&stored, mark) {
+                Err(error) if error.kind() == ErrorKind::Integrity && mark.is_none() => true,
                 read => return read,
             },
             Err(error) if error.kind() == ErrorKind::NotFound => false,
@@ -166,11 +166,11 @@ impl Keyring {
         }
         match create(&*self.store, &name, &stored, |found| *found == stored).await? {
             Owner::Us => Ok(key),
-            Owner::Them(found) => self.read_naming_key(&found),
+            Owner::Them(found) => self.read_naming_key(&found, mark),
         }
     }
 
-    fn read_naming_key(&self, stored: &[u8]) -> Result<NamingKey> {
+    fn read_naming_key(&self, stored: &[u8], mark: Option<&str>) -> Result<NamingKey> {
         let text = if self.is_encrypted() { self.open_key(stored)? } else { stored.to_vec() };
         let damaged = || Error::new(ErrorKind::Integrity, "the naming key is damaged");
         let text = String::from_utf8(text).map_err(|_| damaged())?;
@@ -179,7 +179,14 @@ impl Keyring {
             return Err(damaged());
         }
         let secret = Digest::from_hex(secret).map_err(|_| damaged())?;
-        Ok(NamingKey::new(*secret.as_bytes()))
+        let key = NamingKey::new(*secret.as_bytes());
+        if mark.is_some_and(|mark| !mark.is_empty() && mark != key.mark()) {
+            return Err(Error::new(
+                ErrorKind::Integrity,
+                "the naming key is not the one that the source was written with",
+            ));
+        }
+        Ok(key)
     }
 
     /// What seals to a domain; `None` in a repository that is not encrypted.

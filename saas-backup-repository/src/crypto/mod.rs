@@ -50,6 +50,11 @@ impl NamingKey {
         *hasher.finalize().as_bytes()
     }
 
+    /// What commits know the key by: it says nothing of the key.
+    pub(crate) fn mark(&self) -> String {
+        hex(self.digest("naming", &[]).get(..16).unwrap_or_default())
+    }
+
     /// A keyed digest to feed piece by piece.
     pub(crate) fn hasher(&self, purpose: &str) -> Hasher {
         let mut hasher = Hasher::new_keyed(&self.0);

@@ -42,6 +42,16 @@ pub(crate) struct Head {
     pub(crate) at: DateTime<Utc>,
     /// Whether it ended its run.
     pub(crate) finished: bool,
+    /// The mark of the naming key.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub(crate) naming: String,
+}
+
+impl Map {
+    /// The mark of the naming key, once there is a commit.
+    pub(crate) fn naming(&self) -> Option<&str> {
+        self.head.as_ref().map(|head| head.naming.as_str())
+    }
 }
 
 impl Head {
@@ -106,7 +116,14 @@ impl Map {
     /// Adds the next commit.
     pub(crate) fn push(&mut self, name: &str, header: &CommitHeader, sha256: Digest, body_at: u64, body: &Bytes) {
         let sequence = header.sequence;
-        self.head = Some(Head { sequence, sha256, run: header.run, at: header.at, finished: header.point.is_some() });
+        self.head = Some(Head {
+            sequence,
+            sha256,
+            run: header.run,
+            at: header.at,
+            finished: header.point.is_some(),
+            naming: header.naming.clone(),
+        });
         self.since.push(Commit { sequence, feeds: header.feeds.clone() });
         self.domains.extend(header.domains.iter().cloned());
         if let Some(point) = &header.point {

@@ -103,7 +103,7 @@ impl Session {
         let map = shared.load().await?;
         map.check()?;
         let writing = shared.writing_keys().await?;
-        let naming = shared.keyring.naming_key(&writing.recipients, map.head.is_some()).await?;
+        let naming = shared.keyring.naming_key(&writing.recipients, map.naming()).await?;
         let at = map.head.as_ref().map_or(0, |head| head.sequence);
         let head = PointSnapshot {
             shared: Arc::clone(&shared),

@@ -88,6 +88,7 @@ impl Session {
             run,
             at: now,
             writer: self.writer_id.clone(),
+            naming: self.naming.mark(),
             point: finish.as_ref().map(|finish| PointHeader {
                 started: finish.report.started,
                 finished: finish.report.finished,

@@ -43,6 +43,7 @@ struct Inner {
     objects: BTreeMap<String, Bytes>,
     conditions: Conditions,
     denies_deletion: bool,
+    denies_replacement: bool,
     room: Option<usize>,
     fault: Option<(usize, Fault)>,
     dead: bool,
@@ -60,6 +61,11 @@ impl FaultyStore {
 
     pub(crate) fn deny_deletion(&self) {
         self.lock().denies_deletion = true;
+    }
+
+    /// Lets nobody put an object where there is one: with [`deny_deletion`](Self::deny_deletion) what a writer may do.
+    pub(crate) fn deny_replacement(&self) {
+        self.lock().denies_replacement = true;
     }
 
     /// Allows so many more bytes.
@@ -153,7 +159,11 @@ impl Inner {
 #[async_trait]
 impl Store for FaultyStore {
     async fn put(&self, name: &str, bytes: Bytes) -> Result<()> {
-        self.lock().write(name, &bytes)
+        let mut inner = self.lock();
+        if inner.denies_replacement && inner.objects.contains_key(name) {
+            return Err(Error::new(ErrorKind::PermissionDenied, "replacement is denied"));
+        }
+        inner.write(name, &bytes)
     }
 
     async fn create(&self, name: &str, bytes: Bytes) -> Result<Creation> {

@@ -1,6 +1,7 @@
 //! The repository as its callers see it.
 #![expect(clippy::unwrap_used, reason = "a test fails by it")]
 
+mod attacks;
 mod basics;
 mod conformance;
 mod costs;
