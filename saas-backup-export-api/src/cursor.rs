@@ -47,9 +47,7 @@ impl CursorKey {
             generation: generation.to_owned(),
             position: position.clone(),
         };
-        let content = serde_json::to_vec(&sealed)?;
-        let tag = self.mac(&content).finalize().into_bytes();
-        let cursor = format!("{}.{}", URL_SAFE_NO_PAD.encode(&content), URL_SAFE_NO_PAD.encode(tag));
+        let cursor = self.seal_content(&serde_json::to_vec(&sealed)?);
         if cursor.len() > MAX_CURSOR_CHARS {
             let error = Error::new(ErrorKind::LimitExceeded, "the cursor would be too long");
             if position.filter().0.is_none() {
@@ -59,6 +57,11 @@ impl CursorKey {
             return Err(error.with_source(ProblemDetails::invalid_parameter("collections", detail)));
         }
         Ok(cursor)
+    }
+
+    pub(crate) fn seal_content(&self, content: &[u8]) -> String {
+        let tag = self.mac(content).finalize().into_bytes();
+        format!("{}.{}", URL_SAFE_NO_PAD.encode(content), URL_SAFE_NO_PAD.encode(tag))
     }
 
     /// Opens a cursor that was sealed for this account; gives its generation and position.

@@ -38,6 +38,9 @@
 mod canonical;
 mod config;
 mod cursor;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 mod grant;
 #[cfg(feature = "axum")]
 mod http;

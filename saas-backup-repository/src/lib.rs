@@ -35,6 +35,9 @@ mod commit;
 mod config;
 mod crypto;
 mod diff;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 mod layout;
 mod object;
 mod options;
