@@ -267,3 +267,44 @@ pub fn age(input: &[u8]) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LAST: u64 = u64::MAX;
+
+    /// Each of these ended in an overflow once.
+    #[test]
+    fn places_beyond_the_end_of_all_numbers_are_refused() {
+        let (sha256, first) = (Digest::of(b"abcde"), r#"{"collection":"a","id":"1"}"#);
+        let frame =
+            |at: u64, digest: &str| format!(r#"{{"at":{at},"size":5,"raw":9,"digest":"{digest}","first":{first}}}"#);
+        let right = crate::object::frame_digest(b"abcde");
+        for frames in
+            [[frame(LAST, "0"), frame(LAST, "0")], [frame(0, &right), frame(LAST, "0")], [frame(3, "0"), frame(0, "0")]]
+        {
+            let frames = frames.join(",");
+            segment(format!("{{\"lines\":1,\"last\":{first},\"frames\":[{frames}],\"bloom\":\"\"}}\nabcde").as_bytes());
+        }
+        for (at, size, length) in [(LAST, 5, 5), (0, LAST, 5), (3, LAST - 2, 5), (LAST, LAST, 1)] {
+            for parts in 1..3 {
+                let part = format!(r#"{{"object":"o","at":{at},"size":{size},"length":{length},"stored":5}}"#);
+                let parts = vec![part; parts].join(",");
+                blob(format!("{{\"size\":5,\"sha256\":\"{sha256}\",\"parts\":[{parts}]}}\nabcde").as_bytes());
+            }
+        }
+        let place = format!(r#"{{"object":"b","at":{LAST},"size":5}}"#);
+        let part = |kind: &str| {
+            format!(r#"{{"type":"part","kind":"{kind}","sequence":1,"place":{place},"sha256":"{sha256}"}}"#)
+        };
+        layout(format!("{}\n{}\n", part("delta"), part("meta")).as_bytes());
+    }
+
+    #[test]
+    fn a_range_beyond_the_end_of_an_age_file_is_refused() {
+        let identity = Identity::parse(KEY).map(|identity| identity.recipient().to_string());
+        let sealed = identity.and_then(|recipient| Sealer::Age(vec![recipient]).seal(vec![7; 70_000]));
+        age(&sealed.unwrap_or_default());
+    }
+}

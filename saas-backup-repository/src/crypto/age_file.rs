@@ -87,13 +87,16 @@ pub(super) fn head(sealed: &[u8]) -> Result<&[u8]> {
 /// The bytes of a file of `size` bytes that hold a range of its plain bytes.
 pub(super) fn sealed_range(head: usize, size: u64, plain: &Range<u64>) -> Range<u64> {
     let chunk = CHUNK + TAG;
-    let start = head as u64 + plain.start / CHUNK * chunk;
-    let end = head as u64 + plain.end.div_ceil(CHUNK) * chunk;
-    start..end.min(size)
+    let place = |chunks: u64| chunks.saturating_mul(chunk).saturating_add(head as u64).min(size);
+    place(plain.start / CHUNK)..place(plain.end.div_ceil(CHUNK))
 }
 
 /// Decrypts a range out of the bytes that [`sealed_range`] names.
 pub(super) fn open_range(key: &Key, head: &[u8], size: u64, body: &Bytes, plain: &Range<u64>) -> Result<Vec<u8>> {
+    // No file holds more plain bytes than it has; the library's own arithmetic ends in a panic there.
+    if plain.start > plain.end || plain.end > size {
+        return Err(Error::new(ErrorKind::Integrity, "the range lies beyond the end of the object"));
+    }
     let start = sealed_range(head.len(), size, plain).start;
     let window = Window { head: Cursor::new(head), body, start, size, position: 0 };
     let decryptor = age::Decryptor::new(window).map_err(|error| refused(&error))?;

@@ -56,10 +56,11 @@ impl Access {
             return Err(Error::new(ErrorKind::Configuration, "the range begins after the end of the blob"));
         }
         let range = range.start..range.end.clamp(range.start, row.size);
-        let mut offset = 0;
+        let adds_up = || Error::new(ErrorKind::Integrity, "the parts of a blob do not add up to its length");
+        let mut offset = 0_u64;
         let mut wanted = Vec::new();
         for part in row.parts {
-            let (start, end) = (offset, offset + part.length);
+            let (start, end) = (offset, offset.checked_add(part.length).ok_or_else(adds_up)?);
             offset = end;
             if start < range.end && range.start < end {
                 let from = range.start.saturating_sub(start) as usize;
@@ -68,7 +69,7 @@ impl Access {
             }
         }
         if offset != row.size {
-            return Err(Error::new(ErrorKind::Integrity, "the parts of a blob do not add up to its length"));
+            return Err(adds_up());
         }
         let whole = row.sha256;
         let read = stream::iter(wanted).then(move |(part, from, to)| {
@@ -81,7 +82,7 @@ impl Access {
     async fn blob_part(&self, part: BlobPart, whole: Digest) -> Result<Bytes> {
         let unsealer = self.keyring().unsealer(part.domain.as_deref()).await?;
         let head = STANDARD.decode(&part.head).map_err(|_| changed(&part.object))?;
-        let plain = part.at..part.at + part.size;
+        let plain = part.at..part.at.checked_add(part.size).ok_or_else(|| changed(&part.object))?;
         let fetch = part.sha256.is_none().then(|| unsealer.sealed_range(&head, part.stored, &plain));
         let body = self.store().get(&part.object, fetch).await?;
         blocking(move || {
