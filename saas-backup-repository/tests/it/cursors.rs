@@ -17,8 +17,11 @@ use crate::support::{both_forms, clock, key, live, note, options, time};
 /// Runs of one life that are switched off at some write.
 const CRASHES: usize = 3;
 
-/// What happened in one collection of an account, in order; a cursor is the number of changes that were read.
-struct Feeds(Vec<(Feed, Vec<(Key, Option<Record>)>)>);
+/// A record's new state, or that it is gone.
+type Change = (Key, Option<Record>);
+
+/// What happened in each collection of an account, in order; a cursor is the number of changes that were read.
+struct Feeds(Vec<(Feed, Vec<Change>)>);
 
 impl Feeds {
     fn new(count: usize) -> Self {
@@ -76,7 +79,7 @@ impl Feeds {
         let sink = source.sink(SinkOptions::new(WriteMode::Mirror)).await?;
         let run = self.begin(&*sink).await?;
         let positions = self.positions(&*sink).await?;
-        let read = |(feed, changes): &'_ (Feed, Vec<(Key, Option<Record>)>)| {
+        let read = |(feed, changes): &'_ (Feed, Vec<Change>)| {
             let (feed, changes, from) = (feed.clone(), changes.clone(), positions[&feed.id]);
             let sink = &*sink;
             async move {
@@ -94,7 +97,7 @@ impl Feeds {
     }
 }
 
-fn event((key, record): &(Key, Option<Record>)) -> Event {
+fn event((key, record): &Change) -> Event {
     match record {
         Some(record) => Event::Put(Box::new(record.clone())),
         None => Event::Delete(Deletion::new(key.clone(), DeletionReason::Deleted)),

@@ -17,7 +17,7 @@ async fn segments() -> Vec<(Vec<u8>, Vec<u8>)> {
     let repository = Repository::init_on(Arc::new(disk.clone()), options(&clock)).await.unwrap();
     let mut random = Random::new(7);
     for id in 0..3000 {
-        let text: String = (0..random.below(80)).map(|_| format!("{:016x}", random.bits())).collect();
+        let text: String = (0..random.below(1200)).map(|_| char::from(35 + random.below(56) as u8)).collect();
         records.put(note(&format!("{id} ü"), &text));
     }
     back_up(&MemoryConnector::new(records), &repository.source("blog").unwrap(), &clock).await.unwrap();

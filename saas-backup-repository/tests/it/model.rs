@@ -94,7 +94,9 @@ async fn check(source: &Source, points: &[Content]) {
         assert_eq!(changes, differences(before, after));
         let mut caught_up = before.clone();
         let changes: Vec<Event> = source.changes_since(from.sequence).await.unwrap().try_collect().await.unwrap();
-        changes.into_iter().for_each(|event| apply(event, &mut caught_up));
+        for event in changes {
+            apply(event, &mut caught_up);
+        }
         assert_eq!(&caught_up, after, "the changes since {}", from.sequence);
         let mut keys: Vec<&Key> = before.keys().chain(after.keys()).collect();
         keys.dedup();
