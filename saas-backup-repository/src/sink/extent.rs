@@ -9,7 +9,7 @@ use crate::read::{Bounds, Merge, PointSnapshot, effective};
 
 impl Session {
     /// The source as the last commit left it, once a line that was flushed and that `matters` waits for no commit.
-    pub(super) async fn head_with(&self, matters: impl Fn(&LineMeta) -> bool) -> Result<PointSnapshot> {
+    pub(super) async fn head_with(self: &Arc<Self>, matters: impl Fn(&LineMeta) -> bool) -> Result<PointSnapshot> {
         loop {
             {
                 // While a commit is made, what was pending is neither here nor there.

@@ -1,5 +1,5 @@
-use std::collections::HashMap;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::collections::{HashMap, HashSet};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -42,6 +42,8 @@ pub(super) struct Session {
     pub(super) spare: Spare,
     /// Bytes of lines that wait in the writers for a full segment.
     waiting: AtomicUsize,
+    /// Whether a log wrote records, which slices cover, too.
+    pub(super) logged: AtomicBool,
     /// Held while a commit is made.
     pub(super) committing: tokio::sync::Mutex<()>,
     /// Small attachments that wait for their pack.
@@ -58,6 +60,8 @@ pub(super) struct Inner {
     pub(super) pending: Pending,
     pub(super) run: Option<RunId>,
     pub(super) begun_at: u64,
+    /// The feeds that opened an extent in this session.
+    pub(super) extents: HashSet<FeedId>,
     pub(super) durable_at: Instant,
     pub(super) bytes_added: u64,
     pub(super) objects_added: u64,
@@ -123,6 +127,7 @@ impl Session {
             sealers: Semaphore::new(SEALERS),
             spare: Spare::default(),
             waiting: AtomicUsize::new(0),
+            logged: AtomicBool::new(false),
             committing: tokio::sync::Mutex::default(),
             pack: tokio::sync::Mutex::default(),
             inner: Mutex::new(Inner {
@@ -131,6 +136,7 @@ impl Session {
                 pending: Pending::default(),
                 run: None,
                 begun_at: at,
+                extents: HashSet::new(),
                 durable_at: Instant::now(),
                 bytes_added: 0,
                 objects_added: 0,
@@ -192,9 +198,10 @@ impl Session {
         bytes >= SEGMENT_RAW_BYTES || (bytes >= EARLY_BYTES && self.waiting.load(Ordering::Relaxed) >= WAITING_BYTES)
     }
 
-    /// Whether the source held nothing when the session was opened.
-    pub(super) fn began_empty(&self) -> bool {
-        self.lock().begun_at == 0
+    /// Notes that a feed opens an extent; whether nothing of it can have been written before.
+    pub(super) fn begins(&self, feed: &FeedId) -> bool {
+        let mut inner = self.lock();
+        inner.extents.insert(feed.clone()) && inner.begun_at == 0
     }
 
     /// The source as the last commit left it, those of this session included.

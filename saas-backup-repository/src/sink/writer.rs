@@ -1,5 +1,6 @@
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
@@ -92,6 +93,9 @@ impl MirrorWriter {
     fn apply(&mut self, event: Event) -> Result<Outcome> {
         (self.missed, self.untouched) = (None, false);
         let digest = event.key().map(|key| self.session.remembered.key(&key));
+        if digest.is_some() && self.state.feed.is_log() {
+            self.session.logged.store(true, Ordering::Relaxed);
+        }
         if self.state.epoch.is_some() {
             self.seen.extend(digest);
         }
@@ -291,7 +295,7 @@ impl MirrorWriter {
 
     /// The keys that are live in the copy and that the open extent did not see.
     async fn unseen(&mut self, scope: &Scope) -> Result<Vec<Key>> {
-        if self.covers_all {
+        if self.covers_all && !self.session.logged.load(Ordering::Relaxed) {
             return Ok(Vec::new());
         }
         match self.missed.take() {
@@ -374,7 +378,8 @@ impl Writer for MirrorWriter {
 
     async fn open_extent(&mut self, epoch: Epoch) -> Result<()> {
         if self.state.epoch != Some(epoch) {
-            self.covers_all = self.untouched && self.session.began_empty();
+            let begins = self.session.begins(&self.state.feed.id);
+            self.covers_all = self.untouched && begins;
             self.state.epoch = Some(epoch);
             self.seen.clear();
             self.reported.clear();
