@@ -6,8 +6,8 @@ use std::sync::Arc;
 use saas_backup_core::testkit::{Model, Random};
 use saas_backup_core::{
     Account, At, Capabilities, Catalog, Collection, CollectionName, Connector, Coverage, Cursor, Deletion,
-    DeletionReason, Epoch, Event, Feed, FeedId, Key, Kind, PartitionId, Record, Result, RunId, RunReport, RunStart,
-    Seen, Sink, SinkOptions, Snapshot, SnapshotOptions, Verdict, WriteMode, async_trait,
+    DeletionReason, Epoch, ErrorKind, Event, Feed, FeedId, Key, Kind, PartitionId, Record, Result, RunId, RunReport,
+    RunStart, Seen, Sink, SinkOptions, Snapshot, SnapshotOptions, Verdict, WriteMode, async_trait,
 };
 use saas_backup_repository::{Identity, Keys, Repository, RepositoryOptions, Source};
 
@@ -176,7 +176,12 @@ impl Connector for Patient {
     }
 
     async fn sink(&self, options: SinkOptions) -> Result<Box<dyn Sink>> {
-        tokio::task::yield_now().await;
+        for _ in 0..100_000 {
+            match self.0.sink(options.clone()).await {
+                Err(error) if error.kind() == ErrorKind::Conflict => tokio::task::yield_now().await,
+                opened => return opened,
+            }
+        }
         self.0.sink(options).await
     }
 }
