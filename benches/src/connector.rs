@@ -16,7 +16,7 @@ use saas_backup_core::{
 use crate::workload::{COLLECTIONS, attachment_path};
 
 const CURSOR_VERSION: u32 = 1;
-const PAGE: usize = 1024 * 1024;
+const PAGE: usize = 512 * 1024;
 
 /// Reads the folder that a [`Workload`](crate::Workload) wrote as if it were a provider: pages of records, changes by
 /// round, attachments.

@@ -5,31 +5,36 @@ use bytes::Bytes;
 /// From this size on a buffer is worth keeping: giving it back to the system and taking it again costs more than
 /// filling it.
 pub(super) const LARGE_BYTES: usize = 1024 * 1024;
-/// The capacity of all buffers that are kept: a part of an attachment, and what sealing adds to it.
+/// The least capacity of buffers that are kept: a part of an attachment, and what sealing adds to it.
 const BUFFER_BYTES: usize = 8 * 1024 * 1024 + 64 * 1024;
-/// How many are kept at most.
-const KEPT: usize = 8;
+/// How many are kept at most: as many as a session with the usual bounds needs at one time.
+const KEPT: usize = 16;
 
 /// Large buffers of a session that are used again.
 ///
 /// Allocators keep what many threads freed, each its own share, or return it at the price of fresh pages: both cost
-/// more than the buffers that are needed at one time.
+/// more than the buffers that are needed at one time. The allocator of glibc also keeps the more the larger what was
+/// freed before.
 #[derive(Debug, Default)]
 pub(super) struct Spare(Mutex<Vec<Vec<u8>>>);
 
 impl Spare {
     /// An empty buffer of some capacity.
     pub(super) fn take(&self, capacity: usize) -> Vec<u8> {
-        if !(LARGE_BYTES..=BUFFER_BYTES).contains(&capacity) {
+        if capacity < LARGE_BYTES {
             return Vec::with_capacity(capacity);
         }
-        let kept = self.0.lock().unwrap_or_else(PoisonError::into_inner).pop();
-        kept.unwrap_or_else(|| Vec::with_capacity(BUFFER_BYTES))
+        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let fitting = kept.iter().enumerate().filter(|(_, buffer)| buffer.capacity() >= capacity);
+        match fitting.min_by_key(|(_, buffer)| buffer.capacity()) {
+            Some((at, _)) => kept.swap_remove(at),
+            None => Vec::with_capacity(capacity.max(BUFFER_BYTES)),
+        }
     }
 
     /// Keeps a buffer for later, if it is one of those and there is room.
     pub(super) fn give(&self, mut buffer: Vec<u8>) {
-        if buffer.capacity() != BUFFER_BYTES {
+        if buffer.capacity() < BUFFER_BYTES {
             return;
         }
         buffer.clear();
@@ -65,6 +70,9 @@ mod tests {
         assert_eq!(spare.take(100).capacity(), 100);
         spare.give(Vec::with_capacity(3 * LARGE_BYTES));
         assert_eq!(spare.0.lock().unwrap().len(), KEPT - 1);
+        spare.give(Vec::with_capacity(2 * BUFFER_BYTES));
+        assert_eq!(spare.take(LARGE_BYTES).capacity(), BUFFER_BYTES);
+        assert_eq!(spare.take(BUFFER_BYTES + 1).capacity(), 2 * BUFFER_BYTES);
     }
 
     #[test]
