@@ -7,9 +7,9 @@ use chrono::{DateTime, Utc};
 use super::store::{Content, FeedEntry, Inner, MemoryPoint, MemoryStore, Version};
 use crate::{
     BlobId, BlobRef, BlobSlot, BlobStatus, BlobWriter, Candidates, Cursor, Deletion, DeletionReason, Epoch, Error,
-    ErrorKind, Event, Feed, FeedState, Gap, IdMap, Key, OpenGap, Outcome, Problem, Receipt, Record, RecordId,
-    Reference, References, Result, RunId, RunReport, RunStart, Scope, Sink, SinkOptions, State, StoredBlob, Verdict,
-    WriteMode, Writer, Written,
+    ErrorKind, Event, Feed, FeedKind, FeedState, Gap, IdMap, Key, OpenGap, Outcome, PartitionId, Problem, Receipt,
+    Record, RecordId, Reference, References, Result, RunId, RunReport, RunStart, Scope, Sink, SinkOptions, State,
+    StoredBlob, Verdict, WriteMode, Writer, Written,
 };
 
 #[derive(Debug)]
@@ -139,10 +139,10 @@ impl BlobWriter for MemoryBlobWriter {
 enum Pending {
     Content(Key, Content),
     Gap(Gap),
-    /// The record's gaps are closed, but for those of blobs that are still missing.
-    CloseGaps(Key, Vec<BlobId>),
-    /// The record's gaps are closed; in one partition, if it is named.
-    CloseDeleted(Key, Option<crate::PartitionId>),
+    /// A record is in a partition, or in none: its gaps are closed, but for those of blobs that are still missing.
+    Entered(Key, Option<PartitionId>, Vec<BlobId>),
+    /// A record left a partition, or all of them: its gaps there are closed.
+    Left(Key, Option<PartitionId>),
     /// A full read of the scope ended: the gaps that it reported, and the keys that it saw.
     CloseScope(Scope, Vec<Gap>, BTreeSet<Key>),
     Reset(Vec<crate::CollectionName>),
@@ -264,7 +264,7 @@ impl MemoryWriter {
         let known = self.current(&record.key)?;
         let missing = record.blobs.iter().filter(|blob| blob.status != BlobStatus::Available);
         let missing: Vec<BlobId> = missing.filter_map(|blob| blob.id.clone()).collect();
-        self.pending.push(Pending::CloseGaps(record.key.clone(), missing));
+        self.pending.push(Pending::Entered(record.key.clone(), record.partition.clone(), missing));
         if self.assigns_ids && self.mode != WriteMode::Mirror {
             return self.put_under_own_id(record);
         }
@@ -316,7 +316,7 @@ impl MemoryWriter {
     }
 
     fn delete(&mut self, deletion: Deletion) -> Result<Outcome> {
-        self.pending.push(Pending::CloseDeleted(deletion.key.clone(), deletion.partition.clone()));
+        self.pending.push(Pending::Left(deletion.key.clone(), deletion.partition.clone()));
         let Some(known) = self.current(&deletion.key)? else { return Ok(Outcome::Unchanged) };
         if deletion.partition.is_some() && deletion.partition != known.partition {
             let moved = Problem::new("moved", "the record is in another partition now");
@@ -366,38 +366,86 @@ impl Inner {
         deletion.partition.is_some() && self.latest(key).is_some_and(|known| known.partition != deletion.partition)
     }
 
+    /// The feed of a partition speaks for that one only, and any other read for all of them: what a log told last of a
+    /// record is not undone by the partitions.
+    fn enters(&mut self, key: &Key, partition: Option<PartitionId>, feed: &Feed) {
+        match (&feed.kind, partition) {
+            (FeedKind::Slice { partition: Some(own), .. }, Some(partition)) if *own == partition => {
+                self.holders.entry(key.clone()).or_default().insert(partition);
+            }
+            _ => drop(self.holders.remove(key)),
+        }
+    }
+
+    fn leaves(&mut self, key: &Key, partition: Option<&PartitionId>) {
+        let Some(partition) = partition else { return drop(self.holders.remove(key)) };
+        if let Some(holders) = self.holders.get_mut(key) {
+            holders.remove(partition);
+        }
+    }
+
+    /// What another partition put and still holds. Feeds are read side by side, and the one that a record left may be
+    /// written after the one that it entered.
+    fn held_elsewhere(&self, key: &Key) -> Option<Content> {
+        let holders = self.holders.get(key).filter(|holders| !holders.is_empty())?;
+        let held = self.versions.get(key)?.iter().rev().find(|version| match &version.content {
+            Content::Put(record) => record.partition.as_ref().is_some_and(|partition| holders.contains(partition)),
+            Content::Deleted(_) => false,
+        });
+        held.map(|version| version.content.clone())
+    }
+
     fn apply(&mut self, pending: Pending, feed: &Feed, run: RunId) {
         match pending {
-            // Another writer may have flushed the record in its new partition meanwhile.
-            Pending::Content(key, Content::Deleted(deletion)) if self.has_moved(&key, &deletion) => {}
+            Pending::Content(key, Content::Deleted(deletion)) => {
+                self.leaves(&key, deletion.partition.as_ref());
+                // Another writer may have flushed the record in its new partition meanwhile.
+                if !self.has_moved(&key, &deletion) {
+                    let content = self.held_elsewhere(&key).unwrap_or(Content::Deleted(deletion));
+                    self.push(key, content);
+                }
+            }
             Pending::Content(key, content) => self.push(key, content),
             Pending::Gap(gap) => match self.gaps.iter_mut().find(|open| open.gap.same_place(&gap)) {
                 Some(open) => open.gap = gap,
                 None => self.gaps.push(OpenGap::new(feed.id.clone(), gap, run)),
             },
-            Pending::CloseGaps(key, missing) => self.gaps.retain(|open| {
-                let gap = &open.gap;
-                let same = gap.collection == key.collection && gap.id.as_ref() == Some(&key.id);
-                !same || gap.blob.as_ref().is_some_and(|blob| missing.contains(blob))
-            }),
-            Pending::CloseDeleted(key, left) => self.gaps.retain(|open| {
-                let gap = &open.gap;
-                let same = gap.collection == key.collection && gap.id.as_ref() == Some(&key.id);
-                // A record that left one partition may still be missing in another.
-                let elsewhere = left.is_some() && gap.partition.is_some() && gap.partition != left;
-                !same || elsewhere
-            }),
-            Pending::CloseScope(scope, reported, seen) => self.gaps.retain(|open| {
-                let gap = &open.gap;
-                // A record that was only seen was not read.
-                let exists = |id: &RecordId| seen.contains(&Key::new(gap.collection.clone(), id.clone()));
-                !scope.contains(&gap.collection, gap.partition.as_ref())
-                    || gap.id.as_ref().is_some_and(exists)
-                    || reported.iter().any(|other| other.same_place(gap))
-            }),
+            Pending::Entered(key, partition, missing) => {
+                self.enters(&key, partition, feed);
+                self.gaps.retain(|open| {
+                    let gap = &open.gap;
+                    let same = gap.collection == key.collection && gap.id.as_ref() == Some(&key.id);
+                    !same || gap.blob.as_ref().is_some_and(|blob| missing.contains(blob))
+                });
+            }
+            Pending::Left(key, left) => {
+                self.leaves(&key, left.as_ref());
+                self.gaps.retain(|open| {
+                    let gap = &open.gap;
+                    let same = gap.collection == key.collection && gap.id.as_ref() == Some(&key.id);
+                    // A record that left one partition may still be missing in another.
+                    let elsewhere = left.is_some() && gap.partition.is_some() && gap.partition != left;
+                    !same || elsewhere
+                });
+            }
+            Pending::CloseScope(scope, reported, seen) => {
+                for (key, holders) in &mut self.holders {
+                    if !seen.contains(key) {
+                        holders.retain(|holder| !scope.contains(&key.collection, Some(holder)));
+                    }
+                }
+                self.gaps.retain(|open| {
+                    let gap = &open.gap;
+                    // A record that was only seen was not read.
+                    let exists = |id: &RecordId| seen.contains(&Key::new(gap.collection.clone(), id.clone()));
+                    !scope.contains(&gap.collection, gap.partition.as_ref())
+                        || gap.id.as_ref().is_some_and(exists)
+                        || reported.iter().any(|other| other.same_place(gap))
+                });
+            }
             Pending::Reset(collections) => {
                 for entry in self.feeds.values_mut() {
-                    if matches!(&entry.state.feed.kind, crate::FeedKind::Slice { collection, .. } if collections.contains(collection))
+                    if matches!(&entry.state.feed.kind, FeedKind::Slice { collection, .. } if collections.contains(collection))
                     {
                         *entry = FeedEntry { state: FeedState::new(entry.state.feed.clone()), seen: BTreeSet::new() };
                     }

@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 
 use crate::{
     BlobId, Catalog, Collection, CollectionName, Coverage, Deletion, DeletionReason, Digest, Error, ErrorKind, FeedId,
-    FeedState, Held, Key, Kind, OpenGap, Record, Result, Review, RunId, RunReport, StoredBlob,
+    FeedState, Held, Key, Kind, OpenGap, PartitionId, Record, Result, Review, RunId, RunReport, StoredBlob,
 };
 
 /// Records with their history, blobs, cursors and gaps, in memory. Cloning gives another handle on the same store.
@@ -31,6 +31,8 @@ pub(super) struct Inner {
     pub(super) catalog: Catalog,
     pub(super) coverage: Option<Coverage>,
     pub(super) versions: BTreeMap<Key, Vec<Version>>,
+    /// The partitions whose own feeds put a record and have not told since that it left.
+    pub(super) holders: BTreeMap<Key, BTreeSet<PartitionId>>,
     pub(super) blobs: BTreeMap<BlobId, (StoredBlob, Bytes)>,
     pub(super) feeds: BTreeMap<FeedId, FeedEntry>,
     pub(super) gaps: Vec<OpenGap>,
@@ -78,6 +80,7 @@ impl MemoryStore {
     /// Writes a record, visible at once: for a store that stands for a provider.
     pub fn put(&self, record: Record) {
         let mut inner = self.lock();
+        inner.holders.remove(&record.key);
         inner.push(record.key.clone(), Content::Put(Box::new(record)));
         inner.visible = inner.sequence;
     }
@@ -85,6 +88,7 @@ impl MemoryStore {
     /// Deletes a record, visible at once.
     pub fn delete(&self, key: Key) {
         let mut inner = self.lock();
+        inner.holders.remove(&key);
         inner.push(key.clone(), Content::Deleted(Deletion::new(key, DeletionReason::Deleted)));
         inner.visible = inner.sequence;
     }
