@@ -30,7 +30,7 @@ The steps, each a process of its own:
 compare workload FOLDER [--records N] [--attachments N]
 compare round FOLDER NUMBER [--records N] [--attachments N]
 compare limit FOLDER                                 compress, decode, digest and encrypt every byte once
-compare ours init|backup|increments|restore|verify|record FOLDER
+compare ours init|backup|increments|read|restore|verify|record FOLDER
 compare measure RESULT.json -- COMMAND…";
 
 fn main() -> Outcome<()> {

@@ -63,6 +63,8 @@ pub(crate) fn run(folder: &Path, workload: Workload) -> Outcome<()> {
     let bound = limit::compressed(&what_changed)?;
 
     eprintln!("reading everything back …");
+    let read = our_row(folder, "restore", "read", &options)?;
+    rows.push(Row { program: "saas-backup, reading and checking alone".to_owned(), ..read });
     rows.push(our_row(folder, "restore", "restore", &options)?);
     for other in &others {
         let cost = other.restore(folder, other.name(), "round", &format!("{}-restored", other.name()))?;

@@ -172,8 +172,14 @@ impl Source {
         report: &mut VerifyReport,
         progress: &mut (dyn FnMut(&VerifyReport) + Send),
     ) -> Result<()> {
-        let mut check =
-            Verification { source: self, options, report, present: BTreeMap::new(), named: BTreeSet::new() };
+        let mut check = Verification {
+            source: self,
+            options,
+            report,
+            present: BTreeMap::new(),
+            named: BTreeSet::new(),
+            proven: BTreeMap::new(),
+        };
         check.list().await?;
         let map = check.timeline().await?;
         progress(check.report);
@@ -181,6 +187,7 @@ impl Source {
         progress(check.report);
         check.keys(&map).await;
         if options.read_percent > 0 {
+            check.blobs(&map, progress).await;
             for object in objects(&map) {
                 if options.chooses(&object.name) {
                     check.object(&map, object).await;
@@ -194,7 +201,6 @@ impl Source {
             }
             progress(check.report);
             check.layouts(&map).await?;
-            check.blobs(&map).await;
             progress(check.report);
         }
         let unnamed = check.present.iter().filter(|(name, _)| !check.named.contains(*name));
@@ -216,6 +222,8 @@ struct Verification<'a> {
     report: &'a mut VerifyReport,
     present: BTreeMap<String, u64>,
     named: BTreeSet<String>,
+    /// Objects that an attachment was read from, with the digests that they were found to have.
+    proven: BTreeMap<String, Digest>,
 }
 
 impl Verification<'_> {
@@ -335,6 +343,9 @@ impl Verification<'_> {
     async fn object(&mut self, map: &Map, object: &ObjectRef) {
         self.report.read += 1;
         self.report.bytes += object.size;
+        if self.proven.get(&object.name) == Some(&object.sha256) {
+            return;
+        }
         if let Err(error) = self.read_object(map, object).await {
             self.note(&object.name, &error);
         }
@@ -411,14 +422,14 @@ impl Verification<'_> {
     }
 
     /// Reads attachments to their end and compares their digests.
-    async fn blobs(&mut self, map: &Map) {
-        if let Err(error) = self.read_blobs(map).await {
+    async fn blobs(&mut self, map: &Map, progress: &mut (dyn FnMut(&VerifyReport) + Send)) {
+        if let Err(error) = self.read_blobs(map, progress).await {
             let blobs = format!("{}blob", self.source.shared.names.prefix());
             self.note(&blobs, &error);
         }
     }
 
-    async fn read_blobs(&mut self, map: &Map) -> Result<()> {
+    async fn read_blobs(&mut self, map: &Map, progress: &mut (dyn FnMut(&VerifyReport) + Send)) -> Result<()> {
         let shared = &self.source.shared;
         let at = map.head.as_ref().map_or(0, |head| head.sequence);
         let collection = Some(reserved::collection(reserved::BLOBS));
@@ -432,7 +443,11 @@ impl Verification<'_> {
                 continue;
             }
             match digest_of(&shared.access, row.clone()).await {
-                Ok(digest) if digest == row.sha256 => {}
+                Ok(digest) if digest == row.sha256 => {
+                    let parts = row.parts.into_iter();
+                    self.proven.extend(parts.filter_map(|part| part.sha256.map(|sha256| (part.object, sha256))));
+                    progress(self.report);
+                }
                 Ok(_) => {
                     let error = Error::new(ErrorKind::Integrity, "an attachment is not what was written");
                     self.report.problem(&object, &error);
