@@ -42,6 +42,7 @@ impl Place {
         Self { options: place.with_keys(Keys::owner(Identity::generate())) }
     }
 
+    #[cfg(feature = "webdav")]
     pub(crate) fn for_a_single_writer(mut self) -> Self {
         self.options = self.options.with_single_writer(true);
         self
