@@ -270,7 +270,7 @@ impl Shared {
                 accepted: self.options.accept_deletions,
             },
         );
-        self.tally.lock().judged.insert(feed.clone());
+        self.tally.judging(feed);
         let now = self.options.clock.now();
         match judgement {
             Judgement::Pass => {

@@ -54,6 +54,13 @@ impl Tally {
         report.counts = report.counts.plus(counts);
     }
 
+    /// Notes that a feed is judged in this run: what an earlier judgement of the run asked is answered by this one.
+    pub(super) fn judging(&self, feed: &FeedId) {
+        let mut inner = self.lock();
+        inner.judged.insert(feed.clone());
+        inner.report.reviews.retain(|review| &review.feed != feed);
+    }
+
     pub(super) fn review(&self, review: Review) {
         self.lock().report.reviews.push(review);
     }
@@ -113,5 +120,27 @@ impl Inner {
         if self.report.refused.len() < MAX_REFUSALS {
             self.report.refused.push(refusal);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Candidates, RunId, Scope};
+
+    #[test]
+    fn the_last_judgement_of_a_run_answers_the_reviews_before_it() {
+        let run = RunId::new(chrono::DateTime::UNIX_EPOCH);
+        let tally = Tally::new(RunReport::new(run, chrono::DateTime::UNIX_EPOCH));
+        let [mine, other] = ["mine", "other"].map(FeedId::from_static);
+        for feed in [&mine, &other] {
+            tally.judging(feed);
+            let scope = Scope::collection(CollectionName::from_static("notes"));
+            tally.review(Review::new(feed.clone(), Candidates::none(scope), "too many", run));
+        }
+        tally.judging(&mine);
+        let inner = tally.lock();
+        let waiting: Vec<&FeedId> = inner.report.reviews.iter().map(|review| &review.feed).collect();
+        assert_eq!((waiting, inner.judged.len()), (vec![&other], 2));
     }
 }
