@@ -7,7 +7,7 @@ use bytes::Bytes;
 use saas_backup_core::{BlobId, BlobWriter, CollectionName, Result, StoredBlob};
 
 use super::session::Session;
-use super::spare::{LARGE_BYTES, Spare};
+use super::spare::Spare;
 use super::step::InSession;
 use super::tables::put;
 use crate::commit::{ObjectKind, ObjectRef};
@@ -103,12 +103,7 @@ impl BlobWriter for RepositoryBlobWriter {
         let mut rest = chunk;
         while !rest.is_empty() {
             let taken = rest.split_to(rest.len().min(PART_BYTES - self.buffer.len()));
-            if self.buffer.len() + taken.len() > self.buffer.capacity().max(LARGE_BYTES) {
-                // More than a little: it may well be a whole part.
-                let mut buffer = self.session.spare.take(PART_BYTES);
-                buffer.extend_from_slice(&self.buffer);
-                self.buffer = buffer;
-            }
+            self.session.spare.make_room(&mut self.buffer, taken.len(), PART_BYTES);
             self.buffer.extend_from_slice(&taken);
             if self.buffer.len() == PART_BYTES {
                 self.upload().await?;
@@ -158,11 +153,7 @@ impl Session {
         let session = Arc::clone(self);
         let (stored, zstd) = blocking(move || squeeze(bytes, &session.spare)).await?;
         let mut pack = self.pack.lock().await;
-        if pack.bytes.len() + stored.len() > pack.bytes.capacity().max(LARGE_BYTES) {
-            let mut room = self.spare.take(PACK_BYTES + PACKED_BYTES);
-            room.extend_from_slice(&pack.bytes);
-            pack.bytes = room;
-        }
+        self.spare.make_room(&mut pack.bytes, stored.len(), PACK_BYTES + PACKED_BYTES);
         let (at, size) = (pack.bytes.len() as u64, stored.len() as u64);
         pack.bytes.extend_from_slice(&stored);
         pack.entries.push(PackEntry { id, blob, at, size, zstd });

@@ -32,6 +32,15 @@ impl Spare {
         }
     }
 
+    /// Moves a buffer that becomes large, or has no room for so many more bytes, into one of the capacity `room`.
+    pub(super) fn make_room(&self, buffer: &mut Vec<u8>, more: usize, room: usize) {
+        if buffer.len() + more > buffer.capacity().max(LARGE_BYTES) {
+            let mut larger = self.take(room);
+            larger.extend_from_slice(buffer);
+            *buffer = larger;
+        }
+    }
+
     /// Keeps a buffer for later, if it is one of those and there is room.
     pub(super) fn give(&self, mut buffer: Vec<u8>) {
         if buffer.capacity() < BUFFER_BYTES {
