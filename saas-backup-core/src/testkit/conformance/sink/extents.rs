@@ -3,7 +3,10 @@ use chrono::DateTime;
 use super::super::connector::{MODES, claims};
 use super::super::report::{Finding, applies, ensure};
 use super::target::{Target, cursor, feed, key, part, put, record, things};
-use crate::{Candidates, Epoch, Error, ErrorKind, Event, Gap, Scope, Seen, SinkOptions, Verdict, WriteMode, Writer};
+use crate::{
+    Candidates, Epoch, Error, ErrorKind, Event, Feed, Gap, PartitionId, Scope, Seen, SinkOptions, Verdict, WriteMode,
+    Writer,
+};
 
 fn whole() -> Scope {
     Scope::collection(things())
@@ -127,8 +130,8 @@ pub(super) async fn anew(target: &Target) -> Finding {
     Ok(())
 }
 
-pub(super) async fn scope(target: &Target) -> Finding {
-    applies!(target.capabilities.mirror, "it does not mirror");
+/// Writes a record into each of two partitions; gives the feed of the first, that partition, and the feed of the other.
+async fn two_partitions(target: &Target) -> Finding<(Feed, PartitionId, Feed)> {
     let ((one, here), (other, there)) = (part("here"), part("there"));
     let session = target.open().await?;
     let mine = record("mine", "1")?.with_partition(here.clone());
@@ -136,6 +139,12 @@ pub(super) async fn scope(target: &Target) -> Finding {
     let theirs = record("theirs", "1")?.with_partition(there);
     session.write(&other, vec![Event::Put(Box::new(theirs))], Some(&cursor(1)?)).await?;
     session.commit().await?;
+    Ok((one, here, other))
+}
+
+pub(super) async fn scope(target: &Target) -> Finding {
+    applies!(target.capabilities.mirror, "it does not mirror");
+    let (one, here, _) = two_partitions(target).await?;
     let session = target.open().await?;
     let mut writer = session.extent(&one, epoch()).await?;
     let scope = Scope::partition(things(), here);
@@ -151,13 +160,7 @@ pub(super) async fn scope(target: &Target) -> Finding {
 
 pub(super) async fn gone(target: &Target) -> Finding {
     applies!(target.capabilities.mirror, "it does not mirror");
-    let ((one, here), (other, there)) = (part("here"), part("there"));
-    let session = target.open().await?;
-    let mine = record("mine", "1")?.with_partition(here.clone());
-    session.write(&one, vec![Event::Put(Box::new(mine))], Some(&cursor(1)?)).await?;
-    let theirs = record("theirs", "1")?.with_partition(there);
-    session.write(&other, vec![Event::Put(Box::new(theirs))], Some(&cursor(1)?)).await?;
-    session.commit().await?;
+    let (one, here, other) = two_partitions(target).await?;
     let session = target.open().await?;
     let mut writer = session.extent(&one, epoch()).await?;
     let scope = Scope::partition(things(), here);
