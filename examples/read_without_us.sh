@@ -16,7 +16,7 @@ check() { [ "$(sha256sum <"$1")" = "$2  -" ] || fail "$3 is damaged"; }
 # unseal FILE DOMAIN: decrypts with the key of a domain; without a domain there is nothing to decrypt.
 unseal() { if [ -z "$2" ]; then cat "$1"; else age -d -i <(age -d -i "$key" "$folder/keys/$2.age") "$1"; fi; }
 
-# lines SEGMENT PART: all lines of a family up to the latest point, oldest commit first.
+# lines SEGMENT PART: all lines of a family up to the latest point, of each key the oldest first.
 lines() {
     local commit last='' offset kind size digest domain name
     for commit in "$folder"/commit/*; do
@@ -27,27 +27,31 @@ lines() {
         while IFS=' ' read -r kind digest name domain; do
             [ "$kind" = "$1" ] || continue
             check "$repository/$name" "$digest" "$name"
-            unseal "$repository/$name" "$domain" | zstd -dc
+            unseal "$repository/$name" "$domain" | zstd -dc | tac
         done < <(jq -r '.objects // [] | .[] | "\(.kind) \(.sha256) \(.name) \(.domain // "")"' "$scratch/header")
         offset=$(sed -n 1,2p "$commit" | wc -c)
         while IFS=' ' read -r kind size digest domain; do
             cut_out "$commit" "$offset" "$size" >"$scratch/part"
             check "$scratch/part" "$digest" "$commit"
-            if [ "$kind" = "$2" ]; then unseal "$scratch/part" "$domain" | zstd -dc; fi
+            if [ "$kind" = "$2" ]; then unseal "$scratch/part" "$domain" | zstd -dc | tac; fi
             offset=$((offset + size))
         done < <(jq -r '.parts[] | "\(.kind) \(.size) \(.sha256) \(.domain // "")"' "$scratch/header")
         if [ "$commit" = "$last" ]; then return; fi
     done
 }
 
-# live: of each id the newest line; a deletion told by a partition counts only for a record of that partition.
+# live: of each id the newest line among those of the partitions that hold it; without a partition, or with "sole", a
+# line ends what was said before.
 live() {
-    sed -nE 's/^\{"type":"(put|del)","collection":"([^"]*)","id":"(([^"\\]|\\.)*)"(,"partition":"(([^"\\]|\\.)*)")?.*/\1\t\2\t\3\t\6\n&/p' |
-        awk -F'\t' -v wanted="$wanted" 'NR % 2 { type = $1; collection = $2; id = $3; partition = $4; next }
+    sed -nE 's/^\{"type":"(put|del)","collection":"([^"]*)","id":"(([^"\\]|\\.)*)"(,"partition":"(([^"\\]|\\.)*)")?(,"seq":[0-9]+)?(,"sole":true)?.*/\1\t\2\t\3\t\6\t\9\n&/p' |
+        awk -F'\t' -v wanted="$wanted" 'NR % 2 { type = $1; collection = $2; id = $3; partition = $4; sole = $5; next }
             collection != wanted { next }
-            type == "put" { kept[id] = $0; at[id] = partition; next }
-            partition == "" || partition == at[id] { delete kept[id] }
-            END { for (id in kept) print kept[id] }' | LC_ALL=C sort
+            partition == "" || sole { count = split(said[id], past, "\t"); said[id] = ""
+                for (i = 1; i <= count; i++) delete kept[id, past[i]] }
+            type == "del" { delete kept[id, partition]; next }
+            { delete kept[id, ""]; said[id] = said[id] partition "\t"; kept[id, partition] = $0; at[id, partition] = NR }
+            END { for (key in kept) { split(key, part, SUBSEP); if (at[key] > newest[part[1]]) newest[part[1]] = at[key] }
+                for (key in kept) { split(key, part, SUBSEP); if (at[key] == newest[part[1]]) print kept[key] } }' | LC_ALL=C sort
 }
 
 if [ -z "$blob" ]; then lines segment delta | live; exit; fi

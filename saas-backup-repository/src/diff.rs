@@ -1,4 +1,4 @@
-use saas_backup_core::Key;
+use saas_backup_core::{Key, LineCodec};
 
 use crate::object::StoredLine;
 
@@ -31,11 +31,11 @@ pub enum ChangeKind {
 impl ChangeKind {
     /// `None` if the record says the same at both points.
     pub(crate) fn of(before: Option<&StoredLine>, after: &StoredLine) -> Option<Self> {
-        match (before, after.deletion) {
+        match (before, after.is_deletion()) {
             (None, true) => None,
             (None, false) => Some(Self::Added),
             (Some(_), true) => Some(Self::Removed),
-            (Some(before), false) => (before.text != after.text).then_some(Self::Changed),
+            (Some(before), false) => (!says_the_same(before, after)).then_some(Self::Changed),
         }
     }
 
@@ -47,6 +47,13 @@ impl ChangeKind {
             Self::Removed => "removed",
         }
     }
+}
+
+/// Whether two lines hold the same record, whoever told it.
+fn says_the_same(one: &StoredLine, other: &StoredLine) -> bool {
+    let read = |line: &StoredLine| LineCodec::stored().decode(&line.text).ok();
+    one.text == other.text
+        || (one.says.sole != other.says.sole && read(one).is_some_and(|one| Some(one) == read(other)))
 }
 
 impl Change {

@@ -13,7 +13,7 @@ use crate::diff::{Change, ChangeKind};
 use crate::layout::{Loader, Map};
 use crate::object::{Family, Names};
 use crate::points::Point;
-use crate::read::{Access, Bounds, Merge, PointSnapshot, effective, event};
+use crate::read::{Access, Bounds, Merge, PointSnapshot, event};
 use crate::reserved;
 use crate::sink::MirrorSink;
 use crate::store::Store;
@@ -235,7 +235,7 @@ impl Source {
         let read = changes.try_filter_map(move |(line, _)| {
             let before = before.clone();
             async move {
-                let old = before.state_of(&line.key).await?.filter(|old| !old.deletion);
+                let old = before.state_of(&line.key).await?.filter(|old| !old.is_deletion());
                 Ok(ChangeKind::of(old.as_ref(), &line)
                     .map(|kind| Change::new(line.key.clone(), kind, old.as_ref(), &line)))
             }
@@ -254,10 +254,7 @@ async fn changed_keys(
     let merge = Merge::open(Arc::clone(&snapshot.shared.access), &snapshot.map, bounds).await?;
     let read = stream::try_unfold((merge, snapshot.clone()), move |(mut merge, snapshot)| async move {
         let Some(group) = merge.next().await? else { return Ok(None) };
-        let Some(mut line) = effective(&group.lines).cloned() else { return Ok(None) };
-        if line.deletion && line.partition.is_some() {
-            line = snapshot.state_of(&group.key).await?.unwrap_or(line);
-        }
+        let Some(line) = snapshot.state_of_group(&group).await? else { return Ok(None) };
         Ok(Some(((line, since), (merge, snapshot))))
     });
     Ok(read.boxed())

@@ -10,7 +10,7 @@ use sha2::{Digest as _, Sha256};
 use crate::commit::{ObjectKind, ObjectRef, PartKind};
 use crate::layout::{Map, Part, Segment};
 use crate::object::{Family, SegmentIndex, decompress, split_lines};
-use crate::read::{BlobRow, Bounds, Merge, effective};
+use crate::read::{BlobRow, Bounds, Merge};
 use crate::repository::Repository;
 use crate::reserved;
 use crate::source::Source;
@@ -436,7 +436,7 @@ impl Verification<'_> {
         let bounds = Bounds { family: Family::Meta, collection, after: None, since: 0, at };
         let mut merge = Merge::open(Arc::clone(&shared.access), map, bounds).await?;
         while let Some(group) = merge.next().await? {
-            let Some(line) = effective(&group.lines).filter(|line| !line.deletion) else { continue };
+            let Some(line) = group.live() else { continue };
             let row: BlobRow = reserved::value(&line.text)?;
             let object = row.parts.first().map(|part| part.object.clone()).unwrap_or_default();
             if !self.options.chooses(&object) {

@@ -16,12 +16,12 @@ use crate::{
 
 pub(super) fn line(codec: &LineCodec, line: &Line, out: &mut Vec<u8>) -> Result<()> {
     if let Line::Put(record) = line {
-        return put(codec, record, out);
+        return put(codec, record, false, out);
     }
     rules::check(codec, line)?;
     match line {
         Line::Start(start) => write_start(codec, start, out),
-        Line::Put(record) => put(codec, record, out),
+        Line::Put(record) => put(codec, record, false, out),
         Line::Delete(deletion) => write_deletion(deletion, out),
         Line::Gap(gap) => write_gap(gap, out),
         Line::Item(item) => write_item(codec, item, out),
@@ -48,11 +48,14 @@ pub(super) fn line(codec: &LineCodec, line: &Line, out: &mut Vec<u8>) -> Result<
     }
 }
 
-pub(super) fn put(codec: &LineCodec, record: &Record, out: &mut Vec<u8>) -> Result<()> {
+pub(super) fn put(codec: &LineCodec, record: &Record, sole: bool, out: &mut Vec<u8>) -> Result<()> {
     rules::check_record(codec, record)?;
     out.reserve(record.data.as_bytes().len() + 256);
     raw("{\"type\":\"put\"", out);
     write_key(&record.key, record.partition.as_ref(), record.sequence, out)?;
+    if sole {
+        raw(",\"sole\":true", out);
+    }
     optional("version", record.version.as_deref(), out, text)?;
     optional("created", record.created.as_ref(), out, instant)?;
     optional("modified", record.modified.as_ref(), out, instant)?;
@@ -75,6 +78,7 @@ pub(super) fn put(codec: &LineCodec, record: &Record, out: &mut Vec<u8>) -> Resu
         "id",
         "partition",
         "seq",
+        "sole",
         "version",
         "created",
         "modified",

@@ -31,6 +31,8 @@ pub struct LineHead<'a> {
     pub partition: Option<Cow<'a, str>>,
     /// The store's sequence number.
     pub sequence: Option<u64>,
+    /// Whether no partition but this one holds the record: what others said of it before is past.
+    pub sole: bool,
 }
 
 impl<'a> LineHead<'a> {
@@ -55,12 +57,13 @@ impl<'a> LineHead<'a> {
             Some(rest) => plain_string(rest).map(|(partition, rest)| (Some(Cow::Borrowed(partition)), rest))?,
             None => (None, rest),
         };
-        let sequence = match rest.strip_prefix(b",\"seq\":") {
+        let (sequence, rest) = match rest.strip_prefix(b",\"seq\":") {
             Some(rest) => {
                 let digits = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
-                Some(std::str::from_utf8(rest.get(..digits)?).ok()?.parse().ok()?)
+                let (digits, after) = rest.split_at_checked(digits)?;
+                (Some(std::str::from_utf8(digits).ok()?.parse().ok()?), after)
             }
-            None => None,
+            None => (None, rest),
         };
         Some(Self {
             kind: LineKind::parse(kind),
@@ -68,12 +71,14 @@ impl<'a> LineHead<'a> {
             id: Some(Cow::Borrowed(id)),
             partition,
             sequence,
+            sole: rest.starts_with(b",\"sole\":true"),
         })
     }
 
     fn from_members(line: &'a [u8]) -> Result<Self> {
         let mut scanner = Scanner::new(text_of(line)?);
         let (mut kind, mut collection, mut id, mut partition, mut sequence) = (None, None, None, None, None);
+        let mut sole = false;
         scanner.open(b'{')?;
         let mut first = true;
         while scanner.next_entry(b'}', &mut first)? {
@@ -83,6 +88,7 @@ impl<'a> LineHead<'a> {
                 "id" => id = Some(scanner.string()?),
                 "partition" => partition = Some(scanner.string()?),
                 "seq" => sequence = Some(scanner.unsigned()?),
+                "sole" => sole = scanner.boolean()?,
                 _ => {
                     scanner.value(2 * MAX_JSON_DEPTH)?;
                 }
@@ -95,6 +101,7 @@ impl<'a> LineHead<'a> {
             id,
             partition,
             sequence,
+            sole,
         })
     }
 }
@@ -133,6 +140,8 @@ mod tests {
     fn the_short_way_and_the_long_way_read_the_same_head() {
         for line in [
             r#"{"type":"put","collection":"pages","id":"7","partition":"p","seq":12,"version":"1","data":{}}"#,
+            r#"{"type":"put","collection":"pages","id":"7","partition":"p","seq":12,"sole":true,"data":{}}"#,
+            r#"{"type":"put","collection":"pages","id":"7","partition":"p","sole":true,"version":"1","data":{}}"#,
             r#"{"type":"del","collection":"pages","id":"☃","reason":"deleted"}"#,
             r#"{"type":"item","collection":"pages","id":"7","seq":18446744073709551615}"#,
         ] {

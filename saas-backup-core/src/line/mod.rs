@@ -194,7 +194,7 @@ pub enum Profile {
     /// A superset, because other providers obey no protocol: what repositories and archives hold.
     ///
     /// The version is optional, collection names and ids are any text, cursors and data are any JSON, lines have a
-    /// partition and a sequence number, and deletions may be inferred.
+    /// partition, a sequence number, and a word on whether the partition is the only one, and deletions may be inferred.
     Stored,
 }
 
@@ -261,7 +261,19 @@ impl LineCodec {
     ///
     /// As [`encode`](Self::encode).
     pub fn encode_put(&self, record: &Record, out: &mut Vec<u8>) -> Result<()> {
-        self.append(out, |codec, out| encode::put(codec, record, out))
+        self.append(out, |codec, out| encode::put(codec, record, false, out))
+    }
+
+    /// As [`encode_put`](Self::encode_put), and says with `sole` that no partition but the record's own holds it, so
+    /// that what other partitions said of it before is past. Only [`LineHead`] tells it again: a record is the same
+    /// with it and without.
+    ///
+    /// # Errors
+    ///
+    /// As [`encode`](Self::encode), and `InvalidData` on the wire, which has no partitions.
+    pub fn encode_sole_put(&self, record: &Record, out: &mut Vec<u8>) -> Result<()> {
+        rules::check_sole(self)?;
+        self.append(out, |codec, out| encode::put(codec, record, true, out))
     }
 
     /// Reads a line, without its line feed. `data` and unknown members are slices of it and keep it in memory.

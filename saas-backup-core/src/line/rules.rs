@@ -191,8 +191,12 @@ fn check_end(codec: &LineCodec, end: &End) -> Result<()> {
 
 fn check_extra(codec: &LineCodec, extra: &BTreeMap<String, Json>) -> Result<()> {
     check_count("unknown members", extra.len(), codec.limits.extra)?;
-    let stored_only = ["partition", "seq"].iter().any(|name| extra.contains_key(*name));
-    demand(!codec.is_wire() || !stored_only, "partition and seq do not go to the wire")
+    let stored_only = ["partition", "seq", "sole"].iter().any(|name| extra.contains_key(*name));
+    demand(!codec.is_wire() || !stored_only, "partition, seq and sole do not go to the wire")
+}
+
+pub(super) fn check_sole(codec: &LineCodec) -> Result<()> {
+    demand(!codec.is_wire(), "sole does not go to the wire")
 }
 
 fn check_collection(name: &CollectionName) -> Result<()> {

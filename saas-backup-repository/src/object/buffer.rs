@@ -1,6 +1,8 @@
 use std::cmp::Ordering;
 
-use saas_backup_core::{Key, PartitionId, Result};
+use saas_backup_core::{Key, Result};
+
+use super::truth::{Says, Word};
 
 /// Lines in the order in which they came, and what sorting them takes.
 #[derive(Debug, Default)]
@@ -13,11 +15,15 @@ pub(crate) struct LineBuffer {
 #[derive(Clone, Debug)]
 pub(crate) struct LineMeta {
     pub(crate) key: Key,
-    pub(crate) partition: Option<PartitionId>,
-    /// Whether it is a tombstone.
-    pub(crate) deletion: bool,
+    pub(crate) says: Says,
     start: usize,
     end: usize,
+}
+
+impl Word for LineMeta {
+    fn says(&self) -> &Says {
+        &self.says
+    }
 }
 
 /// A line at the end of a buffer that is not one of its lines yet.
@@ -28,15 +34,9 @@ pub(crate) struct Draft {
 
 impl LineBuffer {
     /// Appends what `encode` writes: one line without line feed.
-    pub(crate) fn push(
-        &mut self,
-        key: Key,
-        partition: Option<PartitionId>,
-        deletion: bool,
-        encode: impl FnOnce(&mut Vec<u8>) -> Result<()>,
-    ) -> Result<()> {
+    pub(crate) fn push(&mut self, key: Key, says: Says, encode: impl FnOnce(&mut Vec<u8>) -> Result<()>) -> Result<()> {
         let line = self.begin(encode)?;
-        self.keep(line, key, partition, deletion);
+        self.keep(line, key, says);
         Ok(())
     }
 
@@ -60,8 +60,8 @@ impl LineBuffer {
         self.text.truncate(start);
     }
 
-    pub(crate) fn keep(&mut self, Draft { start }: Draft, key: Key, partition: Option<PartitionId>, deletion: bool) {
-        self.lines.push(LineMeta { key, partition, deletion, start, end: self.text.len() });
+    pub(crate) fn keep(&mut self, Draft { start }: Draft, key: Key, says: Says) {
+        self.lines.push(LineMeta { key, says, start, end: self.text.len() });
     }
 
     /// Appends the lines of another buffer after its own.
@@ -118,8 +118,7 @@ impl LineBuffer {
 
     /// The lines by key, of each key the ones that still say something, newest first.
     ///
-    /// A record's newer state replaces its older ones. A deletion told by a partition replaces only a state of that
-    /// partition: from another one it is late news of a record that has moved.
+    /// A partition's newer word replaces its older ones, and a word on all of them replaces all.
     pub(crate) fn sorted(&self) -> Vec<&LineMeta> {
         let mut order: Vec<&LineMeta> = self.lines.iter().collect();
         order.sort_by(|one, two| match one.key.cmp(&two.key) {
@@ -127,23 +126,21 @@ impl LineBuffer {
             other => other,
         });
         let mut kept: Vec<&LineMeta> = Vec::with_capacity(order.len());
+        let mut words: Vec<&LineMeta> = Vec::new();
         for group in order.chunk_by(|one, two| one.key == two.key) {
-            let first = kept.len();
             for line in group.iter().rev() {
-                if line.deletion && line.partition.is_some() {
-                    match kept.get(first..).and_then(<[_]>::last) {
-                        Some(known) if !known.deletion && known.partition != line.partition => continue,
-                        Some(known) if known.deletion => {}
-                        _ => kept.truncate(first),
+                let says = &line.says;
+                words.retain(|known| {
+                    if says.is_last_word() {
+                        return false;
                     }
-                } else {
-                    kept.truncate(first);
-                }
-                kept.push(line);
+                    // That a word was on all partitions, or told a place that was unknown, still counts.
+                    let counts = known.says.is_last_word() || (says.deletion && !known.says.deletion);
+                    counts || known.says.partition != says.partition
+                });
+                words.push(line);
             }
-            if let Some(group) = kept.get_mut(first..) {
-                group.reverse();
-            }
+            kept.extend(words.drain(..).rev());
         }
         kept
     }
@@ -152,43 +149,83 @@ impl LineBuffer {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::object::holders;
+    use saas_backup_core::PartitionId;
 
-    fn buffer(lines: &[(&str, Option<&str>, bool, &str)]) -> Vec<String> {
+    fn buffer(lines: &[(&str, Says, &str)]) -> Vec<String> {
         let mut buffer = LineBuffer::default();
-        for (id, partition, deletion, text) in lines {
-            let partition = partition.map(|partition| PartitionId::parse(partition).unwrap());
+        for (id, says, text) in lines {
             let write = |out: &mut Vec<u8>| {
                 out.extend_from_slice(text.as_bytes());
                 Ok(())
             };
-            buffer.push(Key::parse("pages", id).unwrap(), partition, *deletion, write).unwrap();
+            buffer.push(Key::parse("pages", id).unwrap(), says.clone(), write).unwrap();
         }
         let sorted = buffer.sorted();
         sorted.iter().map(|line| String::from_utf8(buffer.line(line).to_vec()).unwrap()).collect()
     }
 
+    fn put(partition: &'static str) -> Says {
+        Says::put(Some(PartitionId::from_static(partition)))
+    }
+
+    fn deleted(partition: &'static str) -> Says {
+        Says::deleted(Some(PartitionId::from_static(partition)))
+    }
+
     #[test]
     fn the_newest_state_of_each_key_is_kept_in_the_order_of_keys() {
         let kept = buffer(&[
-            ("b", None, false, "b1"),
-            ("a", None, false, "a1"),
-            ("b", None, false, "b2"),
-            ("a", None, true, "a gone"),
+            ("b", Says::put(None), "b1"),
+            ("a", Says::put(None), "a1"),
+            ("b", Says::put(None), "b2"),
+            ("a", Says::deleted(None), "a gone"),
         ]);
         assert_eq!(kept, ["a gone", "b2"]);
     }
 
     #[test]
-    fn a_deletion_told_by_a_partition_that_the_record_left_is_late_news() {
-        let moved = [("a", Some("q"), false, "in q"), ("a", Some("p"), true, "gone from p")];
-        assert_eq!(buffer(&moved), ["in q"]);
-        let deleted = [("a", Some("q"), false, "in q"), ("a", Some("q"), true, "gone from q")];
-        assert_eq!(buffer(&deleted), ["gone from q"]);
+    fn the_newest_word_of_each_partition_is_kept() {
+        let moved = [("a", put("p"), "in p"), ("a", put("q"), "in q"), ("a", deleted("p"), "not in p")];
+        assert_eq!(buffer(&moved), ["not in p", "in q", "in p"]);
+        let left = [("a", put("q"), "in q"), ("a", deleted("q"), "not in q")];
+        assert_eq!(buffer(&left), ["not in q", "in q"]);
+        let two = [("a", deleted("q"), "not in q"), ("a", deleted("p"), "not in p")];
+        assert_eq!(buffer(&two), ["not in p", "not in q"]);
     }
 
     #[test]
-    fn deletions_by_two_partitions_are_both_kept_for_the_reader_to_judge() {
-        let two = [("a", Some("q"), true, "gone from q"), ("a", Some("p"), true, "gone from p")];
-        assert_eq!(buffer(&two), ["gone from p", "gone from q"]);
+    fn a_word_on_all_partitions_replaces_those_of_each() {
+        let told = [("a", put("p"), "in p"), ("a", Says { sole: true, ..put("q") }, "in q alone")];
+        assert_eq!(buffer(&told), ["in q alone"]);
+        let again = [("a", Says { sole: true, ..put("q") }, "in q alone"), ("a", put("q"), "in q")];
+        assert_eq!(buffer(&again), ["in q", "in q alone"], "what older objects say of other partitions is past");
+    }
+
+    /// Whatever was written before it: with the lines that a buffer keeps, the same is true as with all of them.
+    #[test]
+    fn what_is_not_kept_says_nothing_any_more() {
+        let sole = Says { sole: true, ..put("p") };
+        let words = [put("p"), deleted("p"), put("q"), deleted("q"), sole, Says::put(None), Says::deleted(None)];
+        let live = |lines: &[&LineMeta]| holders(lines).into_iter().map(|line| line.start).collect::<Vec<_>>();
+        for number in 0..words.len().pow(5) {
+            let mut all = LineBuffer::default();
+            for digit in 0..5_u32 {
+                let says = words[number / words.len().pow(digit) % words.len()].clone();
+                let write = |out: &mut Vec<u8>| {
+                    out.push(b'x');
+                    Ok(())
+                };
+                all.push(Key::parse("pages", "a").unwrap(), says, write).unwrap();
+            }
+            for before in 0..3 {
+                let (older, newer) = all.lines.split_at(before);
+                let buffer = LineBuffer { text: all.text.clone(), lines: newer.to_vec() };
+                let mut kept = buffer.sorted();
+                kept.extend(older.iter().rev());
+                let every: Vec<&LineMeta> = all.lines.iter().rev().collect();
+                assert_eq!(live(&kept), live(&every), "{every:?}");
+            }
+        }
     }
 }

@@ -6,6 +6,7 @@ use super::bloom::{Bloom, key_hash};
 use super::buffer::LineBuffer;
 use super::frames::{Codec, FRAME_BYTES, finish, frame_digest};
 use super::index::{Frame, SegmentIndex};
+use super::truth::{Says, Word, effective};
 
 /// Raw bytes of lines after which a segment is written.
 pub(crate) const SEGMENT_RAW_BYTES: usize = 16 * 1024 * 1024;
@@ -59,7 +60,7 @@ fn build_with(codec: &mut Codec, lines: &LineBuffer, mut file: Vec<u8>) -> Resul
             }
             if let Some(line) = group.first() {
                 hashes.push(key_hash(&line.key));
-                live += u32::from(!line.deletion);
+                live += u32::from(effective(group).is_some_and(|(line, _)| !line.says.deletion));
             }
             taken += group.len();
         }
@@ -92,14 +93,24 @@ fn build_with(codec: &mut Codec, lines: &LineBuffer, mut file: Vec<u8>) -> Resul
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct StoredLine {
     pub(crate) key: Key,
-    pub(crate) partition: Option<PartitionId>,
-    /// Whether it is a tombstone.
-    pub(crate) deletion: bool,
+    pub(crate) says: Says,
     /// The commit that made it, and its place in that commit: larger is newer.
     pub(crate) sequence: u64,
     pub(crate) ordinal: u32,
     /// The line without its line feed.
     pub(crate) text: Bytes,
+}
+
+impl StoredLine {
+    pub(crate) fn is_deletion(&self) -> bool {
+        self.says.deletion
+    }
+}
+
+impl Word for StoredLine {
+    fn says(&self) -> &Says {
+        &self.says
+    }
 }
 
 /// Cuts decompressed text into lines.
@@ -133,7 +144,8 @@ pub(crate) fn split_lines(text: &Bytes, sequence: u64, ordinal: u32) -> Result<V
         if lines.last().is_some_and(|before| before.key > key) {
             return Err(Error::new(ErrorKind::Integrity, "stored lines stand out of order"));
         }
-        lines.push(StoredLine { key, partition, deletion, sequence, ordinal, text: line });
+        let says = Says { partition, deletion, sole: head.sole };
+        lines.push(StoredLine { key, says, sequence, ordinal, text: line });
     }
     if start != text.len() {
         return Err(Error::new(ErrorKind::Integrity, "the last stored line is cut"));
@@ -156,7 +168,7 @@ mod tests {
             let text = format!(r#"{{"type":"put","collection":"pages","id":"{id:06}","data":"{}"}}"#, "x".repeat(size));
             let key = Key::parse("pages", format!("{id:06}")).unwrap();
             buffer
-                .push(key, None, false, |out| {
+                .push(key, Says::put(None), |out| {
                     out.extend_from_slice(text.as_bytes());
                     Ok(())
                 })

@@ -6,7 +6,7 @@ use super::Access;
 use super::access::{INLINE_ORDINAL, lines_of};
 use crate::commit::PartKind;
 use crate::layout::{Map, Part, Segment};
-use crate::object::{Family, StoredLine};
+use crate::object::{Family, StoredLine, decisive, effective};
 
 /// The part that holds a family's inline lines.
 pub(crate) fn inline_kind(family: Family) -> PartKind {
@@ -16,26 +16,11 @@ pub(crate) fn inline_kind(family: Family) -> PartKind {
     }
 }
 
-/// What is true of a record, given its lines, newest first: the line of its live state, or of its deletion.
-///
-/// A deletion told by a partition counts only against a state of that partition; from another one it is late news of
-/// a record that has moved.
-pub(crate) fn effective(lines: &[StoredLine]) -> Option<&StoredLine> {
-    let mut state: Option<&StoredLine> = None;
-    for line in lines.iter().rev() {
-        let moved = line.deletion
-            && line.partition.is_some()
-            && state.is_some_and(|known| !known.deletion && known.partition != line.partition);
-        if !moved {
-            state = Some(line);
-        }
-    }
-    state
-}
-
-/// Whether nothing older can matter.
-fn is_decisive(line: &StoredLine) -> bool {
-    !line.deletion || line.partition.is_none()
+/// What is true of a record, given its lines, newest first: its state, or its deletion. Its place in time is that of the
+/// line which made it so.
+pub(crate) fn state(lines: &[StoredLine]) -> Option<StoredLine> {
+    let (state, since) = effective(lines)?;
+    Some(StoredLine { sequence: since.sequence, ordinal: since.ordinal, ..state.clone() })
 }
 
 enum Run<'a> {
@@ -70,7 +55,7 @@ impl Access {
         runs.sort_by_key(|(run, _)| Reverse(run.newest()));
         let mut found: Vec<StoredLine> = Vec::new();
         for (run, place) in runs {
-            let decided = found.iter().find(|line| is_decisive(line));
+            let decided = decisive(&found);
             if !all && decided.is_some_and(|line| (line.sequence, line.ordinal) > run.newest()) {
                 break;
             }
@@ -91,35 +76,6 @@ impl Access {
     /// The line that says what is true of a key at a point: its state, or its deletion.
     pub(crate) async fn lookup(&self, map: &Map, family: Family, key: &Key, at: u64) -> Result<Option<StoredLine>> {
         let versions = self.versions(map, family, key, at, false).await?;
-        Ok(effective(&versions).cloned())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use bytes::Bytes;
-    use saas_backup_core::PartitionId;
-
-    fn line(sequence: u64, partition: Option<&str>, deletion: bool) -> StoredLine {
-        StoredLine {
-            key: Key::parse("issues", "1").unwrap(),
-            partition: partition.map(|partition| PartitionId::parse(partition).unwrap()),
-            deletion,
-            sequence,
-            ordinal: 0,
-            text: Bytes::new(),
-        }
-    }
-
-    #[test]
-    fn a_moved_record_survives_the_deletion_from_its_old_partition() {
-        let moved = [line(3, Some("p"), true), line(2, Some("q"), false), line(1, Some("p"), false)];
-        assert_eq!(effective(&moved), Some(&moved[1]));
-        let deleted = [line(4, Some("q"), true), line(3, Some("p"), true), line(2, Some("q"), false)];
-        assert_eq!(effective(&deleted), Some(&deleted[0]));
-        let gone = [line(3, None, true), line(2, Some("q"), false)];
-        assert_eq!(effective(&gone), Some(&gone[0]));
-        assert_eq!(effective(&[]), None);
+        Ok(state(&versions))
     }
 }

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use saas_backup_core::{CollectionName, Key, Result};
 
 use super::Access;
-use super::lookup::inline_kind;
+use super::lookup::{inline_kind, state};
 use crate::layout::{Map, Part, Segment};
-use crate::object::{Family, SegmentIndex, StoredLine};
+use crate::object::{Family, SegmentIndex, StoredLine, decisive, effective, holders};
 
 /// Raw bytes of frames that one segment holds decoded while it is merged.
 const READ_AHEAD: u64 = 1024 * 1024;
@@ -31,6 +31,28 @@ pub(crate) struct Bounds {
 pub(crate) struct Group {
     pub(crate) key: Key,
     pub(crate) lines: Vec<StoredLine>,
+}
+
+impl Group {
+    /// What these lines say is true: the state, or the deletion. Its place in time is that of the line which made it so.
+    pub(crate) fn state(&self) -> Option<StoredLine> {
+        state(&self.lines)
+    }
+
+    /// The line of the live state, if they say that there is one.
+    pub(crate) fn live(&self) -> Option<&StoredLine> {
+        effective(&self.lines).map(|(line, _)| line).filter(|line| !line.is_deletion())
+    }
+
+    /// The line of each partition that holds the record, going by these lines; the newest last.
+    pub(crate) fn holders(&self) -> Vec<&StoredLine> {
+        holders(&self.lines)
+    }
+
+    /// Whether older lines of the key could not change what is true.
+    pub(crate) fn is_decided(&self) -> bool {
+        decisive(&self.lines).is_some()
+    }
 }
 
 /// Merges the runs of a source in the order of keys.

@@ -8,6 +8,5 @@ mod snapshot;
 
 pub(crate) use self::access::{Access, blocking};
 pub(crate) use self::blob::{BlobPart, BlobRow};
-pub(crate) use self::lookup::effective;
 pub(crate) use self::merge::{Bounds, Group, Merge};
 pub(crate) use self::snapshot::{PointSnapshot, event};

@@ -11,7 +11,7 @@ use saas_backup_core::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::{BlobRow, Bounds, Group, Merge, effective};
+use super::{BlobRow, Bounds, Group, Merge};
 use crate::layout::Map;
 use crate::object::{Family, StoredLine};
 use crate::reserved;
@@ -50,12 +50,17 @@ impl PointSnapshot {
     pub(crate) async fn row(&self, collection: &'static str, id: &str) -> Result<Option<StoredLine>> {
         let key = reserved::key(collection, id)?;
         let found = self.shared.access.lookup(&self.map, Family::Meta, &key, self.at).await?;
-        Ok(found.filter(|line| !line.deletion))
+        Ok(found.filter(|line| !line.is_deletion()))
     }
 
     /// What is true of a record at this point; `None` if the source never held it.
     pub(crate) async fn state_of(&self, key: &Key) -> Result<Option<StoredLine>> {
         self.shared.access.lookup(&self.map, Family::Data, key, self.at).await
+    }
+
+    /// What is true of a record at this point, of which newer lines are known than those of a certain one.
+    pub(crate) async fn state_of_group(&self, group: &Group) -> Result<Option<StoredLine>> {
+        if group.is_decided() { Ok(group.state()) } else { self.state_of(&group.key).await }
     }
 
     /// How many records of each collection are live. Reads the frames that more than one run may hold keys of, and
@@ -70,8 +75,8 @@ impl PointSnapshot {
                 continue;
             }
             let Some(group) = merge.next().await? else { return Ok(counts) };
-            let live = effective(&group.lines).is_some_and(|line| !line.deletion);
-            *counts.entry(group.key.collection).or_default() += u64::from(live);
+            let live = u64::from(group.live().is_some());
+            *counts.entry(group.key.collection).or_default() += live;
         }
     }
 
@@ -227,15 +232,9 @@ impl Reading {
 impl PointSnapshot {
     /// What a key's lines say to a reader who knows everything up to `since`.
     async fn news(&self, group: Group, since: Option<u64>) -> Result<Option<Event>> {
-        let Some(mut state) = effective(&group.lines).cloned() else { return Ok(None) };
-        if let Some(since) = since {
-            // The runs that are merged begin after `since`: whether the record had moved is older news.
-            if state.deletion && state.partition.is_some() {
-                state = self.state_of(&group.key).await?.unwrap_or(state);
-            }
-            return if state.sequence > since { event(&state).map(Some) } else { Ok(None) };
-        }
-        if state.deletion { Ok(None) } else { event(&state).map(Some) }
+        let Some(since) = since else { return group.live().map(event).transpose() };
+        let state = self.state_of_group(&group).await?;
+        state.filter(|state| state.sequence > since).map(|state| event(&state)).transpose()
     }
 }
 

@@ -5,7 +5,7 @@ use saas_backup_core::{Error, ErrorKind, Key, PartitionId, Result, Scope};
 use super::session::Session;
 use crate::commit::PartKind;
 use crate::object::{Family, LineMeta};
-use crate::read::{Bounds, Merge, PointSnapshot, effective};
+use crate::read::{Bounds, Merge, PointSnapshot};
 
 impl Session {
     /// The source as the last commit left it, once a line that was flushed and that `matters` waits for no commit.
@@ -22,16 +22,17 @@ impl Session {
         }
     }
 
-    /// Calls `visit` with each key that is live in a scope at the head, and its partition, in order.
+    /// Calls `visit` with each key that a partition in the scope holds at the head, and all partitions that hold it, in
+    /// the order of keys.
     ///
     /// # Errors
     ///
     /// [`ErrorKind::Unsupported`] if this writer neither remembers all keys nor can read records.
-    pub(super) async fn each_live(
+    pub(super) async fn each_held(
         &self,
         head: &PointSnapshot,
         scope: &Scope,
-        mut visit: impl FnMut(Key, Option<&PartitionId>) + Send,
+        mut visit: impl FnMut(Key, &[Option<&PartitionId>]) + Send,
     ) -> Result<()> {
         if head.at == 0 {
             return Ok(());
@@ -52,10 +53,10 @@ impl Session {
             let bounds = Bounds { family, collection: Some(collection.clone()), after: None, since: 0, at: head.at };
             let mut merge = Merge::open(Arc::clone(&self.shared.access), &head.map, bounds).await?;
             while let Some(group) = merge.next().await? {
-                let live = effective(&group.lines).filter(|line| !line.deletion);
-                let partition = live.map(|line| line.partition.as_ref());
-                if let Some(partition) = partition.filter(|partition| scope.contains(collection, *partition)) {
-                    visit(group.key, partition);
+                let holders = group.holders();
+                let partitions: Vec<_> = holders.iter().map(|line| line.says.partition.as_ref()).collect();
+                if partitions.iter().any(|partition| scope.contains(collection, *partition)) {
+                    visit(group.key.clone(), &partitions);
                 }
             }
         }

@@ -54,7 +54,7 @@ impl Sink for MirrorSink {
         let head = self.session.head();
         let key = reserved::key(reserved::BLOBS, id.as_str())?;
         let found = self.session.shared.access.lookup(&head.map, Family::Meta, &key, head.at).await?;
-        if let Some(line) = found.filter(|line| !line.deletion) {
+        if let Some(line) = found.filter(|line| !line.is_deletion()) {
             let row: BlobRow = reserved::value(&line.text)?;
             return Ok(BlobSlot::Held(StoredBlob { digest: row.sha256, size: row.size }));
         }

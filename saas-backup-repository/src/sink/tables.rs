@@ -10,8 +10,8 @@ use saas_backup_core::{
 use serde::{Deserialize, Serialize};
 
 use super::remembered::DigestSet;
-use crate::object::{Family, LineBuffer};
-use crate::read::{Bounds, Merge, PointSnapshot, effective};
+use crate::object::{Family, LineBuffer, Says};
+use crate::read::{Bounds, Merge, PointSnapshot};
 use crate::reserved::{self, FeedRow};
 
 /// What the store knows of the source, and which of it is not durable yet.
@@ -288,7 +288,7 @@ async fn rows(head: &PointSnapshot, collection: &'static str) -> Result<Vec<byte
     let mut merge = Merge::open(std::sync::Arc::clone(&head.shared.access), &head.map, bounds).await?;
     let mut rows = Vec::new();
     while let Some(group) = merge.next().await? {
-        rows.extend(effective(&group.lines).filter(|line| !line.deletion).map(|line| line.text.clone()));
+        rows.extend(group.live().map(|line| line.text.clone()));
     }
     Ok(rows)
 }
@@ -308,12 +308,12 @@ fn place(gap: &Gap) -> String {
 /// Appends a row.
 pub(super) fn put(out: &mut LineBuffer, key: Key, value: &impl Serialize) -> Result<()> {
     let record = reserved::row(key.clone(), value)?;
-    out.push(key, None, false, |text| LineCodec::stored().encode_put(&record, text))
+    out.push(key, Says::put(None), |text| LineCodec::stored().encode_put(&record, text))
 }
 
 fn delete(out: &mut LineBuffer, key: Key) -> Result<()> {
     let line = Line::Delete(Deletion::new(key.clone(), DeletionReason::Deleted));
-    out.push(key, None, true, |text| LineCodec::stored().encode(&line, text))
+    out.push(key, Says::deleted(None), |text| LineCodec::stored().encode(&line, text))
 }
 
 fn encode_seen(seen: &[u64]) -> String {

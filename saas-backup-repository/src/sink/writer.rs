@@ -6,18 +6,18 @@ use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use saas_backup_core::{
     BlobId, BlobStatus, Candidates, CollectionName, Cursor, Deletion, DeletionReason, Epoch, Error, ErrorKind, Event,
-    Feed, FeedState, Gap, Json, Key, Line, LineCodec, Outcome, Problem, Record, Result, SchemaChange, Scope, Verdict,
-    Writer,
+    Feed, FeedState, Gap, Json, Key, Line, LineCodec, Outcome, PartitionId, Problem, Record, Result, SchemaChange,
+    Scope, Verdict, Writer,
 };
 use tokio::task::JoinSet;
 
-use super::remembered::{DigestMap, DigestSet, Known, counts};
+use super::remembered::{DigestMap, DigestSet, Holders, Known, News, Said};
 use super::session::{Flushed, Session};
 use super::spare::LARGE_BYTES;
 use super::step::InSession;
 use super::tables::{TableChange, put};
 use crate::commit::ObjectRef;
-use crate::object::{Family, LineBuffer, SEGMENT_RAW_BYTES, SegmentIndex};
+use crate::object::{Family, LineBuffer, SEGMENT_RAW_BYTES, Says, SegmentIndex};
 use crate::reserved;
 
 /// Room for the lines of a writer among several.
@@ -25,12 +25,14 @@ const ROOM_BYTES: usize = SEGMENT_RAW_BYTES / 2;
 
 type Built = (usize, Family, Option<(ObjectRef, SegmentIndex)>);
 
-/// What a writer will have said of a record.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum News {
-    Put(Known),
-    /// The digest of the partition that told it, if one did.
-    Deleted(Option<u64>),
+/// What an open extent did not see.
+#[derive(Debug)]
+struct Missed {
+    scope: Scope,
+    /// Live records that nothing else holds.
+    gone: Vec<Key>,
+    /// Records that other partitions hold, too: nothing of them is lost.
+    moved: Vec<Key>,
 }
 
 /// Writes one feed of a mirror.
@@ -45,7 +47,7 @@ pub(super) struct MirrorWriter {
     /// Whether this is the feed's first writer ever, and no event was applied yet.
     untouched: bool,
     /// What the open extent did not see, until the next event.
-    missed: Option<(Scope, Vec<Key>)>,
+    missed: Option<Missed>,
     /// Whether a gap may be open that a record closes.
     gaps_open: bool,
     /// The gaps that the open extent reported.
@@ -54,7 +56,7 @@ pub(super) struct MirrorWriter {
     meta: LineBuffer,
     changes: Vec<TableChange>,
     /// What becomes known with the next flush.
-    known: DigestMap<(CollectionName, News)>,
+    known: DigestMap<(CollectionName, Said)>,
     builds: JoinSet<Result<Built>>,
     built: Vec<Built>,
     next_build: usize,
@@ -131,7 +133,11 @@ impl MirrorWriter {
             return Ok(reserved_name());
         }
         record.sequence = None;
-        let line = match self.lines.begin(|out| LineCodec::stored().encode_put(&record, out)) {
+        let own = record.partition.is_some() && record.partition == self.state.feed.scope().partition;
+        let sole = !own && record.partition.is_some();
+        let remembers = self.session.remembered.remembers();
+        // A record is the same whoever tells it: what is remembered is the line without that.
+        let mut line = match self.lines.begin(|out| encode(&record, sole && !remembers, out)) {
             Ok(line) => line,
             Err(error) => return Ok(Outcome::Rejected(Box::new(Problem::from(&error)))),
         };
@@ -140,24 +146,39 @@ impl MirrorWriter {
             let missing: Vec<BlobId> = missing.filter_map(|blob| blob.id.clone()).collect();
             self.changes.push(TableChange::CloseGaps(record.key.clone(), missing));
         }
-        let Record { key, partition, .. } = record;
         let remembered = &self.session.remembered;
-        if remembered.remembers() {
-            let known = remembered.known(self.lines.draft(&line), partition.as_ref());
-            if self.current(digest) == Some(known) {
+        let news = |known| if own { News::Put(known) } else { News::Sole(known) };
+        if remembers {
+            let known = remembered.known(self.lines.draft(&line), record.partition.as_ref());
+            let current = self.current(digest);
+            if if own { current.iter().any(|held| held == known) } else { current.is_only(known) } {
                 self.lines.take_back(line);
                 return Ok(Outcome::Unchanged);
             }
-            self.known.insert(digest, (key.collection.clone(), News::Put(known)));
+            if sole {
+                self.lines.take_back(line);
+                line = self.lines.begin(|out| encode(&record, sole, out))?;
+            }
             let mut row =
-                Record::new(key.clone(), Json::from_value(&0)?).with_version(format!("{:016x}", known.content));
-            row.partition.clone_from(&partition);
-            self.meta.push(key.clone(), partition.clone(), false, |out| LineCodec::stored().encode_put(&row, out))?;
+                Record::new(record.key.clone(), Json::from_value(&0)?).with_version(format!("{:016x}", known.content));
+            row.partition.clone_from(&record.partition);
+            let says = Says { partition: record.partition.clone(), deletion: false, sole };
+            self.meta.push(record.key.clone(), says, |out| encode(&row, sole, out))?;
+            self.say(digest, &record.key.collection, news(known));
         } else if self.known.contains_key(&digest) || remembered.was_deleted(digest) {
-            self.known.insert(digest, (key.collection.clone(), News::Put(Known { content: 0, partition: 0 })));
+            let known = Known { content: 0, partition: remembered.partition(record.partition.as_ref()) };
+            self.say(digest, &record.key.collection, news(known));
         }
-        self.lines.keep(line, key, partition, false);
+        let Record { key, partition, .. } = record;
+        self.lines.keep(line, key, Says { partition, deletion: false, sole });
         Ok(Outcome::Stored)
+    }
+
+    fn say(&mut self, digest: u64, collection: &CollectionName, news: News) {
+        match self.known.get_mut(&digest) {
+            Some((_, said)) => said.add(news),
+            None => drop(self.known.insert(digest, (collection.clone(), Said::new(news)))),
+        }
     }
 
     fn delete(&mut self, mut deletion: Deletion) -> Result<Outcome> {
@@ -169,29 +190,33 @@ impl MirrorWriter {
         if self.gaps_open {
             self.changes.push(TableChange::CloseDeleted(deletion.key.clone(), deletion.partition.clone()));
         }
-        if self.session.remembered.remembers() {
-            let Some(known) = self.current(digest) else { return Ok(Outcome::Unchanged) };
-            if deletion.partition.is_some()
-                && self.session.remembered.partition(deletion.partition.as_ref()) != known.partition
-            {
-                return Ok(Outcome::Skipped(Box::new(Problem::new("moved", "the record is in another partition now"))));
-            }
-            self.push_deletion(&mut deletion.clone(), Family::Meta)?;
-        }
         let told_by = deletion.partition.as_ref().map(|partition| self.session.remembered.partition(Some(partition)));
-        self.known.insert(digest, (deletion.key.collection.clone(), News::Deleted(told_by)));
-        self.push_deletion(&mut deletion, Family::Data)?;
-        Ok(Outcome::Stored)
+        let mut moved = false;
+        if self.session.remembered.remembers() {
+            let current = self.current(digest);
+            if current.is_empty() {
+                return Ok(Outcome::Unchanged);
+            }
+            let holds = |partition| current.iter().any(|held| held.partition == partition);
+            if told_by.is_some_and(|left| !holds(left)) {
+                return Ok(moved_on());
+            }
+            moved = told_by.is_some_and(|left| current.iter().any(|held| held.partition != left));
+            self.push_deletion(&deletion, Family::Meta)?;
+        }
+        self.say(digest, &deletion.key.collection, News::Deleted(told_by));
+        self.push_deletion(&deletion, Family::Data)?;
+        Ok(if moved { moved_on() } else { Outcome::Stored })
     }
 
-    fn push_deletion(&mut self, deletion: &mut Deletion, family: Family) -> Result<()> {
-        let (key, partition) = (deletion.key.clone(), deletion.partition.clone());
+    fn push_deletion(&mut self, deletion: &Deletion, family: Family) -> Result<()> {
+        let (key, says) = (deletion.key.clone(), Says::deleted(deletion.partition.clone()));
         let line = Line::Delete(deletion.clone());
         let out = match family {
             Family::Data => &mut self.lines,
             Family::Meta => &mut self.meta,
         };
-        out.push(key, partition, true, |out| LineCodec::stored().encode(&line, out))
+        out.push(key, says, |out| LineCodec::stored().encode(&line, out))
     }
 
     fn schema(&mut self, schema: &SchemaChange) -> Result<Outcome> {
@@ -202,11 +227,11 @@ impl MirrorWriter {
     }
 
     /// What is known of a record, this writer's own unflushed writes included.
-    fn current(&self, digest: u64) -> Option<Known> {
+    fn current(&self, digest: u64) -> Holders {
+        let known = self.session.remembered.get(digest);
         match self.known.get(&digest) {
-            Some((_, News::Put(known))) => Some(*known),
-            Some((_, News::Deleted(_))) => None,
-            None => self.session.remembered.get(digest),
+            Some((_, said)) => said.after(&known),
+            None => known,
         }
     }
 
@@ -272,20 +297,10 @@ impl MirrorWriter {
     fn publish(&mut self) {
         let session = &self.session;
         let mut inner = session.lock();
-        for (digest, (collection, news)) in self.known.drain() {
-            let (before, after) = match news {
-                News::Put(known) => (session.remembered.put(digest, known), 1),
-                News::Deleted(told_by) => {
-                    // Another writer may have flushed the record in its new partition meanwhile.
-                    let now = session.remembered.get(digest);
-                    if told_by.is_some_and(|left| now.is_some_and(|now| now.partition != left)) {
-                        continue;
-                    }
-                    (session.remembered.delete(digest, told_by), 0)
-                }
-            };
+        for (digest, (collection, said)) in self.known.drain() {
+            let (before, after) = session.remembered.tell(digest, &said);
             if inner.tables.held.remembered {
-                let change = after - i64::from(before.is_some());
+                let change = i64::from(!after.is_empty()) - i64::from(!before.is_empty());
                 inner.tables.count(&collection, |held| {
                     held.records = Some(held.records.unwrap_or(0).saturating_add_signed(change));
                 });
@@ -293,39 +308,55 @@ impl MirrorWriter {
         }
     }
 
-    /// The keys that are live in the copy and that the open extent did not see.
-    async fn unseen(&mut self, scope: &Scope) -> Result<Vec<Key>> {
+    /// Whether a partition that held a record at the head still does.
+    fn still_holds(&self, digest: u64, partition: Option<&PartitionId>) -> bool {
+        let remembered = &self.session.remembered;
+        let partition = remembered.partition(partition);
+        match self.known.get(&digest).and_then(|(_, said)| said.of(partition)) {
+            Some(News::Put(_)) => true,
+            Some(News::Sole(known)) => known.partition == partition,
+            Some(News::Deleted(_)) => false,
+            None => !remembered.is_deleted(digest, partition),
+        }
+    }
+
+    /// The keys that the copy holds in a scope and that the open extent did not see.
+    async fn missed(&mut self, scope: &Scope) -> Result<Missed> {
+        let mut missed = Missed { scope: scope.clone(), gone: Vec::new(), moved: Vec::new() };
         if self.covers_all && !self.session.logged.load(Ordering::Relaxed) {
-            return Ok(Vec::new());
+            return Ok(missed);
         }
-        match self.missed.take() {
-            Some((of, missed)) if of == *scope => return Ok(missed),
-            _ => {}
+        if let Some(missed) = self.missed.take().filter(|missed| missed.scope == *scope) {
+            return Ok(missed);
         }
-        let mut unseen = Vec::new();
         let remembered = &self.session.remembered;
         // What another feed flushed is part of the copy, too, and may be gone by now.
         let head = self
             .session
             .head_with(|line| {
-                scope.contains(&line.key.collection, line.partition.as_ref())
+                scope.contains(&line.key.collection, line.says.partition.as_ref())
                     && !self.seen.contains(&remembered.key(&line.key))
             })
             .await?;
         self.session
-            .each_live(&head, scope, |key, partition| {
-                let (digest, partition) = (remembered.key(&key), remembered.partition(partition));
-                let deleted = match self.known.get(&digest) {
-                    Some((_, News::Put(_))) => false,
-                    Some((_, News::Deleted(told_by))) if counts(*told_by, partition) => true,
-                    _ => remembered.is_deleted(digest, partition),
-                };
-                if !deleted && !self.seen.contains(&digest) {
-                    unseen.push(key);
+            .each_held(&head, scope, |key, partitions| {
+                let digest = remembered.key(&key);
+                if self.seen.contains(&digest) {
+                    return;
+                }
+                let (mut here, mut elsewhere) = (false, false);
+                for partition in partitions.iter().filter(|partition| self.still_holds(digest, **partition)) {
+                    let is_here = scope.contains(&key.collection, *partition);
+                    (here, elsewhere) = (here || is_here, elsewhere || !is_here);
+                }
+                match (here, elsewhere) {
+                    (true, false) => missed.gone.push(key),
+                    (true, true) => missed.moved.push(key),
+                    (false, _) => {}
                 }
             })
             .await?;
-        Ok(unseen)
+        Ok(missed)
     }
 }
 
@@ -391,10 +422,10 @@ impl Writer for MirrorWriter {
         if self.state.epoch.is_none() {
             return Ok(Candidates::none(scope.clone()));
         }
-        let unseen = self.unseen(scope).await?;
-        let live = self.seen.len() as u64 + unseen.len() as u64;
-        let candidates = Candidates::of(scope.clone(), live, &unseen);
-        self.missed = Some((scope.clone(), unseen));
+        let missed = self.missed(scope).await?;
+        let live = self.seen.len() as u64 + missed.gone.len() as u64;
+        let candidates = Candidates::of(scope.clone(), live, &missed.gone);
+        self.missed = Some(missed);
         Ok(candidates)
     }
 
@@ -403,13 +434,14 @@ impl Writer for MirrorWriter {
         match verdict {
             Verdict::Delete | Verdict::Gone => {
                 if self.state.epoch.is_some() {
-                    for key in self.unseen(scope).await? {
+                    let Missed { gone, moved, .. } = self.missed(scope).await?;
+                    let in_all = gone.len();
+                    for (place, key) in gone.into_iter().chain(moved).enumerate() {
                         let mut deletion = Deletion::new(key, DeletionReason::Reconciled);
                         deletion.at = Some(at);
                         deletion.partition.clone_from(&scope.partition);
-                        if matches!(self.delete(deletion)?, Outcome::Stored) {
-                            deleted += 1;
-                        }
+                        let stored = matches!(self.delete(deletion)?, Outcome::Stored);
+                        deleted += u64::from(stored && place < in_all);
                     }
                 }
                 let (reported, seen) = (std::mem::take(&mut self.reported), std::mem::take(&mut self.seen));
@@ -454,6 +486,16 @@ fn reserved_name() -> Outcome {
         "reserved",
         "names of collections that begin with `_` are the store's own",
     )))
+}
+
+fn moved_on() -> Outcome {
+    Outcome::Skipped(Box::new(Problem::new("moved", "the record is in another partition now")))
+}
+
+/// Writes the line of a record; whether no other partition holds it is said with it.
+fn encode(record: &Record, sole: bool, out: &mut Vec<u8>) -> Result<()> {
+    let codec = LineCodec::stored();
+    if sole { codec.encode_sole_put(record, out) } else { codec.encode_put(record, out) }
 }
 
 fn ended() -> Error {

@@ -3,16 +3,17 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use futures::TryStreamExt as _;
 use saas_backup_core::testkit::{Model, Random};
 use saas_backup_core::{
     Account, At, Capabilities, Catalog, Collection, CollectionName, Connector, Coverage, Cursor, Deletion,
     DeletionReason, Epoch, ErrorKind, Event, Feed, FeedId, Key, Kind, PartitionId, Record, Result, RunId, RunReport,
     RunStart, Seen, Sink, SinkOptions, Snapshot, SnapshotOptions, Verdict, WriteMode, async_trait,
 };
-use saas_backup_repository::{Identity, Keys, Repository, RepositoryOptions, Source};
+use saas_backup_repository::{ChangeKind, Identity, Keys, Repository, RepositoryOptions, Source};
 
 use crate::faults::{Fault, FaultyStore};
-use crate::support::{both_forms, clock, key, live, note, options, time};
+use crate::support::{both_forms, clock, holds, key, lacks, live, mirror, note, options, partition_feed, tell, time};
 
 /// Runs of one life that are switched off at some write.
 const CRASHES: usize = 3;
@@ -270,4 +271,96 @@ async fn late_news_of_a_move_hides_no_record_from_a_full_read() {
         let live: Vec<Key> = live(&blog, At::Now).await.unwrap().into_keys().collect();
         assert_eq!(live, [key("2")]);
     }
+}
+
+/// The texts of the live records, and what changed since the point before the last.
+async fn shown(source: &Source) -> (Vec<Record>, Vec<(ChangeKind, Key)>) {
+    let points = source.points().await.unwrap();
+    let [.., before, last] = points.as_slice() else { panic!("two points") };
+    let live: Vec<Record> = live(source, At::Now).await.unwrap().into_values().collect();
+    for record in &live {
+        let mut looked_up = source.record(&record.key, &At::Now).await.unwrap().unwrap();
+        assert_eq!(looked_up.sequence.take().map(|sequence| sequence <= last.sequence), Some(true));
+        assert_eq!(looked_up, *record);
+    }
+    let (from, to) = (At::Sequence(before.sequence), At::Sequence(last.sequence));
+    let changes: Vec<saas_backup_repository::Change> =
+        source.diff(&from, &to).await.unwrap().try_collect().await.unwrap();
+    let told: Vec<Event> = source.changes_since(before.sequence).await.unwrap().try_collect().await.unwrap();
+    for change in &changes {
+        assert!(told.iter().any(|event| event.key().as_ref() == Some(&change.key)), "a reader of changes is told");
+    }
+    (live, changes.into_iter().map(|change| (change.kind, change.key)).collect())
+}
+
+fn in_partition(partition: &'static str, id: &str, text: &str) -> Record {
+    note(id, text).with_partition(PartitionId::from_static(partition))
+}
+
+/// Partitions are read side by side: what the one that a record left is written last with does not hide what the one
+/// that it entered said before, when it tells that the record has left.
+#[tokio::test]
+async fn a_record_that_moves_while_both_partitions_are_read_is_not_lost() {
+    let clock = clock();
+    for remember in [false, true] {
+        for repository in both_forms(&clock).await {
+            let source = repository.source("blog").unwrap();
+            tell(remember, &source, vec![holds("old", "1", "before")]).await;
+            tell(remember, &source, vec![holds("new", "1", "moved"), holds("old", "1", "changed")]).await;
+            tell(remember, &source, vec![lacks("old", "1")]).await;
+            let moved = (vec![in_partition("new", "1", "moved")], vec![(ChangeKind::Changed, key("1"))]);
+            assert_eq!(shown(&source).await, moved, "remember: {remember}");
+            tell(remember, &source, vec![lacks("new", "1")]).await;
+            assert_eq!(shown(&source).await, (vec![], vec![(ChangeKind::Removed, key("1"))]));
+        }
+    }
+}
+
+/// A word that a partition had once does not come back when the record leaves another one for good.
+#[tokio::test]
+async fn a_full_read_ends_what_a_partition_said_of_records_that_others_hold() {
+    let clock = clock();
+    for remember in [false, true] {
+        for repository in both_forms(&clock).await {
+            let source = repository.source("blog").unwrap();
+            tell(remember, &source, vec![holds("old", "1", "before"), holds("old", "2", "stays")]).await;
+            tell(remember, &source, vec![holds("new", "1", "moved")]).await;
+
+            let sink = source.sink(mirror(remember)).await.unwrap();
+            let run = Feeds::new(1).begin(&*sink).await.unwrap();
+            let (feed, scope) = (partition_feed("old"), partition_feed("old").scope());
+            let mut writer = sink.writer(&feed).await.unwrap();
+            writer.open_extent(Epoch::new(time())).await.unwrap();
+            writer.write(vec![Event::Seen(Seen::new(key("2")))]).await.unwrap();
+            assert_eq!(writer.candidates(&scope).await.unwrap().count, 0, "nothing is lost by a move");
+            assert_eq!(writer.close_extent(&scope, Verdict::Delete, time()).await.unwrap(), 0);
+            writer.flush(None).await.unwrap();
+            writer.close().await.unwrap();
+            sink.commit(&RunReport::new(run, time())).await.unwrap();
+            let held = vec![in_partition("new", "1", "moved"), in_partition("old", "2", "stays")];
+            assert_eq!(shown(&source).await, (held, vec![]));
+
+            tell(remember, &source, vec![lacks("new", "1")]).await;
+            let left = vec![in_partition("old", "2", "stays")];
+            assert_eq!(shown(&source).await, (left, vec![(ChangeKind::Removed, key("1"))]));
+        }
+    }
+}
+
+/// A record that two partitions list is no news of either, however often they repeat it.
+#[tokio::test]
+async fn a_record_of_two_partitions_is_written_once_for_each() {
+    let source = Repository::init(options(&clock())).await.unwrap().source("blog").unwrap();
+    let both = || vec![holds("one", "1", "text"), holds("two", "1", "text")];
+    tell(true, &source, both()).await;
+    let points = source.points().await.unwrap().len();
+    tell(true, &source, both()).await;
+    assert_eq!(source.points().await.unwrap().len(), points, "nothing is written");
+    for _ in 0..2 {
+        let (_, told) = holds("one", "2", "text");
+        tell(true, &source, vec![("log", told), holds("one", "2", "text")]).await;
+    }
+    assert_eq!(source.points().await.unwrap().len(), points + 1, "a record is the same whoever tells it");
+    tell(true, &source, vec![lacks("one", "1"), lacks("two", "1"), lacks("two", "1"), lacks("one", "2")]).await;
+    assert_eq!(shown(&source).await.0, []);
 }

@@ -8,7 +8,7 @@ use saas_backup_core::{At, BlobId, BlobRef, LineCodec, PartitionId};
 use saas_backup_repository::{Identity, Keys, Repository, RepositoryOptions};
 use secrecy::ExposeSecret as _;
 
-use crate::support::{back_up_memory, clock, key, live, note};
+use crate::support::{back_up_memory, clock, holds, key, lacks, live, note, tell};
 
 fn script() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/read_without_us.sh")
@@ -50,11 +50,16 @@ async fn a_shell_script_restores_a_collection_and_an_attachment() {
         records.delete(key("1 \"ü\""));
         records.put(note("moved", "in q").with_partition(PartitionId::parse("q").unwrap()));
         back_up_memory(&records, &blog, &clock).await;
+        let late = vec![holds("q", "late", "in q"), holds("p", "late", "in p"), holds("p", "left", "in p")];
+        tell(false, &blog, late).await;
+        tell(false, &blog, vec![lacks("p", "late"), lacks("p", "left"), lacks("q", "unknown")]).await;
 
         let mut expected: Vec<String> = Vec::new();
         for record in live(&blog, At::Now).await.unwrap().values() {
             let mut line = Vec::new();
-            LineCodec::stored().encode_put(record, &mut line).unwrap();
+            let codec = LineCodec::stored();
+            let sole = record.key == key("moved");
+            if sole { codec.encode_sole_put(record, &mut line) } else { codec.encode_put(record, &mut line) }.unwrap();
             expected.push(String::from_utf8(line).unwrap());
         }
         expected.sort_unstable();

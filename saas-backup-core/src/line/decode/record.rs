@@ -16,12 +16,14 @@ impl Decoder<'_> {
         let (mut collection, mut id, mut partition, mut sequence) = (None, None, None, None);
         let (mut version, mut created, mut modified, mut state, mut purge_at) = (None, None, None, None, None);
         let (mut by, mut refs, mut blobs, mut access, mut data) = (None, None, None, None, None);
+        let mut sole = None;
         let extra = self.envelope(|decoder, name| {
             match name {
                 "collection" => set(&mut collection, decoder.collection()?),
                 "id" => set(&mut id, RecordId::parse(decoder.scanner.string()?)?),
                 "partition" => set(&mut partition, PartitionId::parse(decoder.scanner.string()?)?),
                 "seq" => set(&mut sequence, decoder.scanner.unsigned()?),
+                "sole" if !decoder.codec.is_wire() => set(&mut sole, decoder.scanner.boolean()?),
                 "version" => set(&mut version, decoder.text()?),
                 "created" => set(&mut created, decoder.time()?),
                 "modified" => set(&mut modified, decoder.time()?),

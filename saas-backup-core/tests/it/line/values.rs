@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use saas_backup_core::{
-    BlobStatus, Event, Json, Key, Line, LineCodec, LineHead, Record, Reference, data_of, page_items,
+    BlobStatus, Event, Json, Key, Line, LineCodec, LineHead, PartitionId, Record, Reference, data_of, page_items,
 };
 
 fn put(data: &str) -> Record {
@@ -124,7 +124,7 @@ fn a_relationship_named_data_does_not_hide_the_data() {
 fn the_head_of_a_stored_line_is_what_was_written() {
     let mut record = Record::new(Key::parse("Pages \"x\"", "a/☃").unwrap(), Json::parse("{}").unwrap());
     record.sequence = Some(7);
-    record.partition = Some(saas_backup_core::PartitionId::parse("p\\").unwrap());
+    record.partition = Some(PartitionId::parse("p\\").unwrap());
     let mut line = Vec::new();
     LineCodec::stored().encode_put(&record, &mut line).unwrap();
     let head = LineHead::parse(&line).unwrap();
@@ -142,4 +142,24 @@ fn events_become_lines_and_lines_become_events() {
     let Some(Event::Reset(reset)) = reset.unwrap().into_event() else { panic!() };
     assert!(reset.collections.is_empty());
     assert_eq!(Line::Heartbeat.into_event(), None);
+}
+
+/// That a partition is the only one is between a store and its lines: the record is the same with it and without, and
+/// the wire, which has no partitions, has no such word.
+#[test]
+fn that_a_partition_is_the_only_one_is_told_by_the_head_alone() {
+    let record = put("{}").with_partition(PartitionId::from_static("p"));
+    let (mut sole, mut plain) = (Vec::new(), Vec::new());
+    LineCodec::stored().encode_sole_put(&record, &mut sole).unwrap();
+    LineCodec::stored().encode_put(&record, &mut plain).unwrap();
+    assert!(LineHead::parse(&sole).unwrap().sole);
+    assert!(!LineHead::parse(&plain).unwrap().sole);
+    let [sole, plain] = [sole, plain].map(Bytes::from);
+    assert_eq!(LineCodec::stored().decode(&sole).unwrap(), LineCodec::stored().decode(&plain).unwrap());
+
+    let record = put("{}");
+    let mut line = Vec::new();
+    LineCodec::stored().encode_sole_put(&record, &mut line).unwrap();
+    assert!(LineCodec::wire().decode(&Bytes::from(line)).is_err());
+    assert!(LineCodec::wire().encode_sole_put(&record, &mut Vec::new()).is_err());
 }

@@ -49,6 +49,7 @@ pub async fn sink(empty: impl AsyncFn() -> Result<Arc<dyn Connector>>) -> Report
         "the-last-event-of-a-record-wins", "events of one record come in the order of its changes", records::in_order;
         "deleting-the-unknown-is-harmless", "delivery is at least once", records::unknown_delete;
         "a-moved-record-outlives-its-old-partition", "partitions report in any order", records::moved;
+        "each-partition-speaks-for-itself", "the one that a record left may be written last", records::held_twice;
         "modes-do-what-they-say", "a restore must not touch what it was not asked to", records::modes;
         "a-target-is-replaced-whole", "an export that keeps what is gone shows what is not there", records::whole;
         "new-ids-are-mapped-and-kept", "a second try of a restore must add nothing twice", records::ids;

@@ -4,8 +4,8 @@ use super::target::{Target, cursor, feed, key, others, part, put, record, things
 use crate::testkit::compare::summary;
 use crate::testkit::{Contents, sample_records};
 use crate::{
-    Deletion, DeletionReason, Error, ErrorKind, Event, Feed, Gap, IdMap, Outcome, Reference, Seen, SinkOptions,
-    SnapshotOptions, WriteMode,
+    Deletion, DeletionReason, Error, ErrorKind, Event, Feed, Gap, IdMap, Outcome, PartitionId, Reference, Seen,
+    SinkOptions, SnapshotOptions, WriteMode,
 };
 
 pub(super) async fn outcomes(target: &Target) -> Finding {
@@ -111,6 +111,25 @@ pub(super) async fn moved(target: &Target) -> Finding {
     let open = target.state().await?.gaps.iter().any(|open| open.gap.same_place(&unread));
     ensure!(open, "what could not be read in the new partition is not missing after it left the old one");
     target.shows(&[("a", "2"), ("b", "2")]).await
+}
+
+pub(super) async fn held_twice(target: &Target) -> Finding {
+    applies!(target.capabilities.mirror && target.reads_back(), "it does not mirror what reads back");
+    let ((old_feed, old), (new_feed, new)) = (part("old"), part("new"));
+    let put = |partition: &PartitionId, text: &str| {
+        record("a", text).map(|record| vec![Event::Put(Box::new(record.with_partition(partition.clone())))])
+    };
+    let left = |partition: &PartitionId| {
+        vec![Event::Delete(Deletion::new(key("a"), DeletionReason::Unknown).with_partition(partition.clone()))]
+    };
+    let session = target.open().await?;
+    session.write(&new_feed, put(&new, "2")?, Some(&cursor(1)?)).await?;
+    session.write(&old_feed, put(&old, "1")?, Some(&cursor(1)?)).await?;
+    session.commit().await?;
+    target.run(&old_feed, left(&old), Some(&cursor(2)?)).await?;
+    target.shows(&[("a", "2")]).await?;
+    target.run(&new_feed, left(&new), Some(&cursor(2)?)).await?;
+    target.shows(&[]).await
 }
 
 pub(super) async fn modes(target: &Target) -> Finding {

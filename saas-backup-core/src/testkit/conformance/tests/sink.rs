@@ -11,8 +11,8 @@ use crate::testkit::{self, Report};
 use crate::{
     Account, BlobRef, BlobSlot, BlobWriter, ByteStream, Candidates, Capabilities, Catalog, CollectionName, Connector,
     Coverage, Cursor, Digest, Done, Epoch, Error, ErrorKind, Event, EventStream, Feed, FeedId, FeedState, FeedStream,
-    IdMap, Key, Outcome, Problem, ReadRequest, Receipt, Record, Result, RunReport, RunStart, Scope, Sink, SinkOptions,
-    Snapshot, SnapshotOptions, State, StoredBlob, Verdict, WriteMode, Writer,
+    IdMap, Key, Outcome, PartitionId, Problem, ReadRequest, Receipt, Record, Result, RunReport, RunStart, Scope, Sink,
+    SinkOptions, Snapshot, SnapshotOptions, State, StoredBlob, Verdict, WriteMode, Writer,
 };
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,6 +24,7 @@ enum Fault {
     DeletesFirst,
     RejectsUnknownDeletes,
     IgnoresPartitions,
+    KeepsTheLastWord,
     AlwaysOverwrites,
     AddsToAWholeTarget,
     ForgetsIds,
@@ -65,6 +66,7 @@ const TABLE: &[(Fault, &[&str])] = &[
     (Fault::DeletesFirst, &["the-last-event-of-a-record-wins"]),
     (Fault::RejectsUnknownDeletes, &["deleting-the-unknown-is-harmless"]),
     (Fault::IgnoresPartitions, &["a-moved-record-outlives-its-old-partition"]),
+    (Fault::KeepsTheLastWord, &["each-partition-speaks-for-itself"]),
     (Fault::AlwaysOverwrites, &["modes-do-what-they-say"]),
     (Fault::AddsToAWholeTarget, &["a-target-is-replaced-whole"]),
     (Fault::ForgetsIds, &["new-ids-are-mapped-and-kept"]),
@@ -163,6 +165,9 @@ struct Shared {
     early: Mutex<Vec<Record>>,
     known: Mutex<Vec<Key>>,
     epoch: Mutex<Option<Epoch>>,
+    /// The last put of this session, and of those before it.
+    put: Mutex<Option<(Key, Option<PartitionId>)>>,
+    put_before: Mutex<Option<(Key, Option<PartitionId>)>>,
     epochs: AtomicU64,
 }
 
@@ -311,6 +316,7 @@ impl Sink for FaultySink {
         }
         self.shared.open.store(false, Ordering::Relaxed);
         self.shared.early.lock().unwrap().clear();
+        *self.shared.put_before.lock().unwrap() = self.shared.put.lock().unwrap().take();
         let mut receipt = match self.inner.commit(&report).await {
             Err(error) if self.fault.swallows(&error) => return Ok(Receipt::default()),
             receipt => receipt?,
@@ -375,7 +381,20 @@ impl FaultyWriter {
                 Event::Put(record) if self.fault == Fault::VisibleAtOnce => {
                     self.shared.early.lock().unwrap().push((**record).clone());
                 }
-                Event::Delete(deletion) if self.fault == Fault::IgnoresPartitions => deletion.partition = None,
+                Event::Put(record) => {
+                    *self.shared.put.lock().unwrap() = Some((record.key.clone(), record.partition.clone()));
+                }
+                Event::Delete(deletion) => {
+                    let last = Some((deletion.key.clone(), deletion.partition.clone()));
+                    let ignores = match self.fault {
+                        Fault::IgnoresPartitions => self.shared.put.lock().unwrap().is_some(),
+                        Fault::KeepsTheLastWord => *self.shared.put_before.lock().unwrap() == last,
+                        _ => false,
+                    };
+                    if ignores {
+                        deletion.partition = None;
+                    }
+                }
                 _ => {}
             }
         }
