@@ -1,4 +1,3 @@
-use std::borrow::Cow;
 use std::fmt;
 
 use bytes::Bytes;
@@ -6,7 +5,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::value::RawValue;
 
-use crate::scan::Scanner;
+use crate::scan::{OneLine, Scanner};
 use crate::{Error, ErrorKind, Result};
 
 /// Deepest nesting of a provider's JSON that is accepted.
@@ -39,9 +38,9 @@ impl Json {
     pub fn parse(text: impl Into<Bytes>) -> Result<Self> {
         let bytes = text.into();
         let mut scanner = Scanner::new(utf8(&bytes)?);
-        let text = scanner.value_on_one_line(MAX_JSON_DEPTH)?;
+        let value = scanner.value_on_one_line(MAX_JSON_DEPTH)?;
         scanner.end()?;
-        Ok(Self::cut(&bytes, text))
+        Ok(Self::cut(&bytes, &scanner.into_lines().into(), value))
     }
 
     /// Takes a value out of a page that was read, without copying it unless it holds a line break.
@@ -52,19 +51,22 @@ impl Json {
     pub fn from_raw(page: &Bytes, raw: &RawValue) -> Result<Self> {
         let text = raw.get();
         if memchr::memchr2(b'\n', b'\r', text.as_bytes()).is_some() {
-            return Ok(Self::cut(page, Scanner::new(text).value_on_one_line(MAX_JSON_DEPTH)?));
+            let mut scanner = Scanner::new(text);
+            let value = scanner.value_on_one_line(MAX_JSON_DEPTH)?;
+            return Ok(Self::cut(page, &scanner.into_lines().into(), value));
         }
         check_depth(text.as_bytes())?;
-        Ok(Self::cut(page, Cow::Borrowed(text)))
+        Ok(Self::cut(page, &Bytes::new(), OneLine::Slice(text)))
     }
 
-    fn cut(page: &Bytes, text: Cow<'_, str>) -> Self {
-        match text {
-            Cow::Owned(text) => Self(Bytes::from(text)),
-            Cow::Borrowed(text) if page.as_ptr_range().contains(&text.as_ptr()) => {
+    /// Takes a value from the page, or from the lines that were made of it.
+    fn cut(page: &Bytes, lines: &Bytes, value: OneLine<'_>) -> Self {
+        match value {
+            OneLine::Line(range) => Self(lines.slice(range)),
+            OneLine::Slice(text) if page.as_ptr_range().contains(&text.as_ptr()) => {
                 Self(page.slice_ref(text.as_bytes()))
             }
-            Cow::Borrowed(text) => Self(Bytes::copy_from_slice(text.as_bytes())),
+            OneLine::Slice(text) => Self(Bytes::copy_from_slice(text.as_bytes())),
         }
     }
 
@@ -169,16 +171,18 @@ fn items(page: &Bytes, path: &str) -> Result<Vec<Json>> {
         let (mut items, mut first) = (Vec::new(), true);
         scanner.open(b'[')?;
         while scanner.next_entry(b']', &mut first)? {
-            items.push(Json::cut(page, scanner.value_on_one_line(MAX_JSON_DEPTH)?));
+            items.push(scanner.value_on_one_line(MAX_JSON_DEPTH)?);
         }
         found = Some(items);
         Ok(())
     })?;
     // A page that was cut behind its list is not a page.
     scanner.end()?;
-    found.ok_or_else(|| {
+    let found = found.ok_or_else(|| {
         Error::new(ErrorKind::InvalidData, "the page holds no list where one is expected").with_context("path", path)
-    })
+    })?;
+    let lines = scanner.into_lines().into();
+    Ok(found.into_iter().map(|value| Json::cut(page, &lines, value)).collect())
 }
 
 /// Walks over one value, and stops by at the first member that the names lead to.
