@@ -12,7 +12,7 @@ use super::manifest::{BlobTotals, CollectionFile, FORMAT, FileDigest, Manifest, 
 use crate::folder::{HashingWriter, Marker, SumsWriter, create_parents};
 use crate::names::{MAX_NAME_BYTES, Names};
 use crate::session::{BlobStore, Open, SCRATCH};
-use crate::spool::Settled;
+use crate::spool::{Intake, OrderedFile};
 
 pub(super) const MANIFEST: &str = "manifest.json";
 pub(super) const GAPS: &str = "gaps.jsonl";
@@ -34,7 +34,7 @@ pub(super) struct Assembly<'a> {
 
 impl Assembly<'_> {
     pub(super) fn write(open: Open, report: &RunReport) -> Result<Receipt> {
-        let Open { staging, start, spool, blobs, schemas, codec } = open;
+        let Open { staging, start, intake, blobs, schemas, codec } = open;
         let folder = staging.folder();
         let mut assembly = Assembly {
             folder,
@@ -51,7 +51,7 @@ impl Assembly<'_> {
             Some(start) => (start.account, start.catalog, start.coverage),
             None => (None, Catalog::default(), report.coverage.clone()),
         };
-        assembly.records(spool.settle(codec)?, &mut catalog)?;
+        assembly.records(intake, &mut catalog)?;
         assembly.schemas(&catalog, &schemas)?;
         let gaps = assembly.gaps.take();
         assembly.keep(GAPS, gaps)?;
@@ -86,14 +86,18 @@ impl Assembly<'_> {
         Ok(receipt)
     }
 
-    fn records(&mut self, settling: impl Iterator<Item = Result<Settled>>, catalog: &mut Catalog) -> Result<()> {
+    fn records(&mut self, mut intake: Intake, catalog: &mut Catalog) -> Result<()> {
         let mut names = Names::new();
         let mut file: Option<(CollectionName, HashingWriter, u64)> = None;
-        for settled in settling {
+        let mut ordered = intake.take_ordered()?;
+        for settled in intake.settle(self.codec)? {
             let settled = settled?;
             let name = settled.name()?;
             if file.as_ref().is_none_or(|(current, ..)| current != &name) {
                 self.end_collection(file.take())?;
+                // Names are given in the order of the collections, however their records came.
+                let later = ordered.split_off(&name);
+                self.adopt_collections(&mut names, std::mem::replace(&mut ordered, later))?;
                 file = Some(self.begin_collection(&mut names, name.clone())?);
             }
             if let (Some((record, line)), Some((_, writer, count))) = (&settled.record, &mut file) {
@@ -109,6 +113,7 @@ impl Assembly<'_> {
             }
         }
         self.end_collection(file)?;
+        self.adopt_collections(&mut names, ordered)?;
         for name in catalog.names() {
             if !self.collections.contains_key(name) {
                 let empty = self.begin_collection(&mut names, name.clone())?;
@@ -125,8 +130,7 @@ impl Assembly<'_> {
         names: &mut Names,
         name: CollectionName,
     ) -> Result<(CollectionName, HashingWriter, u64)> {
-        let file = names.give("records", name.as_str(), ".jsonl", name.as_str(), MAX_NAME_BYTES);
-        let path = format!("records/{file}");
+        let path = records_path(names, &name);
         let writer = HashingWriter::create(&self.folder.join(&path))?;
         self.collections.insert(name.clone(), CollectionFile::new(path, 0));
         Ok((name, writer, 0))
@@ -138,6 +142,22 @@ impl Assembly<'_> {
         entry.records = count;
         let path = entry.file.clone();
         self.keep(&path, Some(writer))
+    }
+
+    /// Moves the files of whole collections into the archive, with the blobs of their records.
+    fn adopt_collections(&mut self, names: &mut Names, ordered: BTreeMap<CollectionName, OrderedFile>) -> Result<()> {
+        for (name, file) in ordered {
+            let path = records_path(names, &name);
+            let to = self.folder.join(&path);
+            create_parents(&to)?;
+            fs::rename(file.path, to)?;
+            for digest in file.blobs {
+                self.adopt(digest)?;
+            }
+            self.files.insert(path.clone(), FileDigest::new(file.written));
+            self.collections.insert(name, CollectionFile::new(path, file.records));
+        }
+        Ok(())
     }
 
     /// Moves a record's blobs into the archive; gives gaps for those that it should have and that never came.
@@ -229,6 +249,11 @@ impl Assembly<'_> {
         }
         sums.finish()
     }
+}
+
+fn records_path(names: &mut Names, collection: &CollectionName) -> String {
+    let name = collection.as_str();
+    format!("records/{}", names.give("records", name, ".jsonl", name, MAX_NAME_BYTES))
 }
 
 pub(super) fn blob_path(digest: &Digest) -> String {

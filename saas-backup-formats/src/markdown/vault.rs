@@ -36,7 +36,7 @@ pub(super) struct Vault<'a> {
 
 impl Vault<'_> {
     pub(super) fn write(open: Open, report: &RunReport) -> Result<Receipt> {
-        let Open { staging, start, spool, blobs, codec, .. } = open;
+        let Open { staging, start, intake, blobs, codec, .. } = open;
         let folder = staging.folder();
         let scratch = folder.join(SCRATCH);
         let mut output = Output::new(folder, &scratch);
@@ -48,7 +48,7 @@ impl Vault<'_> {
         };
         let mut survey = Survey::new(catalog, &scratch)?;
         let mut desk = Desk { output: &mut output, losses: &mut losses, blobs: &blobs, names_file: &mut names_file };
-        survey.run(spool.settle(codec)?, &mut desk)?;
+        survey.run(intake.settle(codec)?, &mut desk)?;
         survey.place(&mut names_file)?;
         names_file.finish(&mut output)?;
 

@@ -5,7 +5,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use bytes::Bytes;
-use saas_backup_core::{BlobId, BlobWriter, Digest, Error, ErrorKind, Result, StoredBlob, async_trait};
+use saas_backup_core::{
+    BlobId, BlobRef, BlobStatus, BlobWriter, Digest, Error, ErrorKind, Result, StoredBlob, async_trait,
+};
 
 use super::{Session, blocking};
 
@@ -31,6 +33,12 @@ impl BlobStore {
         fs::create_dir_all(&self.folder)?;
         self.parts += 1;
         Ok(Err(self.folder.join(format!("part-{}", self.parts))))
+    }
+
+    /// Whether the bytes that a record says it owns are held.
+    pub(super) fn holds(&self, blob: &BlobRef) -> bool {
+        let held = blob.id.as_ref().and_then(|id| self.held.get(&short(id)));
+        blob.status != BlobStatus::Available || held.is_some_and(|held| Some(held.digest) == blob.digest)
     }
 
     /// Keeps what was written to a part.

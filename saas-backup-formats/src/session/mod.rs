@@ -14,7 +14,7 @@ use saas_backup_core::{
 };
 
 use crate::folder::{Marker, Policy, Staging};
-use crate::spool::Spool;
+use crate::spool::Intake;
 
 pub(crate) use blobs::BlobStore;
 use blobs::StagedBlob;
@@ -35,7 +35,7 @@ pub(crate) struct Session {
 pub(crate) struct Open {
     pub(crate) staging: Staging,
     pub(crate) start: Option<RunStart>,
-    pub(crate) spool: Spool,
+    pub(crate) intake: Intake,
     pub(crate) blobs: BlobStore,
     /// Schema documents that came in the feeds.
     pub(crate) schemas: BTreeMap<Digest, Json>,
@@ -63,7 +63,7 @@ impl Session {
         let open = Open {
             staging,
             start: None,
-            spool: Spool::new(scratch.join("records")),
+            intake: Intake::new(&scratch),
             blobs: BlobStore::new(scratch.join("blobs")),
             schemas: BTreeMap::new(),
             codec: LineCodec::stored(),
@@ -125,14 +125,18 @@ impl Open {
                 }
                 Ok(Outcome::Stored)
             }
-            event => match self.spool.take(&self.codec, event) {
-                Ok(()) => Ok(Outcome::Stored),
-                // A record that no line can hold is refused alone; the rest of the export goes on.
-                Err(error) if matches!(error.kind(), ErrorKind::LimitExceeded | ErrorKind::InvalidData) => {
-                    Ok(Outcome::Rejected(Box::new(Problem::from(&error))))
+            event => {
+                let whole =
+                    matches!(&event, Event::Put(record) if record.blobs.iter().all(|blob| self.blobs.holds(blob)));
+                match self.intake.take(&self.codec, event, whole) {
+                    Ok(()) => Ok(Outcome::Stored),
+                    // A record that no line can hold is refused alone; the rest of the export goes on.
+                    Err(error) if matches!(error.kind(), ErrorKind::LimitExceeded | ErrorKind::InvalidData) => {
+                        Ok(Outcome::Rejected(Box::new(Problem::from(&error))))
+                    }
+                    Err(error) => Err(error),
                 }
-                Err(error) => Err(error),
-            },
+            }
         }
     }
 }

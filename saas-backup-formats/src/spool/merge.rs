@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use saas_backup_core::Result;
 
 use super::Entry;
+use super::ordered::LineReader;
 use super::run::RunReader;
 
 /// Sorted runs as one.
@@ -13,6 +14,7 @@ use super::run::RunReader;
 pub(crate) struct Merge {
     heads: BinaryHeap<Reverse<(Entry, usize)>>,
     runs: Vec<RunReader>,
+    ordered: Vec<LineReader>,
     buffer: std::vec::IntoIter<Entry>,
     folder: Option<PathBuf>,
 }
@@ -20,22 +22,25 @@ pub(crate) struct Merge {
 impl Merge {
     pub(super) fn new<'a>(
         runs: impl Iterator<Item = &'a PathBuf>,
+        ordered: Vec<LineReader>,
         buffer: Vec<Entry>,
         folder: Option<PathBuf>,
     ) -> Result<Self> {
         let runs = runs.map(|run| RunReader::open(run)).collect::<Result<Vec<_>>>()?;
-        let mut merge = Self { heads: BinaryHeap::new(), runs, buffer: buffer.into_iter(), folder };
-        for source in 0..=merge.runs.len() {
+        let mut merge = Self { heads: BinaryHeap::new(), runs, ordered, buffer: buffer.into_iter(), folder };
+        for source in 0..=merge.runs.len() + merge.ordered.len() {
             merge.advance(source)?;
         }
         Ok(merge)
     }
 
-    /// Takes the next entry of a run; the source behind the last run is the buffer.
+    /// Takes the next entry of a source: first come the runs, then what came sorted, at last the buffer.
     fn advance(&mut self, source: usize) -> Result<()> {
-        let next = match self.runs.get_mut(source) {
-            Some(run) => run.next()?,
-            None => self.buffer.next(),
+        let ordered = source.wrapping_sub(self.runs.len());
+        let next = match (self.runs.get_mut(source), self.ordered.get_mut(ordered)) {
+            (Some(run), _) => run.next()?,
+            (None, Some(lines)) => lines.next()?,
+            (None, None) => self.buffer.next(),
         };
         if let Some(entry) = next {
             self.heads.push(Reverse((entry, source)));

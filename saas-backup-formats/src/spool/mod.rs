@@ -1,6 +1,7 @@
 //! Sorting more than memory holds: entries come in any order and go out by group, id and arrival.
 
 mod merge;
+mod ordered;
 mod run;
 mod settle;
 
@@ -10,8 +11,13 @@ use std::path::PathBuf;
 use saas_backup_core::Result;
 
 pub(crate) use merge::Merge;
+#[cfg(feature = "jsonl")]
+pub(crate) use ordered::OrderedFile;
+pub(crate) use settle::Intake;
+#[cfg(feature = "markdown")]
 pub(crate) use settle::Settled;
 
+use ordered::LineReader;
 use run::RunWriter;
 
 /// Memory that unsorted entries may take, in bytes.
@@ -47,6 +53,7 @@ pub(crate) struct Spool {
     weight: usize,
     levels: Vec<Vec<PathBuf>>,
     files: u64,
+    /// The number of the next one; what comes sorted has the number 0.
     arrivals: u64,
 }
 
@@ -57,7 +64,7 @@ impl Spool {
     }
 
     pub(crate) fn with_limit(folder: PathBuf, limit: usize) -> Self {
-        Self { folder, limit, buffer: Vec::new(), weight: 0, levels: Vec::new(), files: 0, arrivals: 0 }
+        Self { folder, limit, buffer: Vec::new(), weight: 0, levels: Vec::new(), files: 0, arrivals: 1 }
     }
 
     /// Takes an entry.
@@ -70,10 +77,16 @@ impl Spool {
     }
 
     /// Gives all entries in order; the files are removed when the merge is dropped.
-    pub(crate) fn finish(mut self) -> Result<Merge> {
+    #[cfg(any(test, feature = "markdown"))]
+    pub(crate) fn finish(self) -> Result<Merge> {
+        self.finish_with(Vec::new())
+    }
+
+    /// Gives all entries in order, those of `ordered` among them.
+    fn finish_with(mut self, ordered: Vec<LineReader>) -> Result<Merge> {
         self.buffer.sort_unstable();
         let runs = self.levels.iter().flatten();
-        Merge::new(runs, std::mem::take(&mut self.buffer), Some(self.folder.clone()))
+        Merge::new(runs, ordered, std::mem::take(&mut self.buffer), Some(self.folder.clone()))
     }
 
     fn spill(&mut self) -> Result<()> {
@@ -106,7 +119,7 @@ impl Spool {
         }
         let runs = std::mem::take(runs);
         let (path, mut writer) = self.new_run()?;
-        for entry in Merge::new(runs.iter(), Vec::new(), None)? {
+        for entry in Merge::new(runs.iter(), Vec::new(), Vec::new(), None)? {
             writer.write(&entry?)?;
         }
         writer.finish()?;
@@ -132,7 +145,7 @@ mod tests {
                 let (group, id) = ((number * 7 % 3).to_string(), (number * 31 % 97).to_string());
                 let line = vec![b'x'; (number % 11) as usize];
                 spool.push(&group, &id, line.clone()).unwrap();
-                expected.push(Entry { group, id, arrival: number, line });
+                expected.push(Entry { group, id, arrival: number + 1, line });
             }
             expected.sort();
             let found: Vec<Entry> = spool.finish().unwrap().collect::<Result<_>>().unwrap();

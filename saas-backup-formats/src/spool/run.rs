@@ -6,7 +6,7 @@ use saas_backup_core::{Error, ErrorKind, Result};
 
 use super::Entry;
 
-const FILE_BUFFER: usize = 64 * 1024;
+pub(super) const FILE_BUFFER: usize = 64 * 1024;
 
 /// Writes sorted entries to a file that only this process reads.
 #[derive(Debug)]
@@ -71,6 +71,6 @@ impl RunReader {
     }
 }
 
-fn damaged() -> Error {
+pub(super) fn damaged() -> Error {
     Error::new(ErrorKind::Integrity, "a temporary file is not as it was written")
 }

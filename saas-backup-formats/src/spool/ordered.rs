@@ -1,0 +1,151 @@
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::File;
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::path::{Path, PathBuf};
+
+use saas_backup_core::{BlobStatus, CollectionName, Digest, LineHead, Record, Result};
+
+use super::Entry;
+use super::run::{FILE_BUFFER, damaged};
+use crate::folder::HashingWriter;
+
+/// Collections that have a file at once: each is open until the end.
+const FILES: usize = 32;
+
+/// Records that come sorted by their ids, each once and with nothing missing, as a repository gives them: their lines
+/// go to a file for each collection, which is then as sorting would have made it.
+#[derive(Debug)]
+pub(super) struct Ordered {
+    folder: PathBuf,
+    collections: BTreeMap<CollectionName, Course>,
+    files: usize,
+}
+
+/// How the events of one collection came so far.
+#[derive(Debug)]
+struct Course {
+    lines: Option<Lines>,
+    /// Whether nothing of it had to be sorted.
+    in_order: bool,
+}
+
+#[derive(Debug)]
+struct Lines {
+    path: PathBuf,
+    writer: HashingWriter,
+    last: String,
+    records: u64,
+    blobs: BTreeSet<Digest>,
+}
+
+/// All records of one collection.
+#[cfg(any(test, feature = "jsonl"))]
+#[derive(Debug)]
+pub(crate) struct OrderedFile {
+    /// Their lines, sorted by id.
+    pub(crate) path: PathBuf,
+    /// What was written, and how many bytes.
+    pub(crate) written: (Digest, u64),
+    pub(crate) records: u64,
+    /// The blobs that they own.
+    pub(crate) blobs: BTreeSet<Digest>,
+}
+
+impl Ordered {
+    pub(super) fn new(folder: PathBuf) -> Self {
+        Self { folder, collections: BTreeMap::new(), files: 0 }
+    }
+
+    /// Writes the line of a record that nothing is missing of; `false` if it does not follow in order.
+    pub(super) fn write(&mut self, record: &Record, line: &[u8]) -> Result<bool> {
+        let (collection, id) = (&record.key.collection, record.key.id.as_str());
+        if !self.collections.contains_key(collection) {
+            self.begin(collection)?;
+        }
+        let Some(Course { lines: Some(lines), in_order: true }) = self.collections.get_mut(collection) else {
+            return Ok(false);
+        };
+        if lines.records > 0 && lines.last.as_str() >= id {
+            return Ok(false);
+        }
+        lines.writer.write_all(line)?;
+        lines.writer.write_all(b"\n")?;
+        lines.last.replace_range(.., id);
+        lines.records += 1;
+        let held = record.blobs.iter().filter(|blob| blob.status == BlobStatus::Available);
+        lines.blobs.extend(held.filter_map(|blob| blob.digest));
+        Ok(true)
+    }
+
+    fn begin(&mut self, collection: &CollectionName) -> Result<()> {
+        let lines = if self.files < FILES {
+            let path = self.folder.join(self.files.to_string());
+            self.files += 1;
+            let writer = HashingWriter::create(&path)?;
+            Some(Lines { path, writer, last: String::new(), records: 0, blobs: BTreeSet::new() })
+        } else {
+            None
+        };
+        self.collections.insert(collection.clone(), Course { lines, in_order: true });
+        Ok(())
+    }
+
+    /// Notes that an event of this collection is sorted: so are all that follow it.
+    pub(super) fn leave(&mut self, collection: &CollectionName) {
+        match self.collections.get_mut(collection) {
+            Some(course) => course.in_order = false,
+            None => drop(self.collections.insert(collection.clone(), Course { lines: None, in_order: false })),
+        }
+    }
+
+    /// Hands out the collections of which nothing had to be sorted, durable on the disk.
+    #[cfg(any(test, feature = "jsonl"))]
+    pub(super) fn take_whole(&mut self) -> Result<BTreeMap<CollectionName, OrderedFile>> {
+        let mut whole = BTreeMap::new();
+        for (collection, course) in &mut self.collections {
+            if !course.in_order {
+                continue;
+            }
+            let Some(Lines { path, writer, records, blobs, .. }) = course.lines.take() else { continue };
+            whole.insert(collection.clone(), OrderedFile { path, written: writer.finish(true)?, records, blobs });
+        }
+        Ok(whole)
+    }
+
+    /// Ends the files that were not handed out, to be merged with what was sorted.
+    pub(super) fn finish(self) -> Result<Vec<LineReader>> {
+        let mut readers = Vec::new();
+        for (collection, course) in self.collections {
+            let Some(Lines { path, writer, .. }) = course.lines else { continue };
+            writer.finish(false)?;
+            readers.push(LineReader::open(&collection, &path)?);
+        }
+        Ok(readers)
+    }
+}
+
+/// Reads the lines of a collection as entries that came before all others.
+#[derive(Debug)]
+pub(super) struct LineReader {
+    group: String,
+    file: BufReader<File>,
+}
+
+impl LineReader {
+    fn open(collection: &CollectionName, path: &Path) -> Result<Self> {
+        let file = BufReader::with_capacity(FILE_BUFFER, File::open(path)?);
+        Ok(Self { group: collection.as_str().to_owned(), file })
+    }
+
+    pub(super) fn next(&mut self) -> Result<Option<Entry>> {
+        let mut line = Vec::new();
+        if self.file.read_until(b'\n', &mut line)? == 0 {
+            return Ok(None);
+        }
+        if line.pop() != Some(b'\n') {
+            return Err(damaged());
+        }
+        let id = LineHead::parse(&line)?.id.ok_or_else(damaged)?.into_owned();
+        Ok(Some(Entry { group: self.group.clone(), id, arrival: 0, line }))
+    }
+}
