@@ -65,6 +65,8 @@ async fn s01_s02_the_schema_is_the_one_that_every_stream_names() {
         assert_eq!(collection["record"]["$schema"], "https://json-schema.org/draft/2020-12/schema");
         assert_eq!(collection["record"]["type"], "object");
     }
+    let shapes = server.shapes().await;
+    assert_eq!(shapes.keys().collect::<Vec<_>>(), ["comments", "notes", "users"]);
     assert_eq!(server.snapshot("").await.start["schema"], json["schema"]);
     let head = server.head().await;
     assert_eq!(server.changes(&head, "").await.start["schema"], json["schema"]);

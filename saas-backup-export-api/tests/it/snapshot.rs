@@ -1,14 +1,23 @@
 use saas_backup_core::{Json, Record, References};
 
-use crate::support::{Server, key, note, oracle, schema, seed};
+use crate::support::{Page, Server, key, key_of, note, oracle, schema, seed};
 
 #[tokio::test]
 async fn s03_every_record_has_the_shape_that_its_schema_states() {
     let server = Server::start().await;
     seed(&server.account, 20);
-    for line in server.snapshot("collections=notes").await.of_type("put") {
-        assert!(line["data"].is_object() && line["data"]["title"].is_string());
-    }
+    let shapes = server.shapes().await;
+    let misshapen = |page: &Page| {
+        let lines =
+            page.of_type("put").filter(|line| !shapes[line["collection"].as_str().unwrap()].is_valid(&line["data"]));
+        lines.map(key_of).collect::<Vec<_>>()
+    };
+    let page = server.snapshot("").await;
+    assert_eq!(page.of_type("put").count(), 41);
+    assert_eq!(misshapen(&page), [] as [String; 0]);
+    // The check has teeth: a record that its source shapes otherwise is found.
+    server.account.put(Record::new(key("notes/n_bad"), Json::parse(r#"{"title":7}"#).unwrap()));
+    assert_eq!(misshapen(&server.snapshot("").await), ["notes/n_bad"]);
 }
 
 #[tokio::test]

@@ -2,6 +2,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
 use bytes::Bytes;
+use jsonschema::Validator;
 use reqwest::header::HeaderMap;
 use saas_backup_core::{
     Catalog, Collection, CollectionName, Json, Key, Kind, Line, LineCodec, ManualClock, Record, RefRule, Reference,
@@ -110,6 +111,17 @@ impl Server {
 
     pub(crate) async fn changes(&self, since: &str, query: &str) -> Page {
         self.get(&format!("/accounts/ws_1/changes?since={since}&{query}")).await.page()
+    }
+
+    /// The schemas of the records by their collections, as JSON Schema 2020-12.
+    pub(crate) async fn shapes(&self) -> BTreeMap<String, Validator> {
+        let schema = self.get("/accounts/ws_1/schema").await.json();
+        let shape = |collection: &Value| {
+            let record = &collection["record"];
+            jsonschema::draft202012::meta::validate(record).unwrap();
+            (collection["name"].as_str().unwrap().to_owned(), jsonschema::draft202012::new(record).unwrap())
+        };
+        schema["collections"].as_array().unwrap().iter().map(shape).collect()
     }
 
     /// A cursor at the log's head.
