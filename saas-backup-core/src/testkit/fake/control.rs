@@ -81,15 +81,22 @@ impl FakeProvider {
         self.world().set_hidden(key, false);
     }
 
-    /// Gives a record an attachment with its digest and size; says whether the record exists.
+    /// Gives a record an attachment with its digest and size; says whether the record exists. The bytes of an id never
+    /// change: those that it was given first stay.
     pub fn attach(&self, key: &Key, blob: &str, bytes: impl Into<Bytes>) -> bool {
-        let (id, bytes) = (blob_id(blob), bytes.into());
-        let reference = BlobRef::new(id.clone(), "attachment")
+        let id = blob_id(blob);
+        let bytes = {
+            let mut world = self.world();
+            if !world.rows.contains_key(key) {
+                return false;
+            }
+            world.blobs.entry(id.clone()).or_insert_with(|| bytes.into()).clone()
+        };
+        let reference = BlobRef::new(id, "attachment")
             .with_name(format!("{blob}.bin"))
             .with_media_type("application/octet-stream")
             .with_size(bytes.len() as u64)
             .with_digest(Digest::of(&bytes));
-        self.world().blobs.insert(id, bytes);
         self.update(key, |record| record.blobs.push(reference))
     }
 

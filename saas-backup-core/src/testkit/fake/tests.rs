@@ -229,6 +229,17 @@ async fn a_blob_that_broke_off_goes_on_where_it_did() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn the_bytes_of_a_blob_id_never_change() {
+    let (provider, store) = (FakeProvider::new(), MemoryStore::new());
+    let (first, second) = (provider.put_task("p0", "1", "The first"), provider.put_task("p0", "2", "The second"));
+    provider.attach(&first, "blob", vec![7; 3000]);
+    backup(&provider, &store).await;
+    provider.attach(&second, "blob", vec![8; 500]);
+    assert_eq!(backup(&provider, &store).await.report.status, RunStatus::Complete);
+    assert_eq!(differences(&provider, &store), Vec::<String>::new());
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_count_that_is_not_reached_is_not_complete() {
     let (provider, store) = (FakeProvider::seeded(1, 20), MemoryStore::new());
     provider.lie_about_counts(5);
