@@ -244,7 +244,10 @@ impl Shared {
             sink.flush().await?;
             return Ok(FeedStatus::Full);
         }
-        let verdicts = Verdicts { pass: Verdict::Delete, stop: if sweep { Verdict::Keep } else { Verdict::Restart } };
+        // An extent of an earlier run may be a full read as well as a sweep: what it began with is not remembered.
+        let began_here = self.state.feeds.get(&job.feed.id).is_none_or(|before| before.epoch != epoch);
+        let stop = if sweep && began_here { Verdict::Keep } else { Verdict::Restart };
+        let verdicts = Verdicts { pass: Verdict::Delete, stop };
         self.judge_extent(&job.feed.id, &done.scope, verdicts, sink).await?;
         Ok(FeedStatus::Full)
     }

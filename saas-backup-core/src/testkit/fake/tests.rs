@@ -240,6 +240,35 @@ async fn the_bytes_of_a_blob_id_never_change() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_full_read_that_goes_on_in_a_run_that_dies_is_not_taken_for_a_sweep() {
+    let (provider, store) = (FakeProvider::new().with_log(&[]), MemoryStore::new());
+    provider.put_comment("1", "t", "It is gone soon");
+    backup(&provider, &store).await;
+    provider.bump_generation(|_| false);
+    // The refused cursor makes a full read, which breaks off behind its last page.
+    provider.between_pages(|provider| {
+        if matches!(provider.requests().last(), Some(Request::Page { feed, full: true }) if feed.as_str() == "comments")
+        {
+            provider.go_down(u32::MAX);
+        }
+    });
+    assert_eq!(backup(&provider, &store).await.report.status, RunStatus::Incomplete);
+    provider.rest();
+    provider.heal();
+    // It goes on and finds nothing; the guard stops it, and no run lives to leave the review.
+    let target = FaultySink::new(MemoryConnector::new(store.clone()));
+    for steps in 0..40 {
+        target.crash_after(steps);
+        if transfer(&provider, &target, TransferOptions::backup()).await.is_ok() {
+            break;
+        }
+        target.recover();
+    }
+    assert_eq!(backup(&provider, &store).await.report.status, RunStatus::Complete);
+    assert_eq!(differences(&provider, &store), Vec::<String>::new());
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_count_that_is_not_reached_is_not_complete() {
     let (provider, store) = (FakeProvider::seeded(1, 20), MemoryStore::new());
     provider.lie_about_counts(5);
