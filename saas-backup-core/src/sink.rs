@@ -58,7 +58,8 @@ pub trait Writer: Debug + Send {
     /// stays in [`State::feeds`].
     async fn write(&mut self, batch: Vec<Event>) -> Result<Vec<Outcome>>;
 
-    /// Makes everything written so far durable, together with the cursor that covers it.
+    /// Makes everything written so far durable, together with the cursor that covers it. The feed is in
+    /// [`State::feeds`] from its first flush on, though nothing was written.
     async fn flush(&mut self, cursor: Option<&Cursor>) -> Result<()>;
 
     /// Begins, or goes on with, a full read: from here on every key that is put, seen or named by a gap is remembered

@@ -25,7 +25,8 @@ pub trait Snapshot: Debug + Send + Sync + 'static {
 
     /// The feeds, lazily; a log comes before the slices that it covers.
     ///
-    /// All of them: a partition that was listed once and is not in a list that came to its end does not exist any more.
+    /// All of them: a partition that was listed once, or that a log told of, and is not in a list that came to its end
+    /// does not exist any more.
     /// What cannot be listed is an error of the stream, or a [`Gap`](crate::Event::Gap) of its collection.
     fn feeds(&self) -> FeedStream;
 

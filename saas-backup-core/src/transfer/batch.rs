@@ -77,6 +77,9 @@ impl<'a> FeedWriter<'a> {
                 _ => None,
             });
         }
+        if self.feed.is_log() && self.shared.mirrors() {
+            self.shared.meet(&events).await?;
+        }
         if !events.is_empty() {
             let outcomes = self.writer.write(events).await?;
             self.count(about, outcomes, &mut counts)?;
@@ -134,6 +137,7 @@ impl<'a> FeedWriter<'a> {
     /// Makes everything written durable, with this cursor.
     pub(super) async fn flush_with(&mut self, cursor: Option<&Cursor>) -> Result<()> {
         self.writer.flush(cursor).await?;
+        self.shared.known().insert(self.feed);
         self.shared.options.ids.flush()?;
         (self.moved, self.unflushed, self.flushed_at) = (false, 0, Instant::now());
         self.shared.options.progress.event(&ProgressEvent::Flushed { feed: self.feed.id.clone() });

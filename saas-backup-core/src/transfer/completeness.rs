@@ -1,6 +1,7 @@
 use std::collections::BTreeMap;
 
 use super::Shared;
+use super::stand_in::is_stand_in;
 use crate::{
     CollectionCompleteness, CollectionName, Completeness, Coverage, FeedStatus, OpenGap, RunReport, RunStatus, State,
     Visibility,
@@ -93,7 +94,10 @@ fn about(
     if let Some(reason) = covered.and_then(|covered| covered.reason.as_ref()) {
         reasons.push(format!("not visible: {reason}"));
     }
-    let swept = state.feeds.values().filter(|feed| feed.feed.covers.contains(name) && !feed.feed.is_log());
+    let swept = state.feeds.values().filter(|state| {
+        let feed = &state.feed;
+        feed.covers.contains(name) && !feed.is_log() && !is_stand_in(feed)
+    });
     let deletions_as_of = if shared.source.reports_deletions {
         complete.then_some(report.started)
     } else {

@@ -16,7 +16,7 @@ pub(super) struct Listing {
     slices: Slices,
 }
 
-/// The slices that a source lists.
+/// The slices that a source lists, or that a sink knows of.
 #[derive(Debug, Default)]
 pub(super) struct Slices(BTreeSet<(CollectionName, Option<PartitionId>)>);
 
@@ -55,8 +55,16 @@ impl Listing {
     }
 }
 
+impl<'a> FromIterator<&'a Feed> for Slices {
+    fn from_iter<T: IntoIterator<Item = &'a Feed>>(feeds: T) -> Self {
+        let mut slices = Self::default();
+        feeds.into_iter().for_each(|feed| slices.insert(feed));
+        slices
+    }
+}
+
 impl Slices {
-    fn insert(&mut self, feed: &Feed) {
+    pub(super) fn insert(&mut self, feed: &Feed) {
         if let FeedKind::Slice { collection, partition } = &feed.kind {
             self.0.insert((collection.clone(), partition.clone()));
         }
@@ -65,12 +73,14 @@ impl Slices {
     /// Whether a feed is a partition that is not in the list, while the collection is not listed as a whole.
     pub(super) fn lacks(&self, feed: &Feed) -> bool {
         match &feed.kind {
-            FeedKind::Slice { collection, partition: partition @ Some(_) } => {
-                !self.0.contains(&(collection.clone(), partition.clone()))
-                    && !self.0.contains(&(collection.clone(), None))
-            }
+            FeedKind::Slice { collection, partition: Some(partition) } => !self.hold(collection, partition),
             _ => false,
         }
+    }
+
+    /// Whether a partition is in the list, or its collection as a whole.
+    pub(super) fn hold(&self, collection: &CollectionName, partition: &PartitionId) -> bool {
+        self.0.contains(&(collection.clone(), Some(partition.clone()))) || self.0.contains(&(collection.clone(), None))
     }
 
     /// Whether any slice of a collection is in the list.

@@ -9,10 +9,11 @@ mod listing;
 mod options;
 mod retry;
 mod run;
+mod stand_in;
 mod tally;
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde::{Deserialize, Serialize};
 use tokio::sync::Semaphore;
@@ -80,7 +81,9 @@ pub async fn transfer(source: &dyn Connector, target: &dyn Connector, options: T
         coverage.worse_than(&before).filter(|name| catalog.get(name).is_some()).cloned().collect();
     let expected = coverage.collections.values().map(|collection| collection.count).sum();
     options.progress.event(&ProgressEvent::Started { run, expected });
+    let known = state.feeds.values().map(|state| &state.feed).collect();
     let shared = Arc::new(Shared {
+        known: Mutex::new(known),
         blobs: Semaphore::new(options.blobs_in_flight.max(1)),
         turns: blobs::Turns::default(),
         tally: Tally::new(RunReport::new(run, started)),
@@ -121,12 +124,18 @@ struct Shared {
     worse: BTreeSet<CollectionName>,
     /// What the sink knew when the run began.
     state: State,
+    /// The slices that the sink knows of.
+    known: Mutex<listing::Slices>,
     blobs: Semaphore,
     turns: blobs::Turns,
     tally: Tally,
 }
 
 impl Shared {
+    fn known(&self) -> MutexGuard<'_, listing::Slices> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn mirrors(&self) -> bool {
         self.options.mode == WriteMode::Mirror
     }

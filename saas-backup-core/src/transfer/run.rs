@@ -7,6 +7,7 @@ use tokio::task::JoinSet;
 use super::Shared;
 use super::feed::{Ended, Job, expired, slice_of};
 use super::listing::{Listing, Slices};
+use super::stand_in::is_stand_in;
 use crate::{
     CollectionName, Epoch, Error, ErrorKind, Feed, FeedId, FeedReport, FeedState, FeedStatus, Gap, Key, Only, Problem,
     Reset, Result,
@@ -97,9 +98,14 @@ impl Run {
         if !self.shared.mirrors() || self.shared.options.records.is_some() || !listed_all(self) {
             return Ok(());
         }
-        let known = self.shared.sink.state().await?.feeds;
-        let mut vanished: Vec<Feed> =
-            known.into_values().map(|state| state.feed).filter(|feed| listed.lacks(feed)).collect();
+        let known = self.shared.sink.state().await?.feeds.into_values().map(|state| state.feed);
+        let (told, known): (Vec<Feed>, Vec<Feed>) = known.partition(is_stand_in);
+        let own: Slices = known.iter().collect();
+        let (told, relieved): (Vec<Feed>, Vec<Feed>) = told.into_iter().partition(|feed| own.lacks(feed));
+        for feed in relieved {
+            self.shared.relieve(&feed).await?;
+        }
+        let mut vanished: Vec<Feed> = known.into_iter().chain(told).filter(|feed| listed.lacks(feed)).collect();
         if vanished.is_empty() {
             return Ok(());
         }

@@ -7,7 +7,7 @@ use tokio::time::Instant;
 use super::*;
 use crate::memory::{MemoryConnector, MemoryStore};
 use crate::testkit::{Contents, FaultySink, assert_same};
-use crate::{Event, RunStatus, TransferOptions, Transferred, transfer};
+use crate::{Event, RunStatus, TransferOptions, Transferred, WriteMode, transfer};
 
 async fn backup_with(provider: &FakeProvider, store: &MemoryStore, options: TransferOptions) -> Transferred {
     transfer(provider, &MemoryConnector::new(store.clone()), options).await.unwrap()
@@ -163,6 +163,71 @@ async fn a_partition_that_vanished_while_its_position_was_dropped_is_not_forgott
     assert!(crashes >= 10, "{crashes}");
     assert_eq!(backup(&provider, &store).await.report.status, RunStatus::Complete);
     assert_eq!(differences(&provider, &store), Vec::<String>::new());
+}
+
+/// A provider with a task in `p1` and its copy, and so many tasks in `p2`, of which the log told after the feeds were
+/// listed; without another word, the project is gone again.
+async fn told_and_gone(tasks: usize) -> (FakeProvider, MemoryStore) {
+    let (provider, store) = (FakeProvider::new(), MemoryStore::new());
+    provider.put_task("p1", "t", "A task");
+    backup(&provider, &store).await;
+    provider.between_pages(move |provider| {
+        provider.rest();
+        for task in 0..tasks {
+            provider.put_task("p2", &format!("n{task}"), "The list does not name its project");
+        }
+    });
+    assert_eq!(backup(&provider, &store).await.report.status, RunStatus::Complete);
+    assert_eq!(store.live().len(), tasks + 1);
+    provider.drop_project("p2");
+    (provider, store)
+}
+
+#[tokio::test(start_paused = true)]
+async fn records_that_only_a_log_told_of_are_deleted_with_a_partition_that_no_list_ever_named() {
+    let (provider, store) = told_and_gone(3).await;
+    let report = backup(&provider, &store).await.report;
+    assert_eq!((report.status, report.totals().deleted), (RunStatus::Complete, 3));
+    assert_eq!(differences(&provider, &store), Vec::<String>::new());
+    let quiet = backup(&provider, &store).await.report;
+    assert!(quiet.feeds.keys().all(|feed| !feed.as_str().contains("told")), "{:?}", quiet.feeds);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_partition_that_a_log_told_of_is_known_though_the_run_dies() {
+    for steps in 0..20 {
+        let (provider, store) = (FakeProvider::new(), MemoryStore::new());
+        provider.put_task("p1", "t", "A task");
+        backup(&provider, &store).await;
+        provider.between_pages(|provider| {
+            provider.rest();
+            provider.put_task("p2", "new", "The list does not name its project");
+        });
+        let target = FaultySink::new(MemoryConnector::new(store.clone()));
+        target.crash_after(steps);
+        let mut options = TransferOptions::backup();
+        options.flush_bytes = 0;
+        drop(transfer(&provider, &target, options).await);
+        provider.drop_project("p2");
+        assert_eq!(backup(&provider, &store).await.report.status, RunStatus::Complete, "{steps} steps");
+        assert_eq!(differences(&provider, &store), Vec::<String>::new(), "{steps} steps");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_partition_that_a_log_told_of_waits_for_no_review_once_it_is_listed() {
+    let (provider, store) = told_and_gone(30).await;
+    let report = backup(&provider, &store).await.report;
+    assert_eq!((report.status, report.totals().deleted), (RunStatus::NeedsReview, 0));
+    provider.put_task("p2", "n0", "It is there again");
+    // The first run reads it in full, and asks about the others; the next one agrees.
+    assert_eq!(backup(&provider, &store).await.report.reviews.len(), 1);
+    let report = backup(&provider, &store).await.report;
+    assert_eq!((report.status, report.reviews.len()), (RunStatus::Complete, 0));
+    assert_eq!(differences(&provider, &store), Vec::<String>::new());
+    let sink = MemoryConnector::new(store).sink(SinkOptions::new(WriteMode::Mirror)).await.unwrap();
+    let known: Vec<FeedId> = sink.state().await.unwrap().feeds.into_keys().collect();
+    assert_eq!(known.iter().filter(|feed| feed.as_str().contains("tasks/")).count(), 2, "{known:?}");
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,7 +1,7 @@
 use std::sync::{Mutex, PoisonError};
 
 use crate::testkit::{FakeProvider, Random};
-use crate::{CollectionName, Connector as _, ErrorKind, Json, Key, PartitionId, Record, RecordId, Reference};
+use crate::{CollectionName, ErrorKind, Json, Key, PartitionId, Record, RecordId, Reference};
 
 /// Records of one collection that come and go.
 const IDS: usize = 10;
@@ -73,11 +73,6 @@ fn begin(provider: &FakeProvider, random: &mut Random) -> crate::testkit::Transa
 
 /// A project is listed no more; a log tells of its tasks, if there is one that tells of deletions.
 fn drop_project(provider: &FakeProvider, project: &str) {
-    let capabilities = provider.capabilities();
-    if capabilities.logs && !capabilities.reports_deletions {
-        // What only the log told of a project that was never listed, nobody can find any more.
-        return;
-    }
     let is_there = |record: &Record| record.partition.as_ref().is_some_and(|partition| partition.as_str() == project);
     for record in provider.visible().into_iter().filter(is_there) {
         provider.delete(&record.key);

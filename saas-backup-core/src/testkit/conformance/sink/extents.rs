@@ -4,8 +4,8 @@ use super::super::connector::{MODES, claims};
 use super::super::report::{Finding, applies, ensure};
 use super::target::{Target, cursor, feed, key, part, put, record, things};
 use crate::{
-    Candidates, Epoch, Error, ErrorKind, Event, Feed, Gap, PartitionId, Scope, Seen, SinkOptions, Verdict, WriteMode,
-    Writer,
+    Candidates, Epoch, Error, ErrorKind, Event, Feed, FeedId, Gap, PartitionId, Scope, Seen, SinkOptions, Verdict,
+    WriteMode, Writer,
 };
 
 fn whole() -> Scope {
@@ -173,6 +173,27 @@ pub(super) async fn gone(target: &Target) -> Finding {
     ensure!(!feeds.contains_key(&one.id), "the feed of a partition that is gone is still known");
     ensure!(feeds.contains_key(&other.id), "the feed of another partition is gone, too");
     target.shows(&[("theirs", "1")]).await
+}
+
+pub(super) async fn before_records(target: &Target) -> Finding {
+    applies!(target.capabilities.mirror, "it does not mirror");
+    let ((one, here), log) = (part("here"), Feed::log(FeedId::parse("changes")?, vec![things()]));
+    let session = target.open().await?;
+    session.write(&one, Vec::new(), None).await?;
+    let mine = record("mine", "1")?.with_partition(here);
+    session.write(&log, vec![Event::Put(Box::new(mine))], Some(&cursor(1)?)).await?;
+    session.commit().await?;
+    ensure!(target.state().await?.feeds.contains_key(&one.id), "a feed is unknown after its first flush");
+
+    let session = target.open().await?;
+    let mut writer = session.sink.writer(&one).await?;
+    let nothing = Scope::collections(Vec::new());
+    let deleted = writer.close_extent(&nothing, Verdict::Gone, session.started).await?;
+    ensure!(deleted == 0, "{deleted} records of an empty scope were deleted");
+    writer.flush(None).await?;
+    writer.close().await?;
+    session.commit().await?;
+    target.shows(&[("mine", "1")]).await
 }
 
 async fn judged(target: &Target, verdict: Verdict) -> Finding {

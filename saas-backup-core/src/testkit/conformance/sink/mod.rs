@@ -78,6 +78,7 @@ pub async fn sink(empty: impl AsyncFn() -> Result<Arc<dyn Connector>>) -> Report
         "another-full-read-begins-anew", "what an old one saw may be gone since", extents::anew;
         "an-extent-keeps-to-its-scope", "one partition says nothing of the others", extents::scope;
         "a-partition-that-is-gone-is-forgotten", "it would be judged again in every run", extents::gone;
+        "a-partition-is-known-before-its-records", "a log tells of it before a list names it", extents::before_records;
         "kept-candidates-stay", "the deletion guard would be for nothing", extents::kept;
         "a-restarted-extent-forgets-its-position", "what was not believed is read again", extents::restarted;
         "only-mirrors-delete-what-was-not-seen", "a restore of a part must not delete the rest", extents::only_mirrors;

@@ -49,6 +49,7 @@ enum Fault {
     OneEpochForEver,
     WideScope,
     GoneStays,
+    SkipsEmptyFlushes,
     KeepDeletes,
     RestartKeeps,
     CreateHasCandidates,
@@ -91,6 +92,7 @@ const TABLE: &[(Fault, &[&str])] = &[
     (Fault::OneEpochForEver, &["another-full-read-begins-anew"]),
     (Fault::WideScope, &["an-extent-keeps-to-its-scope"]),
     (Fault::GoneStays, &["a-partition-that-is-gone-is-forgotten"]),
+    (Fault::SkipsEmptyFlushes, &["a-partition-is-known-before-its-records"]),
     (Fault::KeepDeletes, &["kept-candidates-stay"]),
     (Fault::RestartKeeps, &["a-restarted-extent-forgets-its-position"]),
     (Fault::CreateHasCandidates, &["only-mirrors-delete-what-was-not-seen"]),
@@ -304,6 +306,7 @@ impl Sink for FaultySink {
             fault: self.fault,
             mode: self.mode,
             feed: feed.id.clone(),
+            written: false,
             in_extent: false,
             shared: Arc::clone(&self.shared),
         }))
@@ -363,6 +366,8 @@ struct FaultyWriter {
     fault: Fault,
     mode: WriteMode,
     feed: FeedId,
+    /// Something was written, or judged.
+    written: bool,
     in_extent: bool,
     shared: Arc<Shared>,
 }
@@ -404,6 +409,7 @@ impl FaultyWriter {
 #[async_trait]
 impl Writer for FaultyWriter {
     async fn write(&mut self, mut batch: Vec<Event>) -> Result<Vec<Outcome>> {
+        self.written |= !batch.is_empty();
         self.corrupt(&mut batch);
         let eager = batch.iter().find_map(|event| match event {
             Event::Checkpoint(cursor) if self.fault == Fault::EagerCursor => Some(cursor.clone()),
@@ -438,6 +444,9 @@ impl Writer for FaultyWriter {
     }
 
     async fn flush(&mut self, cursor: Option<&Cursor>) -> Result<()> {
+        if self.fault == Fault::SkipsEmptyFlushes && !self.written && cursor.is_none() {
+            return Ok(());
+        }
         let lost = self.fault == Fault::LosesACursor && self.feed.as_str() == "other";
         self.inner.flush(cursor.filter(|_| !lost)).await
     }
@@ -473,6 +482,7 @@ impl Writer for FaultyWriter {
             Verdict::Gone if self.fault == Fault::GoneStays => Verdict::Delete,
             verdict => verdict,
         };
+        self.written = true;
         self.inner.close_extent(scope, verdict, at).await
     }
 
