@@ -9,8 +9,8 @@ use super::feed::{Ended, Job, expired, slice_of};
 use super::listing::{Listing, Slices};
 use super::stand_in::is_stand_in;
 use crate::{
-    CollectionName, Epoch, Error, ErrorKind, Feed, FeedId, FeedReport, FeedState, FeedStatus, Gap, Key, Only, Problem,
-    Reset, Result,
+    CollectionName, Epoch, Error, ErrorKind, Feed, FeedId, FeedReport, FeedState, FeedStatus, Gap, Key, Only, OpenGap,
+    Problem, Reset, Result,
 };
 
 /// Rounds of resets in one run before a feed is given up.
@@ -134,21 +134,31 @@ impl Run {
         if !self.shared.source.reads_records {
             return Ok(());
         }
-        let mut missing: BTreeMap<FeedId, BTreeSet<Key>> = BTreeMap::new();
+        let mut missing: BTreeMap<FeedId, (Feed, BTreeSet<Key>)> = BTreeMap::new();
         for open in &self.shared.state.gaps {
-            if let Some(id) = &open.gap.id {
+            if let (Some(id), Some(feed)) = (&open.gap.id, self.speaks_of(open)) {
                 let key = Key::new(open.gap.collection.clone(), id.clone());
-                missing.entry(open.feed.clone()).or_default().insert(key);
+                missing.entry(feed.id.clone()).or_insert_with(|| (feed.clone(), BTreeSet::new())).1.insert(key);
             }
         }
-        for (id, keys) in missing {
-            let Some(state) = self.shared.state.feeds.get(&id) else { continue };
-            let feed = state.feed.clone();
+        for (feed, keys) in missing.into_values() {
             if self.restricted(feed.clone()).is_some() {
                 self.start_records(&feed, keys.into_iter().collect()).await?;
             }
         }
         self.settle().await
+    }
+
+    /// The feed by which a gap is read again: the one that reported it, or, where that one is forgotten with its
+    /// partition, one that speaks of where the record is.
+    fn speaks_of(&self, open: &OpenGap) -> Option<&Feed> {
+        let feeds = &self.shared.state.feeds;
+        if let Some(state) = feeds.get(&open.feed) {
+            return Some(&state.feed);
+        }
+        let gap = &open.gap;
+        let here = |feed: &&Feed| feed.scope().contains(&gap.collection, gap.partition.as_ref()) && !is_stand_in(feed);
+        feeds.values().map(|state| &state.feed).filter(here).min_by_key(|feed| feed.is_log())
     }
 
     /// The feed with the collections that this run is about; `None` if there are none.

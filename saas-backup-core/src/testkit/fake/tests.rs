@@ -414,6 +414,23 @@ async fn a_record_that_cannot_be_read_is_a_gap_until_it_can() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_gap_is_read_again_though_the_feed_that_reported_it_is_forgotten() {
+    let (provider, store) = (FakeProvider::new().with_log(&[]), MemoryStore::new());
+    let moving = provider.put_task("p2", "a", "It moves from p2, which is dropped then, to p1");
+    provider.put_task("p1", "b", "A neighbour");
+    provider.fail_record(&moving, ErrorKind::PermissionDenied);
+    backup(&provider, &store).await;
+    provider.move_to(&moving, "p1");
+    assert_eq!(backup(&provider, &store).await.report.gaps.len(), 1);
+    provider.drop_project("p2");
+    assert_eq!(backup(&provider, &store).await.report.gaps.len(), 1);
+    provider.heal();
+    let report = backup(&provider, &store).await.report;
+    assert_eq!((report.status, report.gaps.len()), (RunStatus::Complete, 0));
+    assert_eq!(differences(&provider, &store), Vec::<String>::new());
+}
+
+#[tokio::test(start_paused = true)]
 async fn the_smallest_budget_slows_a_run_down_and_does_not_stop_it() {
     let (provider, store) = (FakeProvider::seeded(1, 40), MemoryStore::new());
     let mut options = TransferOptions::backup();
