@@ -319,6 +319,8 @@ impl MemoryWriter {
         self.pending.push(Pending::Left(deletion.key.clone(), deletion.partition.clone()));
         let Some(known) = self.current(&deletion.key)? else { return Ok(Outcome::Unchanged) };
         if deletion.partition.is_some() && deletion.partition != known.partition {
+            // Judged again by the flush: the partition that holds the record now may have told by then that it left.
+            self.pending.push(Pending::Content(deletion.key.clone(), Content::Deleted(deletion)));
             let moved = Problem::new("moved", "the record is in another partition now");
             return Ok(Outcome::Skipped(Box::new(moved)));
         }
@@ -461,5 +463,41 @@ impl Inner {
 impl std::fmt::Debug for MemoryWriter {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         formatter.debug_struct("MemoryWriter").field("feed", &self.state.feed.id).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Catalog, CollectionName, Coverage, FeedId, Json};
+
+    #[tokio::test]
+    async fn a_record_that_two_partitions_lose_at_once_is_gone_whichever_is_flushed_first() {
+        let (key, data) = (Key::parse("tasks", "1").unwrap(), Json::parse("{}").unwrap());
+        let partitions = ["it moved from here", "to here"].map(PartitionId::from_static);
+        for first in [0, 1] {
+            let store = MemoryStore::new();
+            let sink = MemorySink::open(store.clone(), SinkOptions::new(WriteMode::Mirror), false);
+            let run = RunId::new(DateTime::UNIX_EPOCH);
+            let start = RunStart::new(run, DateTime::UNIX_EPOCH, Catalog::default(), Coverage::default());
+            sink.begin(&start).await.unwrap();
+            let mut writers = Vec::new();
+            for partition in &partitions {
+                let (id, tasks) = (FeedId::parse(partition).unwrap(), CollectionName::from_static("tasks"));
+                let mut writer = sink.writer(&Feed::partition(id, tasks, partition.clone())).await.unwrap();
+                let record = Record::new(key.clone(), data.clone()).with_partition(partition.clone());
+                writer.write(vec![Event::Put(Box::new(record))]).await.unwrap();
+                writer.flush(None).await.unwrap();
+                writers.push(writer);
+            }
+            for (writer, partition) in writers.iter_mut().zip(&partitions) {
+                let gone = Deletion::new(key.clone(), DeletionReason::Deleted).with_partition(partition.clone());
+                writer.write(vec![Event::Delete(gone)]).await.unwrap();
+            }
+            for writer in [first, 1 - first] {
+                writers[writer].flush(None).await.unwrap();
+            }
+            assert_eq!(store.lock().latest(&key), None, "flushed first: {}", partitions[first]);
+        }
     }
 }
