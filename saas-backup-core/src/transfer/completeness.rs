@@ -3,8 +3,8 @@ use std::collections::BTreeMap;
 use super::Shared;
 use super::stand_in::is_stand_in;
 use crate::{
-    CollectionCompleteness, CollectionName, Completeness, Coverage, FeedStatus, OpenGap, RunReport, RunStatus, State,
-    Visibility,
+    CollectionCompleteness, CollectionName, Completeness, Coverage, FeedStatus, OpenGap, Review, RunReport, RunStatus,
+    State, Visibility,
 };
 
 /// Reasons that a report lists for one collection.
@@ -15,8 +15,9 @@ pub(super) fn complete(shared: &Shared, coverage: Coverage, state: &State) -> Ru
     let tally = shared.tally.lock();
     let mut report = tally.report.clone();
     report.finished = shared.options.clock.now();
-    // What nobody looked at again still waits.
-    let waiting = shared.state.reviews.iter().filter(|review| !tally.judged.contains(&review.feed));
+    // What nobody looked at again still waits, unless its feed is forgotten: then a run that died had judged it.
+    let waits = |review: &&Review| !tally.judged.contains(&review.feed) && state.feeds.contains_key(&review.feed);
+    let waiting = shared.state.reviews.iter().filter(waits);
     report.reviews.extend(waiting.cloned());
     report.gaps = if shared.mirrors() {
         state.gaps.clone()

@@ -130,6 +130,21 @@ async fn a_large_partition_that_vanishes_waits_for_a_second_list_that_agrees() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_review_ends_with_its_feed_though_the_run_that_forgot_it_dies() {
+    for steps in 0..20 {
+        let (provider, store) = two_projects(30, &[]).await;
+        provider.drop_project("p1");
+        assert_eq!(backup(&provider, &store).await.report.status, RunStatus::NeedsReview);
+        let target = FaultySink::new(MemoryConnector::new(store.clone()));
+        target.crash_after(steps);
+        drop(transfer(&provider, &target, TransferOptions::backup()).await);
+        let report = backup(&provider, &store).await.report;
+        assert_eq!((report.status, report.reviews.len()), (RunStatus::Complete, 0), "{steps} steps");
+        assert_eq!(differences(&provider, &store), Vec::<String>::new(), "{steps} steps");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_list_without_any_partition_is_an_empty_answer() {
     let (provider, store) = two_projects(3, &[]).await;
     provider.drop_project("p1");
