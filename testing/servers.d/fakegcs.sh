@@ -1,4 +1,5 @@
-# Google Cloud Storage as fake-gcs-server serves it, in memory, without credentials.
+# Google Cloud Storage as fake-gcs-server serves it, in memory, without credentials. The uploads of the XML API, which it
+# does not have, are translated (testing/seed/gcs_xml.py).
 
 install() {
     venv=$(python_tools fakegcs) || exit
@@ -8,8 +9,10 @@ install() {
 }
 
 start() {
-    launch "$server" -scheme http -host 127.0.0.1 -port "$port" -backend memory -public-host "127.0.0.1:$port" \
-        -external-url "http://127.0.0.1:$port"
+    local inner
+    inner=$(free_port) || return
+    launch python3 "$seeds/gcs_xml.py" "$port" "$inner" "$server" -scheme http -host 127.0.0.1 -backend memory \
+        -public-host "127.0.0.1:$inner" -external-url "http://127.0.0.1:$port"
     wait_for "$port" /storage/v1/b || return
     tell URL "http://127.0.0.1:$port"
     tell BUCKET backup

@@ -12,6 +12,8 @@ mod faults;
 mod foreign;
 #[cfg(feature = "azure")]
 mod live_azurite;
+#[cfg(feature = "gcs")]
+mod live_gcs;
 #[cfg(feature = "s3")]
 mod live_s3;
 mod live_tools;
@@ -19,7 +21,7 @@ mod live_tools;
 mod live_wsgidav;
 mod model;
 mod races;
-#[cfg(any(feature = "azure", feature = "s3", feature = "webdav"))]
+#[cfg(any(feature = "azure", feature = "gcs", feature = "s3", feature = "webdav"))]
 mod storage;
 mod support;
 mod values;
