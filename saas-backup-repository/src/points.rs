@@ -1,11 +1,12 @@
 use chrono::{DateTime, Utc};
 use saas_backup_core::{At, Counts, Error, ErrorKind, Result, RunId, RunStatus};
+use serde::Serialize;
 
 use crate::commit::PointHeader;
 use crate::layout::Map;
 
 /// A point in time: the end of a run.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Point {
     /// Its number in the source's timeline.

@@ -8,10 +8,7 @@ const ACCOUNT: &str = r#"{"disable_oauth": true, "client_email": "", "private_ke
 fn place() -> Place {
     let url = format!("gs://{}/{}", variable("SAAS_BACKUP_TEST_FAKEGCS_BUCKET"), prefix());
     let address = variable("SAAS_BACKUP_TEST_FAKEGCS_URL");
-    Place::new(
-        &url,
-        &[("google_base_url", &address), ("google_service_account_key", ACCOUNT), ("allow_http", "true")],
-    )
+    Place::new(&url, &[("google_base_url", &address), ("google_service_account_key", ACCOUNT), ("allow_http", "true")])
 }
 
 #[tokio::test]

@@ -6,8 +6,9 @@ use saas_backup_core::{
 };
 use serde::Serialize;
 
+use super::Point;
 use super::Project;
-use super::store::{self, Point, Version};
+use super::store::{self, Version};
 
 /// The collections of a copy.
 #[derive(Clone, Debug, Serialize)]

@@ -28,8 +28,9 @@ pub use self::init::{Initialised, NewKey, keygen, keygen_to, write_starter_confi
 pub use self::restore::Restored;
 pub use self::serve::{ServeOptions, Serving};
 pub use self::status::SourceStatus;
-pub use self::store::{Point, Version};
+pub use self::store::Version;
 pub use self::verify::{Problem, Verified};
+pub use saas_backup_repository::Point;
 
 use self::store::{Access, Store};
 use crate::config::{Config, SourceConfig};

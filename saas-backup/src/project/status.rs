@@ -5,8 +5,8 @@ use saas_backup_core::{Result, RunStatus};
 use saas_backup_ops::{History, Job, JobStatus, job_statuses};
 use serde::Serialize;
 
+use super::Point;
 use super::Project;
-use super::store::Point;
 use crate::config::Period;
 use crate::state::LastRuns;
 

@@ -6,16 +6,12 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use futures::stream::{BoxStream, StreamExt as _, TryStreamExt as _};
-use saas_backup_core::{
-    At, Clock, CollectionName, Connector, Counts, Error, ErrorKind, Event, Key, Record, Result, RunId, RunReport,
-    RunStatus,
-};
+use saas_backup_core::{At, Clock, CollectionName, Connector, Error, ErrorKind, Event, Key, Record, Result, RunReport};
 use saas_backup_repository::{
-    AgentKey, Anchor, Change as StoredChange, Identity, Keys, Recipient, Repository, RepositoryOptions, Source,
+    AgentKey, Anchor, Change as StoredChange, Identity, Keys, Point, Recipient, Repository, RepositoryOptions, Source,
     VerifyOptions, VerifyReport,
 };
 use secrecy::ExposeSecret as _;
-use serde::Serialize;
 
 use super::blocking;
 use super::diff::Change;
@@ -23,43 +19,6 @@ use crate::config::{Config, Encryption, RepositoryConfig, Text};
 
 /// Records of a diff that are read at the same time.
 const READS_IN_FLIGHT: usize = 8;
-
-/// A point in time of a source: the end of a run.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-#[non_exhaustive]
-pub struct Point {
-    /// Its sequence number.
-    pub sequence: u64,
-    /// The run that made it.
-    pub run: RunId,
-    /// When the run began.
-    pub started: DateTime<Utc>,
-    /// When it ended: the point's time.
-    pub finished: DateTime<Utc>,
-    /// How it ended.
-    pub status: RunStatus,
-    /// What the session that ended the run counted, over all collections.
-    pub counts: Counts,
-    /// Bytes that this session added to the storage, but for the header of its last commit, if it was noted.
-    pub bytes_added: Option<u64>,
-    /// The point's labels.
-    pub labels: Vec<String>,
-}
-
-impl From<saas_backup_repository::Point> for Point {
-    fn from(point: saas_backup_repository::Point) -> Self {
-        Self {
-            sequence: point.sequence,
-            run: point.run,
-            started: point.started,
-            finished: point.finished,
-            status: point.status,
-            counts: point.counts,
-            bytes_added: point.bytes_added,
-            labels: point.labels,
-        }
-    }
-}
 
 /// A version of a record.
 #[derive(Clone, Debug, PartialEq)]
@@ -141,7 +100,7 @@ impl Store {
     }
 
     pub(super) async fn points(&self, name: &str) -> Result<Vec<Point>> {
-        Ok(self.0.source(name)?.points().await?.into_iter().map(Point::from).collect())
+        self.0.source(name)?.points().await
     }
 
     pub(super) async fn report(&self, name: &str, at: &At) -> Result<RunReport> {
@@ -149,7 +108,7 @@ impl Store {
     }
 
     pub(super) async fn point(&self, name: &str, at: &At) -> Result<Point> {
-        Ok(self.0.source(name)?.point(at).await?.into())
+        self.0.source(name)?.point(at).await
     }
 
     pub(super) async fn count(&self, name: &str, at: &At) -> Result<BTreeMap<CollectionName, u64>> {
