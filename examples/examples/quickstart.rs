@@ -42,6 +42,10 @@ async fn main() -> Result<()> {
         println!("{HELP}");
         return Ok(());
     }
+    if let Some(option) = argument.as_deref().filter(|argument| argument.starts_with('-')) {
+        return Err(Error::new(ErrorKind::Configuration, "there is no such option; --help tells more")
+            .with_context("option", option));
+    }
     let folder = empty_folder(argument.as_deref().unwrap_or("saas-backup-quickstart"))?;
 
     let service = demo::start().await?;

@@ -8,7 +8,7 @@ const OWN: [&str; 14] = [
     "title",
     "id",
     "collection",
-    "url",
+    "source",
     "created",
     "modified",
     "time",
@@ -19,6 +19,22 @@ const OWN: [&str; 14] = [
     "tags",
     "summary",
     "lossy",
+];
+/// Names whose values direct how [Hugo](https://gohugo.io/content-management/front-matter/) builds a site: it refuses
+/// some, and the address of the original as `url` is one.
+const DIRECTIVES: [&str; 12] = [
+    "aliases",
+    "build",
+    "cascade",
+    "draft",
+    "headless",
+    "layout",
+    "markup",
+    "menus",
+    "outputs",
+    "resources",
+    "type",
+    "url",
 ];
 /// Words that YAML 1.1 reads as a boolean or as nothing.
 const RESERVED: [&str; 9] = ["y", "n", "yes", "no", "on", "off", "true", "false", "null"];
@@ -56,7 +72,11 @@ impl FrontMatter {
 
     /// Adds a value of the provider's data under a name that the catalog gives it.
     pub(super) fn property(&mut self, name: &str, value: &RawValue) -> Result<()> {
-        let name = if OWN.contains(&name) { quoted(&format!("property {name}")) } else { key(name) };
+        let name = if OWN.contains(&name) || DIRECTIVES.contains(&name) {
+            quoted(&format!("property {name}"))
+        } else {
+            key(name)
+        };
         let _ = writeln!(self.0, "{name}: {}", scalar_or_list(value.get())?);
         Ok(())
     }
@@ -162,5 +182,16 @@ mod tests {
         for (json, yaml) in cases {
             assert_eq!(scalar_or_list(json).unwrap(), yaml);
         }
+    }
+
+    #[test]
+    fn a_field_is_no_directive_for_a_site_generator() {
+        let mut matter = FrontMatter::new();
+        for name in ["url", "type", "title", "colour"] {
+            matter.property(name, &RawValue::from_string(r#""x""#.to_owned()).unwrap()).unwrap();
+        }
+        let text = matter.finish();
+        let names: Vec<&str> = text.lines().filter_map(|line| line.split_once(": ")).map(|(name, _)| name).collect();
+        assert_eq!(names, ["\"property url\"", "\"property type\"", "\"property title\"", "colour"]);
     }
 }

@@ -294,7 +294,7 @@ impl Renderer<'_> {
         matter.text("title", title);
         matter.text("id", record.key.id.as_str());
         matter.text("collection", record.key.collection.as_str());
-        matter.optional("url", facts.url.as_deref());
+        matter.optional("source", facts.url.as_deref());
         matter.optional("created", record.created.map(time_text).as_deref());
         matter.optional("modified", record.modified.map(time_text).as_deref());
         matter.optional("time", fields.time.as_deref().and_then(|path| text_at(&record.data, path)).as_deref());
