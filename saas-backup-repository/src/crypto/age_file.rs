@@ -1,14 +1,23 @@
 //! Files of the age v1 format with X25519 recipients.
+//!
+//! The library makes and judges the head of a file. The payload is sealed and opened here, in the buffer that it lies
+//! in: the library's own streams copy every byte three times.
 
-use std::io::{self, Cursor, Read as _, Seek as _, SeekFrom, Write as _};
+use std::collections::HashSet;
 use std::ops::Range;
 use std::str::FromStr as _;
+use std::sync::OnceLock;
 
 use age::secrecy::ExposeSecret as _;
 use age::x25519;
-use bytes::Bytes;
+use age_core::format::{FileKey, Stanza};
+use age_core::primitives::hkdf;
+use bytes::{Bytes, BytesMut};
+use chacha20poly1305::aead::AeadInPlace as _;
+use chacha20poly1305::{ChaCha20Poly1305, KeyInit as _, Nonce, Tag};
 use saas_backup_core::{Error, ErrorKind, Result};
 use secrecy::SecretString;
+use zeroize::Zeroizing;
 
 /// Plain bytes of one chunk of the payload, and what encryption adds to each.
 const CHUNK: u64 = 64 * 1024;
@@ -53,21 +62,35 @@ pub(super) fn sealed_size(plain: usize) -> usize {
 
 /// Encrypts to public keys, into an empty buffer.
 pub(super) fn seal_into(recipients: &[&str], plain: &[u8], out: Vec<u8>) -> Result<Vec<u8>> {
-    let recipients = recipients.iter().map(|text| recipient(text)).collect::<Result<Vec<_>>>()?;
-    let encryptor = age::Encryptor::with_recipients(recipients.iter().map(|one| one as _))
-        .map_err(|_| Error::new(ErrorKind::Configuration, "there is no public key to encrypt to"))?;
-    let mut writer = encryptor.wrap_output(out)?;
-    writer.write_all(plain)?;
-    Ok(writer.finish()?)
+    let recipients = recipients.iter().map(|text| recipient(text).map(Listening::to)).collect::<Result<Vec<_>>>()?;
+    let no_key = || Error::new(ErrorKind::Configuration, "there is no public key to encrypt to");
+    let encryptor = age::Encryptor::with_recipients(recipients.iter().map(|one| one as _)).map_err(|_| no_key())?;
+    // The head, and a last chunk that holds nothing: ours stand in its place.
+    let mut out = encryptor.wrap_output(out)?.finish()?;
+    out.truncate(out.len().saturating_sub(TAG as usize));
+    let file_key = recipients.first().and_then(|first| first.heard.get()).ok_or_else(no_key)?;
+    let payload = Payload::new(file_key, &out)?;
+    let mut rest = plain;
+    for number in 0.. {
+        let (chunk, later) = rest.split_at(rest.len().min(CHUNK as usize));
+        let start = out.len();
+        out.extend_from_slice(chunk);
+        let tag = payload.cipher.encrypt_in_place_detached(&nonce(number, later.is_empty()), &[], &mut out[start..]);
+        out.extend_from_slice(&tag.map_err(|_| Error::new(ErrorKind::Unexpected, "the cipher refused a chunk"))?);
+        rest = later;
+        if rest.is_empty() {
+            break;
+        }
+    }
+    Ok(out)
 }
 
-/// Decrypts a whole file.
-pub(super) fn open(key: &Key, sealed: &[u8]) -> Result<Vec<u8>> {
-    let decryptor = age::Decryptor::new_buffered(sealed).map_err(|error| refused(&error))?;
-    let mut reader = decryptor.decrypt(std::iter::once(key as _)).map_err(|error| refused(&error))?;
-    let mut plain = Vec::with_capacity(sealed.len());
-    reader.read_to_end(&mut plain).map_err(damaged)?;
-    Ok(plain)
+/// Decrypts a whole file, in its own buffer where nobody else holds it.
+pub(super) fn open(key: &Key, sealed: Bytes) -> Result<Bytes> {
+    let payload = Payload::open(key, &sealed)?;
+    let body = sealed.slice(payload.head..);
+    drop(sealed);
+    payload.decrypt(body, 0, true).map(BytesMut::freeze)
 }
 
 /// The part of a file before its payload: all that decrypting a range of it takes besides the range.
@@ -91,27 +114,117 @@ pub(super) fn sealed_range(head: usize, size: u64, plain: &Range<u64>) -> Range<
     place(plain.start / CHUNK)..place(plain.end.div_ceil(CHUNK))
 }
 
-/// Decrypts a range out of the bytes that [`sealed_range`] names.
-pub(super) fn open_range(key: &Key, head: &[u8], size: u64, body: &Bytes, plain: &Range<u64>) -> Result<Vec<u8>> {
-    // No file holds more plain bytes than it has; the library's own arithmetic ends in a panic there.
+/// Decrypts a range out of the bytes that [`sealed_range`] names, in their own buffer where nobody else holds it.
+pub(super) fn open_range(key: &Key, head: &[u8], size: u64, body: Bytes, plain: &Range<u64>) -> Result<Bytes> {
+    let beyond = || Error::new(ErrorKind::Integrity, "the range lies beyond the end of the object");
+    // No file holds more plain bytes than it has.
     if plain.start > plain.end || plain.end > size {
-        return Err(Error::new(ErrorKind::Integrity, "the range lies beyond the end of the object"));
+        return Err(beyond());
     }
-    let start = sealed_range(head.len(), size, plain).start;
-    let window = Window { head: Cursor::new(head), body, start, size, position: 0 };
-    let decryptor = age::Decryptor::new(window).map_err(|error| refused(&error))?;
-    let mut reader = decryptor.decrypt(std::iter::once(key as _)).map_err(|error| refused(&error))?;
-    // Seeking to the first byte of a chunk makes the library look at the end of the file, to the second it does not.
-    let aligned = plain.start / CHUNK * CHUNK;
-    if aligned > 0 {
-        reader.seek(SeekFrom::Start(aligned + 1)).map_err(damaged)?;
+    let payload = Payload::open(key, head)?;
+    let is_end = sealed_range(head.len(), size, plain).end == size;
+    let first = plain.start / CHUNK;
+    let opened = payload.decrypt(body, first, is_end)?.freeze();
+    let place = |at: u64| usize::try_from(at - first * CHUNK).ok().filter(|at| *at <= opened.len());
+    match (place(plain.start), place(plain.end)) {
+        (Some(start), Some(end)) => Ok(opened.slice(start..end)),
+        _ => Err(beyond()),
     }
-    reader.seek(SeekFrom::Start(plain.start)).map_err(damaged)?;
-    let length = usize::try_from(plain.end - plain.start)
-        .map_err(|_| Error::new(ErrorKind::LimitExceeded, "the range is too large"))?;
-    let mut out = vec![0; length];
-    reader.read_exact(&mut out).map_err(damaged)?;
-    Ok(out)
+}
+
+/// Takes note of a file's own key while the library makes or reads the head.
+struct Listening<T> {
+    to: T,
+    heard: OnceLock<FileKey>,
+}
+
+impl<T> Listening<T> {
+    fn to(to: T) -> Self {
+        Self { to, heard: OnceLock::new() }
+    }
+
+    fn hear(&self, key: &FileKey) {
+        self.heard.get_or_init(|| FileKey::init_with_mut(|copy| copy.copy_from_slice(key.expose_secret())));
+    }
+}
+
+impl age::Recipient for Listening<x25519::Recipient> {
+    fn wrap_file_key(&self, key: &FileKey) -> Result<(Vec<Stanza>, HashSet<String>), age::EncryptError> {
+        self.hear(key);
+        self.to.wrap_file_key(key)
+    }
+}
+
+impl age::Identity for Listening<&Key> {
+    fn unwrap_stanza(&self, stanza: &Stanza) -> Option<Result<FileKey, age::DecryptError>> {
+        let found = self.to.unwrap_stanza(stanza);
+        if let Some(Ok(key)) = &found {
+            self.hear(key);
+        }
+        found
+    }
+}
+
+/// What opens the chunks of a file.
+struct Payload {
+    cipher: ChaCha20Poly1305,
+    /// Length of what stands before the first chunk.
+    head: usize,
+}
+
+impl Payload {
+    /// Of a file with a key of its own, by the nonce at the end of its head.
+    fn new(file_key: &FileKey, head: &[u8]) -> Result<Self> {
+        let nonce = head.len().checked_sub(NONCE).and_then(|at| head.get(at..));
+        let nonce = nonce.ok_or_else(|| Error::new(ErrorKind::Integrity, "not an age file"))?;
+        let key = Zeroizing::new(hkdf(nonce, b"payload", file_key.expose_secret()));
+        Ok(Self { cipher: ChaCha20Poly1305::new(key.as_slice().into()), head: head.len() })
+    }
+
+    /// Of a file that begins with these bytes, whose head is judged.
+    fn open(key: &Key, file: &[u8]) -> Result<Self> {
+        let mut rest = file;
+        let listening = Listening::to(key);
+        let decryptor = age::Decryptor::new_buffered(&mut rest).map_err(|error| refused(&error))?;
+        decryptor.decrypt(std::iter::once(&listening as _)).map_err(|error| refused(&error))?;
+        let file_key = listening.heard.get().ok_or_else(|| refused(&age::DecryptError::NoMatchingKeys))?;
+        Self::new(file_key, file.get(..file.len() - rest.len()).unwrap_or_default())
+    }
+
+    /// Decrypts chunks from one on; whether they go on to the end of the file.
+    fn decrypt(&self, sealed: Bytes, first: u64, to_end: bool) -> Result<BytesMut> {
+        let mut bytes = sealed.try_into_mut().unwrap_or_else(|shared| BytesMut::from(&*shared));
+        let sealed_chunk = (CHUNK + TAG) as usize;
+        let (mut read, mut written, mut number) = (0, 0, first);
+        loop {
+            let end = bytes.len().min(read + sealed_chunk);
+            let is_last = to_end && end == bytes.len();
+            let tag_at = end.checked_sub(TAG as usize).filter(|at| *at >= read).ok_or_else(damaged)?;
+            let (chunk, tag) = bytes.get_mut(read..end).ok_or_else(damaged)?.split_at_mut(tag_at - read);
+            // The format has no empty last chunk, but for a file that holds nothing.
+            if chunk.is_empty() && number > 0 {
+                return Err(damaged());
+            }
+            let opened =
+                self.cipher.decrypt_in_place_detached(&nonce(number, is_last), &[], chunk, Tag::from_slice(tag));
+            opened.map_err(|_| damaged())?;
+            bytes.copy_within(read..tag_at, written);
+            written += tag_at - read;
+            (read, number) = (end, number + 1);
+            if read == bytes.len() {
+                bytes.truncate(written);
+                return Ok(bytes);
+            }
+        }
+    }
+}
+
+/// The nonce of a chunk: its number in 11 bytes, and whether it is the last one.
+fn nonce(number: u64, is_last: bool) -> Nonce {
+    let mut nonce = Nonce::default();
+    nonce[3..11].copy_from_slice(&number.to_be_bytes());
+    nonce[11] = u8::from(is_last);
+    nonce
 }
 
 fn refused(error: &age::DecryptError) -> Error {
@@ -126,47 +239,8 @@ fn refused(error: &age::DecryptError) -> Error {
     }
 }
 
-fn damaged(_: io::Error) -> Error {
+fn damaged() -> Error {
     Error::new(ErrorKind::Integrity, "the object was changed after it was encrypted")
-}
-
-/// A file of which only the head and one range are there.
-struct Window<'a> {
-    head: Cursor<&'a [u8]>,
-    body: &'a Bytes,
-    start: u64,
-    size: u64,
-    position: u64,
-}
-
-impl io::Read for Window<'_> {
-    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
-        let head = self.head.get_ref();
-        let from = if self.position < head.len() as u64 {
-            head.get(self.position as usize..)
-        } else if self.position >= self.size {
-            return Ok(0);
-        } else {
-            self.position.checked_sub(self.start).and_then(|at| self.body.get(at as usize..))
-        };
-        let from = from.filter(|from| !from.is_empty()).ok_or(io::ErrorKind::UnexpectedEof)?;
-        let length = from.len().min(out.len());
-        out[..length].copy_from_slice(&from[..length]);
-        self.position += length as u64;
-        Ok(length)
-    }
-}
-
-impl io::Seek for Window<'_> {
-    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
-        let position = match to {
-            SeekFrom::Start(position) => Some(position),
-            SeekFrom::Current(by) => self.position.checked_add_signed(by),
-            SeekFrom::End(by) => self.size.checked_add_signed(by),
-        };
-        self.position = position.ok_or(io::ErrorKind::InvalidInput)?;
-        Ok(self.position)
-    }
 }
 
 #[cfg(test)]
@@ -180,7 +254,7 @@ mod tests {
         for length in [1, CHUNK - 1, CHUNK, CHUNK + 1, 3 * CHUNK, 3 * CHUNK + 5] {
             let plain: Vec<u8> = (0..length).map(|at| (at % 251) as u8).collect();
             let sealed = seal(&[&public], &plain).unwrap();
-            assert_eq!(open(&key, &sealed).unwrap(), plain);
+            assert_eq!(open(&key, Bytes::copy_from_slice(&sealed)).unwrap(), plain);
             let size = sealed.len() as u64;
             let head = head(&sealed).unwrap();
             let edges = [0, 1, CHUNK - 1, CHUNK, CHUNK + 1, 2 * CHUNK, 3 * CHUNK, length - 1, length];
@@ -189,7 +263,7 @@ mod tests {
                     let range = *start..*end;
                     let needed = sealed_range(head.len(), size, &range);
                     let body = Bytes::copy_from_slice(&sealed[needed.start as usize..needed.end as usize]);
-                    let out = open_range(&key, head, size, &body, &range).unwrap();
+                    let out = open_range(&key, head, size, body, &range).unwrap();
                     assert_eq!(out, plain[*start as usize..*end as usize], "{range:?} of {length}");
                 }
             }
@@ -203,11 +277,12 @@ mod tests {
         for at in [0, 30, 100, sealed.len() / 2, sealed.len() - 1] {
             let mut changed = sealed.clone();
             changed[at] ^= 1;
-            assert!(open(&key, &changed).is_err(), "{at}");
+            assert!(open(&key, changed.into()).is_err(), "{at}");
         }
-        assert_eq!(open(&key, &sealed[..sealed.len() - 1]).unwrap_err().kind(), ErrorKind::Integrity);
+        let cut = Bytes::copy_from_slice(&sealed[..sealed.len() - 1]);
+        assert_eq!(open(&key, cut).unwrap_err().kind(), ErrorKind::Integrity);
         let other = x25519::Identity::generate();
-        assert_eq!(open(&other, &sealed).unwrap_err().kind(), ErrorKind::PermissionDenied);
+        assert_eq!(open(&other, sealed.into()).unwrap_err().kind(), ErrorKind::PermissionDenied);
     }
 
     /// A vector of the format's authors: what a reader must make of a file.
@@ -254,7 +329,7 @@ mod tests {
         for Vector { name, expect, payload, identities, file } in vectors {
             let keys = identities.iter().map(|text| parse_key(text).unwrap());
             for key in keys.chain(identities.is_empty().then(x25519::Identity::generate)) {
-                match (expect.as_str(), open(&key, &file)) {
+                match (expect.as_str(), open(&key, Bytes::copy_from_slice(&file))) {
                     ("success", Ok(plain)) => {
                         assert_eq!(saas_backup_core::Digest::of(&plain).to_string(), payload, "{name}");
                         ranges_open(&key, &file, &plain, &name);
@@ -279,7 +354,7 @@ mod tests {
             if range.start < range.end && range.end <= length {
                 let needed = sealed_range(head.len(), size, &range);
                 let body = Bytes::copy_from_slice(&file[needed.start as usize..needed.end as usize]);
-                let read = open_range(key, head, size, &body, &range).unwrap();
+                let read = open_range(key, head, size, body, &range).unwrap();
                 assert!(read == plain[range.start as usize..range.end as usize], "{name}: {range:?}");
             }
         }

@@ -115,10 +115,10 @@ impl Keyring {
     }
 
     /// Opens what is sealed to owners or writers themselves.
-    fn open_key(&self, sealed: &[u8]) -> Result<Vec<u8>> {
+    fn open_key(&self, sealed: &Bytes) -> Result<Bytes> {
         let mut refusal = denied();
         for secret in self.keys.secrets().map(Secret::expose) {
-            match age_file::open(&age_file::parse_key(secret)?, sealed) {
+            match age_file::open(&age_file::parse_key(secret)?, sealed.clone()) {
                 Ok(plain) => return Ok(plain),
                 Err(error) if error.kind() == ErrorKind::PermissionDenied => {}
                 Err(error) => refusal = error,
@@ -170,10 +170,10 @@ impl Keyring {
         }
     }
 
-    fn read_naming_key(&self, stored: &[u8], mark: Option<&str>) -> Result<NamingKey> {
-        let text = if self.is_encrypted() { self.open_key(stored)? } else { stored.to_vec() };
+    fn read_naming_key(&self, stored: &Bytes, mark: Option<&str>) -> Result<NamingKey> {
+        let text = if self.is_encrypted() { self.open_key(stored)? } else { stored.clone() };
         let damaged = || Error::new(ErrorKind::Integrity, "the naming key is damaged");
-        let text = String::from_utf8(text).map_err(|_| damaged())?;
+        let text = std::str::from_utf8(&text).map_err(|_| damaged())?;
         let (secret, check) = text.strip_suffix('\n').and_then(|text| text.split_once(' ')).ok_or_else(damaged)?;
         if check != check_word(secret) {
             return Err(damaged());

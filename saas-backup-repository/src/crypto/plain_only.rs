@@ -42,7 +42,7 @@ pub(super) fn seal_into(_recipients: &[&str], _plain: &[u8], _out: Vec<u8>) -> R
     without()
 }
 
-pub(super) fn open(_key: &Key, _sealed: &[u8]) -> Result<Vec<u8>> {
+pub(super) fn open(_key: &Key, _sealed: Bytes) -> Result<Bytes> {
     without()
 }
 
@@ -54,6 +54,6 @@ pub(super) fn sealed_range(_head: usize, _size: u64, plain: &Range<u64>) -> Rang
     plain.clone()
 }
 
-pub(super) fn open_range(_: &Key, _: &[u8], _: u64, _: &Bytes, _: &Range<u64>) -> Result<Vec<u8>> {
+pub(super) fn open_range(_: &Key, _: &[u8], _: u64, _: Bytes, _: &Range<u64>) -> Result<Bytes> {
     without()
 }

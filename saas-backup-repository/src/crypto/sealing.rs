@@ -64,7 +64,7 @@ impl Unsealer {
     pub(crate) fn open(&self, sealed: Bytes) -> Result<Bytes> {
         match self {
             Self::Plain => Ok(sealed),
-            Self::Age(key) => age_file::open(key, &sealed).map(Bytes::from),
+            Self::Age(key) => age_file::open(key, sealed),
         }
     }
 
@@ -80,7 +80,7 @@ impl Unsealer {
     pub(crate) fn open_range(&self, head: &[u8], size: u64, body: Bytes, plain: &Range<u64>) -> Result<Bytes> {
         match self {
             Self::Plain => Ok(body),
-            Self::Age(key) => age_file::open_range(key, head, size, &body, plain).map(Bytes::from),
+            Self::Age(key) => age_file::open_range(key, head, size, body, plain),
         }
     }
 }
