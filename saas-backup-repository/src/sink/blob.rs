@@ -64,20 +64,15 @@ impl RepositoryBlobWriter {
             let month = month(shared.clock.now());
             self.domain = Some(shared.keyring.make(DomainKind::Data, month, &[]).await?);
         }
-        let naming = self.session.naming.clone();
         let length = bytes.len() as u64;
         let turn = self.session.sealers.acquire().await;
         let session = Arc::clone(&self.session);
-        let (digest, stored, zstd) = blocking(move || {
-            let digest = hex(naming.digest("blob", &[&bytes]).get(..16).unwrap_or_default());
-            let (stored, zstd) = squeeze(bytes, &session.spare)?;
-            Ok((digest, stored, zstd))
-        })
-        .await?;
+        let (stored, zstd) = blocking(move || squeeze(bytes, &session.spare)).await?;
         let size = stored.len() as u64;
         let (sealed, sha256, _) = self.session.seal(Keyring::sealer(self.domain.as_ref()), stored).await?;
         drop(turn);
-        let name = shared.names.blob(&digest, zstd);
+        let digest = self.session.naming.digest("blob", &[sha256.as_bytes()]);
+        let name = shared.names.blob(&hex(digest.get(..16).unwrap_or_default()), zstd);
         let domain = self.domain.as_ref().map(|domain| domain.id.clone());
         let stored = sealed.len() as u64;
         self.session.put(&name, sealed).await?;
