@@ -1,13 +1,27 @@
-//! Conditional creation on file systems without hard links (exFAT, SMB).
+//! Local files: reading, and conditional creation on file systems without hard links (exFAT, SMB).
 
-use std::fs::{self, OpenOptions};
-use std::io::{ErrorKind as Io, Write as _};
+use std::fs::{self, File, OpenOptions};
+use std::io::{ErrorKind as Io, Read as _, Seek as _, SeekFrom, Write as _};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 use saas_backup_core::{Error, ErrorKind, Result};
 
 use super::Creation;
+
+/// Reads a range of a file, or what there is of it, into memory that is not filled with zeros before.
+pub(super) async fn read(mut file: File, range: Range<u64>) -> Result<Bytes> {
+    let read = tokio::task::spawn_blocking(move || {
+        let length = range.end.saturating_sub(range.start);
+        let mut bytes = Vec::with_capacity(usize::try_from(length).unwrap_or(0));
+        file.seek(SeekFrom::Start(range.start))?;
+        file.take(length).read_to_end(&mut bytes)?;
+        Ok(Bytes::from(bytes))
+    });
+    read.await
+        .map_err(|error| Error::new(ErrorKind::Unexpected, "reading a file was interrupted").with_source(error))?
+}
 
 /// Creates a file that must not exist.
 ///

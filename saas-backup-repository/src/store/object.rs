@@ -7,7 +7,9 @@ use bytes::Bytes;
 use futures::stream::BoxStream;
 use futures::{StreamExt as _, TryStreamExt as _};
 use object_store::path::Path;
-use object_store::{ObjectStore, ObjectStoreExt as _, PutMode, PutOptions};
+use object_store::{GetOptions, GetRange, ObjectStore, ObjectStoreExt as _, PutMode, PutOptions};
+#[cfg(feature = "fs")]
+use object_store::{GetResult, GetResultPayload};
 use saas_backup_core::{Error, ErrorKind, Result};
 
 use super::error::classify;
@@ -86,25 +88,24 @@ impl Store for Objects {
 
     async fn get(&self, name: &str, range: Option<Range<u64>>) -> Result<Bytes> {
         let path = self.path(name)?;
-        let read = match range {
-            None => match self.store.get(&path).await {
-                Ok(found) => found.bytes().await,
-                Err(error) => Err(error),
-            },
-            Some(range) if range.is_empty() => return Ok(Bytes::new()),
-            Some(range) => {
-                let length = range.end - range.start;
-                let bytes = self.store.get_range(&path, range).await;
-                if let Ok(bytes) = &bytes
-                    && bytes.len() as u64 != length
-                {
-                    return Err(Error::new(ErrorKind::Integrity, "the object is shorter than it was")
-                        .with_context("object", name));
-                }
-                bytes
+        if range.as_ref().is_some_and(Range::is_empty) {
+            return Ok(Bytes::new());
+        }
+        let options = GetOptions { range: range.clone().map(GetRange::Bounded), ..GetOptions::default() };
+        let found = self.store.get_opts(&path, options).await.map_err(|error| classify(&error, name))?;
+        let bytes = match found {
+            #[cfg(feature = "fs")]
+            GetResult { payload: GetResultPayload::File(file, _), range, .. } => {
+                super::local::read(file, range).await.map_err(|error| error.with_context("object", name))?
             }
+            found => found.bytes().await.map_err(|error| classify(&error, name))?,
         };
-        read.map_err(|error| classify(&error, name))
+        if range.is_some_and(|range| bytes.len() as u64 != range.end - range.start) {
+            return Err(
+                Error::new(ErrorKind::Integrity, "the object is shorter than it was").with_context("object", name)
+            );
+        }
+        Ok(bytes)
     }
 
     async fn size(&self, name: &str) -> Result<u64> {
