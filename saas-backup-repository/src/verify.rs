@@ -1,22 +1,21 @@
 //! Checking that everything is there and is what was written.
 
+mod content;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use futures::TryStreamExt as _;
 use saas_backup_core::{Digest, Error, ErrorKind, Result};
-use sha2::{Digest as _, Sha256};
 
+use self::content::Packs;
 use crate::commit::{ObjectKind, ObjectRef, PartKind};
 use crate::layout::{Map, Part, Segment};
-use crate::object::{Family, SegmentIndex, decompress, split_lines};
+use crate::object::Family;
 use crate::read::{BlobRow, Bounds, Merge};
 use crate::repository::Repository;
 use crate::reserved;
 use crate::source::Source;
-
-/// The most that one segment may hold when it is decompressed.
-const MAX_SEGMENT_BYTES: u64 = 4 * 1024 * 1024 * 1024;
 
 /// How thorough a verification is.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -355,29 +354,16 @@ impl Verification<'_> {
         let shared = &self.source.shared;
         let bytes = shared.store.get(&object.name, None).await?;
         let expected = object.sha256;
-        let bytes = crate::read::blocking(move || {
-            if Digest::of(&bytes) == expected {
-                return Ok(bytes);
-            }
-            Err(Error::new(ErrorKind::Integrity, "the object is not what was written"))
-        })
-        .await?;
         if !matches!(object.kind, ObjectKind::Segment | ObjectKind::MetaSegment) {
-            return Ok(());
+            return crate::read::blocking(move || content::expect(&bytes, expected)).await;
         }
         let segments: Vec<Segment> =
             map.segments.iter().filter(|segment| segment.object.name == object.name).cloned().collect();
-        let unsealer = shared.keyring.unsealer(object.domain.as_deref()).await?;
-        let indexes = shared.access.indexes(map, &segments).await?;
-        let sequence = segments.first().map_or(0, |segment| segment.sequence);
+        let unsealer = shared.keyring.unsealer(object.domain.as_deref()).await;
+        let indexes = shared.access.indexes(map, &segments).await;
         crate::read::blocking(move || {
-            let plain = unsealer.open(bytes)?;
-            let text = decompress(&plain, MAX_SEGMENT_BYTES)?;
-            let lines = split_lines(&text.into(), sequence, 0)?;
-            match indexes.first() {
-                Some(index) if is_index_of(index, lines.len() as u64, &plain) => Ok(()),
-                _ => Err(Error::new(ErrorKind::Integrity, "the index does not fit its segment")),
-            }
+            content::expect(&bytes, expected)?;
+            content::segment(unsealer?.open(bytes)?, indexes?.first())
         })
         .await
     }
@@ -435,6 +421,7 @@ impl Verification<'_> {
         let collection = Some(reserved::collection(reserved::BLOBS));
         let bounds = Bounds { family: Family::Meta, collection, after: None, since: 0, at };
         let mut merge = Merge::open(Arc::clone(&shared.access), map, bounds).await?;
+        let mut packs = Packs::default();
         while let Some(group) = merge.next().await? {
             let Some(line) = group.live() else { continue };
             let row: BlobRow = reserved::value(&line.text)?;
@@ -442,39 +429,41 @@ impl Verification<'_> {
             if !self.options.chooses(&object) {
                 continue;
             }
-            match digest_of(&shared.access, row.clone()).await {
-                Ok(digest) if digest == row.sha256 => {
+            let row = match packs.take(row) {
+                Ok(Some(row)) => row,
+                Ok(None) => {
+                    if packs.are_many() {
+                        self.read_packs(std::mem::take(&mut packs), progress).await;
+                    }
+                    continue;
+                }
+                Err(error) => {
+                    self.note(&object, &error);
+                    continue;
+                }
+            };
+            match content::attachment(&shared.access, &row).await {
+                Ok(()) => {
                     let parts = row.parts.into_iter();
                     self.proven.extend(parts.filter_map(|part| part.sha256.map(|sha256| (part.object, sha256))));
                     progress(self.report);
                 }
-                Ok(_) => {
-                    let error = Error::new(ErrorKind::Integrity, "an attachment is not what was written");
-                    self.report.problem(&object, &error);
+                Err(error) => self.note(&object, &error),
+            }
+        }
+        self.read_packs(packs, progress).await;
+        Ok(())
+    }
+
+    async fn read_packs(&mut self, packs: Packs, progress: &mut (dyn FnMut(&VerifyReport) + Send)) {
+        for (object, pack) in packs {
+            match pack.read(&self.source.shared.access, &object).await {
+                Ok(sha256) => {
+                    self.proven.insert(object, sha256);
+                    progress(self.report);
                 }
                 Err(error) => self.note(&object, &error),
             }
         }
-        Ok(())
     }
-}
-
-async fn digest_of(access: &Arc<crate::read::Access>, row: BlobRow) -> Result<Digest> {
-    let mut bytes = Arc::clone(access).blob(row, None)?;
-    let mut digest = Sha256::new();
-    while let Some(chunk) = bytes.try_next().await? {
-        digest.update(&chunk);
-    }
-    Ok(Digest::from_bytes(digest.finalize().into()))
-}
-
-/// Whether an index tells where the frames of a segment are.
-fn is_index_of(index: &SegmentIndex, lines: u64, plain: &[u8]) -> bool {
-    index.lines == lines
-        && index.frames.iter().all(|frame| {
-            let at = frame.at as usize;
-            plain
-                .get(at..at + frame.size as usize)
-                .is_some_and(|bytes| crate::object::frame_digest(bytes) == frame.digest)
-        })
 }

@@ -68,6 +68,14 @@ impl Unsealer {
         }
     }
 
+    /// What a reader of ranges needs besides the ranges.
+    pub(crate) fn head<'a>(&self, sealed: &'a [u8]) -> Result<&'a [u8]> {
+        match self {
+            Self::Plain => Ok(&[]),
+            Self::Age(_) => age_file::head(sealed),
+        }
+    }
+
     /// The stored bytes to fetch for a range of plain bytes.
     pub(crate) fn sealed_range(&self, head: &[u8], size: u64, plain: &Range<u64>) -> Range<u64> {
         match self {

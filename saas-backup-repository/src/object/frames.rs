@@ -34,6 +34,8 @@ pub(crate) struct Codec {
 /// Contexts that nobody uses at the moment; a few, for each holds about 2 MiB.
 static IDLE: Mutex<Vec<Codec>> = Mutex::new(Vec::new());
 const MOST_IDLE: usize = 4;
+/// The largest buffer that a context keeps for later: a frame and the lines of some long key.
+const MOST_KEPT: usize = 4 * FRAME_BYTES;
 
 impl Codec {
     fn new() -> Result<Self> {
@@ -49,6 +51,9 @@ impl Codec {
         let found = idle().pop();
         let mut codec = found.map_or_else(Self::new, Ok)?;
         let done = work(&mut codec);
+        if codec.check.capacity() > MOST_KEPT {
+            codec.check = Vec::new();
+        }
         let mut idle = idle();
         if idle.len() < MOST_IDLE {
             idle.push(codec);
@@ -99,6 +104,38 @@ impl Codec {
         Ok(())
     }
 
+    /// Decompresses frame by frame, without ever holding more than one; gives how many bytes there were.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::LimitExceeded`] if they hold more than `limit` bytes, [`ErrorKind::Integrity`] if they are damaged,
+    /// and what `each` says of a frame.
+    pub(crate) fn each_frame(
+        &mut self,
+        frames: &[u8],
+        limit: u64,
+        mut each: impl FnMut(&[u8]) -> Result<()>,
+    ) -> Result<u64> {
+        let (mut rest, mut sum) = (frames, 0_u64);
+        while !rest.is_empty() {
+            let (frame, length, later) = next_frame(rest)?;
+            rest = later;
+            let Some(length) = length else {
+                let plain = decompress_unstated(frame, limit - sum)?;
+                sum += plain.len() as u64;
+                each(&plain)?;
+                continue;
+            };
+            sum = sum.saturating_add(length);
+            let length = usize::try_from(length).ok().filter(|_| sum <= limit).ok_or_else(|| too_long(limit))?;
+            self.check.clear();
+            self.check.reserve(length);
+            self.decompressor.decompress_to_buffer(frame, &mut self.check).map_err(damaged)?;
+            each(&self.check)?;
+        }
+        Ok(sum)
+    }
+
     fn decompress(&mut self, frames: &[u8], length: usize) -> Result<Vec<u8>> {
         let mut plain = Vec::with_capacity(length);
         self.decompressor.decompress_to_buffer(frames, &mut plain).map_err(damaged)?;
@@ -125,7 +162,11 @@ pub(crate) fn decompress(compressed: &[u8], limit: u64) -> Result<Vec<u8>> {
         let length = usize::try_from(length).map_err(|_| too_long(limit))?;
         return Codec::with(|codec| codec.decompress(compressed, length));
     }
-    // Others write frames that do not say how long they are.
+    decompress_unstated(compressed, limit)
+}
+
+/// Decompresses frames of others, who need not say how long they are.
+fn decompress_unstated(compressed: &[u8], limit: u64) -> Result<Vec<u8>> {
     let decoder = zstd::stream::read::Decoder::with_buffer(compressed).map_err(damaged)?;
     let mut plain = Vec::new();
     decoder.take(limit.saturating_add(1)).read_to_end(&mut plain).map_err(damaged)?;
@@ -136,15 +177,22 @@ pub(crate) fn decompress(compressed: &[u8], limit: u64) -> Result<Vec<u8>> {
 fn stated_length(frames: &[u8]) -> Result<Option<u64>> {
     let (mut rest, mut sum) = (frames, 0_u64);
     while !rest.is_empty() {
-        let size = zstd::zstd_safe::find_frame_compressed_size(rest).map_err(damaged)?;
-        let (frame, later) = rest.split_at_checked(size).ok_or_else(|| damaged(()))?;
-        match zstd::zstd_safe::get_frame_content_size(frame).map_err(damaged)? {
+        let (_, length, later) = next_frame(rest)?;
+        match length {
             Some(length) => sum = sum.saturating_add(length),
             None => return Ok(None),
         }
         rest = later;
     }
     Ok(Some(sum))
+}
+
+/// The first frame, what it says of its length when it is decompressed, and the frames after it.
+fn next_frame(frames: &[u8]) -> Result<(&[u8], Option<u64>, &[u8])> {
+    let size = zstd::zstd_safe::find_frame_compressed_size(frames).map_err(damaged)?;
+    let (frame, later) = frames.split_at_checked(size).ok_or_else(|| damaged(()))?;
+    let length = zstd::zstd_safe::get_frame_content_size(frame).map_err(damaged)?;
+    Ok((frame, length, later))
 }
 
 fn damaged<E>(_: E) -> Error {
@@ -218,6 +266,27 @@ mod tests {
         assert_eq!(stated_length(&frame).unwrap(), None);
         assert_eq!(decompress(&frame, 18).unwrap(), b"as others write it");
         assert_eq!(decompress(&frame, 17).unwrap_err().kind(), ErrorKind::LimitExceeded);
+    }
+
+    #[test]
+    fn frames_are_decompressed_one_by_one_and_no_more_than_allowed() {
+        let text = b"all work and no play ".repeat(100_000);
+        let mut squeezed = Vec::new();
+        Codec::with(|codec| codec.squeeze(&text, &mut squeezed)).unwrap();
+        finish(&mut squeezed, &[], b"what is passed over");
+        let read = |limit: u64| {
+            let (mut plain, mut frames) = (Vec::new(), 0);
+            let length = Codec::with(|codec| {
+                codec.each_frame(&squeezed, limit, |frame| {
+                    plain.extend_from_slice(frame);
+                    frames += usize::from(!frame.is_empty());
+                    Ok(())
+                })
+            });
+            length.map(|length| (length, frames, plain))
+        };
+        assert_eq!(read(text.len() as u64).unwrap(), (text.len() as u64, 5, text.clone()));
+        assert_eq!(read(text.len() as u64 - 1).unwrap_err().kind(), ErrorKind::LimitExceeded);
     }
 
     #[test]

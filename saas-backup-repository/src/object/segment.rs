@@ -1,5 +1,7 @@
+use std::ops::Range;
+
 use bytes::Bytes;
-use saas_backup_core::{Error, ErrorKind, Key, LineHead, LineKind, PartitionId, RecordId, Result};
+use saas_backup_core::{CollectionName, Error, ErrorKind, Key, LineHead, LineKind, PartitionId, RecordId, Result};
 use serde::{Deserialize, Serialize};
 
 use super::bloom::{Bloom, key_hash};
@@ -120,41 +122,73 @@ impl Word for StoredLine {
 /// [`ErrorKind::Integrity`] if a line is cut, is none about a record, or stands out of order.
 pub(crate) fn split_lines(text: &Bytes, sequence: u64, ordinal: u32) -> Result<Vec<StoredLine>> {
     let mut lines: Vec<StoredLine> = Vec::new();
-    let mut start = 0;
-    for end in line_ends(text) {
-        let line = text.slice(start..end);
-        start = end + 1;
-        let head = LineHead::parse(&line).map_err(|error| {
-            Error::new(ErrorKind::Integrity, "a stored line does not have the form of one").with_source(error)
-        })?;
-        let deletion = match head.kind {
-            LineKind::Put => false,
-            LineKind::Delete => true,
-            // A newer writer may know more types; they say nothing of records' states.
-            _ => continue,
-        };
-        let id = head.id.as_deref().unwrap_or_default();
-        let collection = match lines.last() {
-            Some(before) if before.key.collection.as_str() == &*head.collection => before.key.collection.clone(),
-            _ => saas_backup_core::CollectionName::parse(&*head.collection)?,
-        };
-        let key = Key::new(collection, RecordId::parse(id)?);
+    each_line(text, |place| {
+        let line = text.slice(place);
+        let before = lines.last().map(|line| &line.key);
+        let Some(Named { key, deletion, head }) = named(&line, before)? else { return Ok(()) };
         let partition = head.partition.as_deref().map(PartitionId::parse).transpose()?;
         let sequence = head.sequence.unwrap_or(sequence);
-        if lines.last().is_some_and(|before| before.key > key) {
-            return Err(Error::new(ErrorKind::Integrity, "stored lines stand out of order"));
-        }
         let says = Says { partition, deletion, sole: head.sole };
         lines.push(StoredLine { key, says, sequence, ordinal, text: line });
+        Ok(())
+    })?;
+    Ok(lines)
+}
+
+/// Checks text as [`split_lines`] does, and counts its lines; `last` is the key before it and becomes its last one.
+pub(crate) fn count_lines(text: &[u8], last: &mut Option<Key>) -> Result<u64> {
+    let mut lines = 0;
+    each_line(text, |place| {
+        let line = text.get(place).unwrap_or_default();
+        if let Some(Named { key, head, .. }) = named(line, last.as_ref())? {
+            head.partition.as_deref().map(PartitionId::parse).transpose()?;
+            lines += 1;
+            *last = Some(key);
+        }
+        Ok(())
+    })?;
+    Ok(lines)
+}
+
+fn each_line(text: &[u8], mut line: impl FnMut(Range<usize>) -> Result<()>) -> Result<()> {
+    let mut start = 0;
+    for end in memchr::memchr_iter(b'\n', text) {
+        line(start..end)?;
+        start = end + 1;
     }
     if start != text.len() {
         return Err(Error::new(ErrorKind::Integrity, "the last stored line is cut"));
     }
-    Ok(lines)
+    Ok(())
 }
 
-fn line_ends(text: &[u8]) -> impl Iterator<Item = usize> {
-    memchr::memchr_iter(b'\n', text)
+/// A line about a record.
+struct Named<'a> {
+    key: Key,
+    deletion: bool,
+    head: LineHead<'a>,
+}
+
+/// What a line that follows one of the key `before` is about; `None` for a line of a type that is not known.
+fn named<'a>(line: &'a [u8], before: Option<&Key>) -> Result<Option<Named<'a>>> {
+    let head = LineHead::parse(line).map_err(|error| {
+        Error::new(ErrorKind::Integrity, "a stored line does not have the form of one").with_source(error)
+    })?;
+    let deletion = match head.kind {
+        LineKind::Put => false,
+        LineKind::Delete => true,
+        // A newer writer may know more types; they say nothing of records' states.
+        _ => return Ok(None),
+    };
+    let collection = match before {
+        Some(before) if before.collection.as_str() == &*head.collection => before.collection.clone(),
+        _ => CollectionName::parse(&*head.collection)?,
+    };
+    let key = Key::new(collection, RecordId::parse(head.id.as_deref().unwrap_or_default())?);
+    if before.is_some_and(|before| before > &key) {
+        return Err(Error::new(ErrorKind::Integrity, "stored lines stand out of order"));
+    }
+    Ok(Some(Named { key, deletion, head }))
 }
 
 #[cfg(test)]
@@ -212,5 +246,15 @@ mod tests {
         assert!(split_lines(&Bytes::from(format!("{two}\n{one}\n")), 1, 0).is_err());
         assert!(split_lines(&Bytes::from(format!("{one}\n{two}")), 1, 0).is_err());
         assert!(split_lines(&Bytes::from("junk\n"), 1, 0).is_err());
+    }
+
+    #[test]
+    fn lines_are_in_order_from_one_text_to_the_next() {
+        let text = |id: u32| format!("{{\"type\":\"put\",\"collection\":\"a\",\"id\":\"{id}\",\"data\":1}}\n");
+        let mut last = None;
+        assert_eq!(count_lines(format!("{}{}", text(1), text(2)).as_bytes(), &mut last).unwrap(), 2);
+        assert_eq!(count_lines(text(2).as_bytes(), &mut last).unwrap(), 1);
+        assert_eq!(count_lines(text(1).as_bytes(), &mut last).unwrap_err().kind(), ErrorKind::Integrity);
+        assert!(count_lines(text(3).trim_end().as_bytes(), &mut last).is_err());
     }
 }

@@ -6,7 +6,7 @@ mod lookup;
 mod merge;
 mod snapshot;
 
-pub(crate) use self::access::{Access, blocking};
+pub(crate) use self::access::{Access, blocking, changed};
 pub(crate) use self::blob::{BlobPart, BlobRow};
 pub(crate) use self::merge::{Bounds, Group, Merge};
 pub(crate) use self::snapshot::{PointSnapshot, event};
