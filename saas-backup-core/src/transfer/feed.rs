@@ -168,10 +168,11 @@ impl Shared {
                         resets.push(reset.clone());
                     }
                 }
+                let is_last = batch.is_last;
                 let written = sink.write(batch).await;
                 let flushed = match written {
-                    Ok(()) => sink.flush_if_due().await,
-                    Err(error) => Err(error),
+                    Ok(()) if !is_last => sink.flush_if_due().await,
+                    written => written,
                 };
                 if let Err(error) = flushed {
                     receiver.close();
@@ -216,6 +217,7 @@ impl Shared {
                 return StreamEnd::Refused;
             }
         };
+        batch.is_last = matches!(end, StreamEnd::Done(_));
         if (!batch.events.is_empty() || batch.cursor.is_some()) && sender.send(batch).await.is_err() {
             return StreamEnd::Refused;
         }
