@@ -52,7 +52,10 @@ fn recipient(text: &str) -> Result<x25519::Recipient> {
 
 /// Encrypts to public keys.
 pub(super) fn seal(recipients: &[&str], plain: &[u8]) -> Result<Vec<u8>> {
-    seal_into(recipients, plain, Vec::with_capacity(sealed_size(plain.len())))
+    let mut sealing = Sealing::begin(recipients, Vec::with_capacity(sealed_size(plain.len())))?;
+    sealing.push(plain)?;
+    sealing.end()?;
+    Ok(sealing.into_file())
 }
 
 /// About how large a file gets.
@@ -60,29 +63,67 @@ pub(super) fn sealed_size(plain: usize) -> usize {
     plain + plain / CHUNK as usize * TAG as usize + 1024
 }
 
-/// Encrypts to public keys, into an empty buffer.
-pub(super) fn seal_into(recipients: &[&str], plain: &[u8], out: Vec<u8>) -> Result<Vec<u8>> {
-    let recipients = recipients.iter().map(|text| recipient(text).map(Listening::to)).collect::<Result<Vec<_>>>()?;
-    let no_key = || Error::new(ErrorKind::Configuration, "there is no public key to encrypt to");
-    let encryptor = age::Encryptor::with_recipients(recipients.iter().map(|one| one as _)).map_err(|_| no_key())?;
-    // The head, and a last chunk that holds nothing: ours stand in its place.
-    let mut out = encryptor.wrap_output(out)?.finish()?;
-    out.truncate(out.len().saturating_sub(TAG as usize));
-    let file_key = recipients.first().and_then(|first| first.heard.get()).ok_or_else(no_key)?;
-    let payload = Payload::new(file_key, &out)?;
-    let mut rest = plain;
-    for number in 0.. {
-        let (chunk, later) = rest.split_at(rest.len().min(CHUNK as usize));
-        let start = out.len();
-        out.extend_from_slice(chunk);
-        let tag = payload.cipher.encrypt_in_place_detached(&nonce(number, later.is_empty()), &[], &mut out[start..]);
-        out.extend_from_slice(&tag.map_err(|_| Error::new(ErrorKind::Unexpected, "the cipher refused a chunk"))?);
-        rest = later;
-        if rest.is_empty() {
-            break;
-        }
+/// A file that is encrypted to public keys piece by piece.
+pub(super) struct Sealing {
+    payload: Payload,
+    out: Vec<u8>,
+    /// Where the chunk begins that is not encrypted yet, and its number.
+    start: usize,
+    number: u64,
+}
+
+impl Sealing {
+    /// Begins a file in an empty buffer.
+    pub(super) fn begin(recipients: &[&str], out: Vec<u8>) -> Result<Self> {
+        let recipients =
+            recipients.iter().map(|text| recipient(text).map(Listening::to)).collect::<Result<Vec<_>>>()?;
+        let no_key = || Error::new(ErrorKind::Configuration, "there is no public key to encrypt to");
+        let encryptor = age::Encryptor::with_recipients(recipients.iter().map(|one| one as _)).map_err(|_| no_key())?;
+        // The head, and a last chunk that holds nothing: ours stand in its place.
+        let mut out = encryptor.wrap_output(out)?.finish()?;
+        out.truncate(out.len().saturating_sub(TAG as usize));
+        let file_key = recipients.first().and_then(|first| first.heard.get()).ok_or_else(no_key)?;
+        Ok(Self { payload: Payload::new(file_key, &out)?, start: out.len(), out, number: 0 })
     }
-    Ok(out)
+
+    /// Appends plain bytes.
+    pub(super) fn push(&mut self, mut plain: &[u8]) -> Result<()> {
+        while !plain.is_empty() {
+            let filled = self.out.len() - self.start;
+            // Only what follows tells that a full chunk is not the last one.
+            if filled == CHUNK as usize {
+                self.close(false)?;
+                continue;
+            }
+            let (now, later) = plain.split_at(plain.len().min(CHUNK as usize - filled));
+            self.out.extend_from_slice(now);
+            plain = later;
+        }
+        Ok(())
+    }
+
+    /// The file so far: its bytes do not change any more.
+    pub(super) fn done(&self) -> &[u8] {
+        self.out.get(..self.start).unwrap_or_default()
+    }
+
+    /// Ends the file; [`done`](Self::done) is all of it then.
+    pub(super) fn end(&mut self) -> Result<()> {
+        self.close(true)
+    }
+
+    pub(super) fn into_file(self) -> Vec<u8> {
+        self.out
+    }
+
+    fn close(&mut self, is_last: bool) -> Result<()> {
+        let nonce = nonce(self.number, is_last);
+        let tag = self.payload.cipher.encrypt_in_place_detached(&nonce, &[], &mut self.out[self.start..]);
+        let tag = tag.map_err(|_| Error::new(ErrorKind::Unexpected, "the cipher refused a chunk"))?;
+        self.out.extend_from_slice(&tag);
+        (self.start, self.number) = (self.out.len(), self.number + 1);
+        Ok(())
+    }
 }
 
 /// Decrypts a whole file, in its own buffer where nobody else holds it.
@@ -266,6 +307,27 @@ mod tests {
                     let out = open_range(&key, head, size, body, &range).unwrap();
                     assert_eq!(out, plain[*start as usize..*end as usize], "{range:?} of {length}");
                 }
+            }
+        }
+    }
+
+    #[test]
+    fn a_file_is_the_same_in_whatever_pieces_it_is_sealed() {
+        let key = x25519::Identity::generate();
+        let public = key.to_public().to_string();
+        for length in [0, 1, CHUNK - 1, CHUNK, CHUNK + 1, 3 * CHUNK] {
+            let plain: Vec<u8> = (0..length).map(|at| (at % 251) as u8).collect();
+            for size in [1000, CHUNK as usize, 100_000] {
+                let mut sealing = Sealing::begin(&[&public], Vec::new()).unwrap();
+                plain.chunks(size).for_each(|piece| sealing.push(piece).unwrap());
+                let before = sealing.done().to_vec();
+                sealing.end().unwrap();
+                assert!(sealing.done().starts_with(&before));
+                let done = sealing.done().len();
+                let file = sealing.into_file();
+                assert_eq!(file.len(), done);
+                assert_eq!(age::decrypt(&key, &file).unwrap(), plain, "{length} in pieces of {size}");
+                assert_eq!(open(&key, file.into()).unwrap(), plain);
             }
         }
     }

@@ -14,7 +14,7 @@ use self::plain_only as age_file;
 
 pub(crate) use self::domain::{Domain, DomainKind, Keyring};
 pub use self::keys::{AgentKey, Identity, Keys, Recipient};
-pub(crate) use self::sealing::{Sealer, Unsealer};
+pub(crate) use self::sealing::{Sealer, Sealing, Unsealer};
 pub use self::signing::RootKey;
 pub(crate) use self::signing::{Signer, SigningPurpose, WriterKey};
 

@@ -3,9 +3,13 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use saas_backup_core::Result;
+use saas_backup_core::{Digest, Result};
+use sha2::{Digest as _, Sha256};
 
 use super::age_file;
+
+/// What is sealed and digested at once: it stays in the fastest memory in between.
+const PIECE_BYTES: usize = 64 * 1024;
 
 /// Turns plain bytes into what is stored.
 #[derive(Clone, Debug)]
@@ -17,25 +21,28 @@ pub(crate) enum Sealer {
 }
 
 impl Sealer {
-    pub(crate) fn seal(&self, plain: Vec<u8>) -> Result<Vec<u8>> {
-        Ok(self.seal_into(plain, Vec::with_capacity)?.0)
+    /// Whether what is stored is the plain bytes.
+    pub(crate) fn is_plain(&self) -> bool {
+        matches!(self, Self::Plain)
     }
 
-    /// Seals into a buffer of the capacity that `buffer` is asked for; gives what is stored, and the buffer that is
-    /// not needed any more.
-    pub(crate) fn seal_into(
-        &self,
-        plain: Vec<u8>,
-        buffer: impl FnOnce(usize) -> Vec<u8>,
-    ) -> Result<(Vec<u8>, Vec<u8>)> {
+    /// Seals what is small enough to be copied.
+    pub(crate) fn seal(&self, plain: Vec<u8>) -> Result<Vec<u8>> {
         match self {
-            Self::Plain => Ok((plain, Vec::new())),
-            Self::Age(recipients) => {
-                let recipients: Vec<&str> = recipients.iter().map(String::as_str).collect();
-                let sealed = age_file::seal_into(&recipients, &plain, buffer(age_file::sealed_size(plain.len())))?;
-                Ok((sealed, plain))
-            }
+            Self::Plain => Ok(plain),
+            Self::Age(recipients) => age_file::seal(&names(recipients), &plain),
         }
+    }
+
+    /// Begins what is stored for about so many plain bytes, in a buffer of the capacity that `buffer` is asked for.
+    pub(crate) fn begin(&self, plain: usize, buffer: impl FnOnce(usize) -> Vec<u8>) -> Result<Sealing> {
+        let form = match self {
+            Self::Plain => Form::Plain(buffer(plain)),
+            Self::Age(recipients) => {
+                Form::Age(age_file::Sealing::begin(&names(recipients), buffer(age_file::sealed_size(plain)))?)
+            }
+        };
+        Ok(Sealing { form, sha256: Sha256::new(), digested: 0 })
     }
 
     /// What a reader of ranges needs besides the ranges.
@@ -44,6 +51,66 @@ impl Sealer {
             Self::Plain => Ok(Bytes::new()),
             Self::Age(_) => age_file::head(sealed).map(Bytes::copy_from_slice),
         }
+    }
+}
+
+fn names(recipients: &[String]) -> Vec<&str> {
+    recipients.iter().map(String::as_str).collect()
+}
+
+/// Seals piece by piece, and digests what comes out while it is at hand.
+pub(crate) struct Sealing {
+    form: Form,
+    sha256: Sha256,
+    /// How much of what came out is digested.
+    digested: usize,
+}
+
+enum Form {
+    Plain(Vec<u8>),
+    Age(age_file::Sealing),
+}
+
+impl Sealing {
+    /// Appends plain bytes.
+    pub(crate) fn push(&mut self, plain: &[u8]) -> Result<()> {
+        for piece in plain.chunks(PIECE_BYTES) {
+            match &mut self.form {
+                Form::Plain(out) => out.extend_from_slice(piece),
+                Form::Age(sealing) => sealing.push(piece)?,
+            }
+            self.digest();
+        }
+        Ok(())
+    }
+
+    /// What is stored, and its digest.
+    pub(crate) fn finish(mut self) -> Result<(Vec<u8>, Digest)> {
+        if let Form::Age(sealing) = &mut self.form {
+            sealing.end()?;
+        }
+        self.digest();
+        let sha256 = Digest::from_bytes(self.sha256.finalize().into());
+        let out = match self.form {
+            Form::Plain(out) => out,
+            Form::Age(sealing) => sealing.into_file(),
+        };
+        Ok((out, sha256))
+    }
+
+    fn digest(&mut self) {
+        let done = match &self.form {
+            Form::Plain(out) => out.as_slice(),
+            Form::Age(sealing) => sealing.done(),
+        };
+        self.sha256.update(done.get(self.digested..).unwrap_or_default());
+        self.digested = done.len();
+    }
+}
+
+impl fmt::Debug for Sealing {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Sealing").field("digested", &self.digested).finish_non_exhaustive()
     }
 }
 

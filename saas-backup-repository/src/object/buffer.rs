@@ -1,12 +1,31 @@
 use std::cmp::Ordering;
+use std::mem;
+use std::sync::Arc;
 
 use saas_backup_core::{Key, Result};
 
 use super::truth::{Says, Word};
 
+use super::spare::{LARGE_BYTES, Spare};
+
+/// A chunk that has less room than this gets no further line.
+const ROOM_BYTES: usize = 64 * 1024;
+
 /// Lines in the order in which they came, and what sorting them takes.
+///
+/// Their text lies in chunks of 1 MiB or a longer line: one large buffer would have to be moved while it grows, and a
+/// half full one would hold twice what it holds.
 #[derive(Debug, Default)]
 pub(crate) struct LineBuffer {
+    full: Vec<Chunk>,
+    /// The chunk that grows; its place is behind the full ones.
+    chunk: Chunk,
+    full_bytes: usize,
+    spare: Option<Arc<Spare>>,
+}
+
+#[derive(Debug, Default)]
+struct Chunk {
     text: Vec<u8>,
     lines: Vec<LineMeta>,
 }
@@ -16,6 +35,7 @@ pub(crate) struct LineBuffer {
 pub(crate) struct LineMeta {
     pub(crate) key: Key,
     pub(crate) says: Says,
+    chunk: usize,
     start: usize,
     end: usize,
 }
@@ -33,6 +53,13 @@ pub(crate) struct Draft {
 }
 
 impl LineBuffer {
+    /// An empty one that takes its chunks from those that others gave back.
+    pub(crate) fn with(spare: Arc<Spare>) -> Self {
+        let mut empty = Self::default();
+        empty.spare = Some(spare);
+        empty
+    }
+
     /// Appends what `encode` writes: one line without line feed.
     pub(crate) fn push(&mut self, key: Key, says: Says, encode: impl FnOnce(&mut Vec<u8>) -> Result<()>) -> Result<()> {
         let line = self.begin(encode)?;
@@ -42,26 +69,36 @@ impl LineBuffer {
 
     /// Writes a line behind the others, to be looked at and then kept or taken back.
     pub(crate) fn begin(&mut self, encode: impl FnOnce(&mut Vec<u8>) -> Result<()>) -> Result<Draft> {
-        let start = self.text.len();
-        match encode(&mut self.text) {
+        if self.chunk.text.len() + ROOM_BYTES > LARGE_BYTES {
+            let text = self.spare.as_ref().map_or_else(Vec::new, |spare| spare.take(LARGE_BYTES));
+            self.go_on_in(Chunk { text, lines: Vec::new() });
+        }
+        let start = self.chunk.text.len();
+        match encode(&mut self.chunk.text) {
             Ok(()) => Ok(Draft { start }),
             Err(error) => {
-                self.text.truncate(start);
+                self.chunk.text.truncate(start);
                 Err(error)
             }
         }
     }
 
+    fn go_on_in(&mut self, next: Chunk) {
+        self.full_bytes += self.chunk.text.len();
+        self.full.push(mem::replace(&mut self.chunk, next));
+    }
+
     pub(crate) fn draft(&self, draft: &Draft) -> &[u8] {
-        self.text.get(draft.start..).unwrap_or_default()
+        self.chunk.text.get(draft.start..).unwrap_or_default()
     }
 
     pub(crate) fn take_back(&mut self, Draft { start }: Draft) {
-        self.text.truncate(start);
+        self.chunk.text.truncate(start);
     }
 
     pub(crate) fn keep(&mut self, Draft { start }: Draft, key: Key, says: Says) {
-        self.lines.push(LineMeta { key, says, start, end: self.text.len() });
+        let (chunk, end) = (self.full.len(), self.chunk.text.len());
+        self.chunk.lines.push(LineMeta { key, says, chunk, start, end });
     }
 
     /// Appends the lines of another buffer after its own.
@@ -70,59 +107,51 @@ impl LineBuffer {
             *self = other;
             return;
         }
-        let shift = self.text.len();
-        self.text.append(&mut other.text);
-        self.lines.extend(other.lines.into_iter().map(|line| LineMeta {
-            start: line.start + shift,
-            end: line.end + shift,
-            ..line
-        }));
-    }
-
-    /// Goes on in a larger buffer, if it is larger; gives the one that is not needed any more.
-    pub(crate) fn move_to(&mut self, mut buffer: Vec<u8>) -> Vec<u8> {
-        if buffer.capacity() <= self.text.capacity() {
-            return buffer;
+        for mut chunk in mem::take(&mut other.full).into_iter().chain([mem::take(&mut other.chunk)]) {
+            if self.chunk.text.len() + chunk.text.len() > LARGE_BYTES {
+                let place = self.full.len() + 1;
+                chunk.lines.iter_mut().for_each(|line| line.chunk = place);
+                self.go_on_in(chunk);
+            } else {
+                let (place, shift) = (self.full.len(), self.chunk.text.len());
+                self.chunk.text.extend_from_slice(&chunk.text);
+                let shifted = |line: LineMeta| LineMeta {
+                    chunk: place,
+                    start: line.start + shift,
+                    end: line.end + shift,
+                    ..line
+                };
+                self.chunk.lines.extend(mem::take(&mut chunk.lines).into_iter().map(shifted));
+                other.full.push(chunk);
+            }
         }
-        buffer.clear();
-        buffer.extend_from_slice(&self.text);
-        std::mem::replace(&mut self.text, buffer)
-    }
-
-    /// Bytes of text that fit without growing.
-    pub(crate) fn capacity(&self) -> usize {
-        self.text.capacity()
-    }
-
-    /// The buffer of its text, when the lines are not needed any more.
-    pub(crate) fn into_buffer(self) -> Vec<u8> {
-        self.text
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.lines.is_empty()
+        self.full.is_empty() && self.chunk.lines.is_empty()
     }
 
     /// The lines in the order in which they came.
     pub(crate) fn iter(&self) -> impl Iterator<Item = &LineMeta> {
-        self.lines.iter()
+        self.full.iter().chain([&self.chunk]).flat_map(|chunk| &chunk.lines)
     }
 
     pub(crate) fn bytes(&self) -> usize {
-        self.text.len()
+        self.full_bytes + self.chunk.text.len()
     }
 
     pub(crate) fn line(&self, meta: &LineMeta) -> &[u8] {
-        self.text.get(meta.start..meta.end).unwrap_or_default()
+        let chunk = self.full.get(meta.chunk).unwrap_or(&self.chunk);
+        chunk.text.get(meta.start..meta.end).unwrap_or_default()
     }
 
     /// The lines by key, of each key the ones that still say something, newest first.
     ///
     /// A partition's newer word replaces its older ones, and a word on all of them replaces all.
     pub(crate) fn sorted(&self) -> Vec<&LineMeta> {
-        let mut order: Vec<&LineMeta> = self.lines.iter().collect();
+        let mut order: Vec<&LineMeta> = self.iter().collect();
         order.sort_by(|one, two| match one.key.cmp(&two.key) {
-            Ordering::Equal => two.start.cmp(&one.start),
+            Ordering::Equal => (two.chunk, two.start).cmp(&(one.chunk, one.start)),
             other => other,
         });
         let mut kept: Vec<&LineMeta> = Vec::with_capacity(order.len());
@@ -143,6 +172,14 @@ impl LineBuffer {
             kept.extend(words.drain(..).rev());
         }
         kept
+    }
+}
+
+impl Drop for LineBuffer {
+    fn drop(&mut self) {
+        if let Some(spare) = &self.spare {
+            self.full.drain(..).chain([mem::take(&mut self.chunk)]).for_each(|chunk| spare.give(chunk.text));
+        }
     }
 }
 
@@ -219,13 +256,51 @@ mod tests {
                 all.push(Key::parse("pages", "a").unwrap(), says, write).unwrap();
             }
             for before in 0..3 {
-                let (older, newer) = all.lines.split_at(before);
-                let buffer = LineBuffer { text: all.text.clone(), lines: newer.to_vec() };
+                let (older, newer) = all.chunk.lines.split_at(before);
+                let mut buffer = LineBuffer::default();
+                buffer.chunk = Chunk { text: all.chunk.text.clone(), lines: newer.to_vec() };
                 let mut kept = buffer.sorted();
                 kept.extend(older.iter().rev());
-                let every: Vec<&LineMeta> = all.lines.iter().rev().collect();
+                let every: Vec<&LineMeta> = all.iter().collect::<Vec<_>>().into_iter().rev().collect();
                 assert_eq!(live(&kept), live(&every), "{every:?}");
             }
         }
+    }
+
+    fn filled(ids: std::ops::Range<u32>, size: usize, spare: &Arc<Spare>) -> LineBuffer {
+        let mut buffer = LineBuffer::with(Arc::clone(spare));
+        for id in ids {
+            let write = |out: &mut Vec<u8>| {
+                out.extend_from_slice(format!("{id:04}").repeat(size / 4).as_bytes());
+                Ok(())
+            };
+            buffer.push(Key::parse("pages", format!("{id:04}")).unwrap(), Says::put(None), write).unwrap();
+        }
+        buffer
+    }
+
+    #[test]
+    fn lines_of_many_chunks_and_of_appended_buffers_keep_their_text() {
+        let spare = Arc::default();
+        for sizes in [[100, 100, 100], [40_000, 100, 40_000], [3_000_000, 2_000_000, 100]] {
+            let mut all = filled(0..60, sizes[0], &spare);
+            all.append(filled(60..70, sizes[1], &spare));
+            all.append(filled(70..100, sizes[2], &spare));
+            let sorted = all.sorted();
+            assert_eq!(sorted.len(), 100);
+            for (id, line) in sorted.into_iter().enumerate() {
+                assert!(all.line(line).chunks(4).all(|word| word == format!("{id:04}").as_bytes()), "{id}");
+            }
+            assert_eq!(all.bytes(), 60 * sizes[0] + 10 * sizes[1] + 30 * sizes[2]);
+        }
+    }
+
+    #[test]
+    fn a_newer_state_in_a_later_chunk_replaces_the_older_one() {
+        let spare = Arc::default();
+        let mut all = filled(0..50, 40_000, &spare);
+        all.append(filled(3..4, 8, &spare));
+        let sorted = all.sorted();
+        assert_eq!((sorted.len(), all.line(sorted[3])), (50, b"00030003".as_slice()));
     }
 }

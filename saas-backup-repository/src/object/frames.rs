@@ -92,16 +92,13 @@ impl Codec {
         Ok(squeezed * 100 < sample.len() * WORTHWHILE_PERCENT)
     }
 
-    /// Compresses in frames of 512 KiB, each decoded again.
+    /// Compresses in frames of 512 KiB, each decoded again before it is handed to `each`.
     ///
     /// # Errors
     ///
-    /// As [`compress_checked`](Self::compress_checked).
-    pub(crate) fn squeeze(&mut self, plain: &[u8], out: &mut Vec<u8>) -> Result<()> {
-        for piece in plain.chunks(FRAME_BYTES) {
-            out.extend_from_slice(self.compress_checked(piece)?);
-        }
-        Ok(())
+    /// As [`compress_checked`](Self::compress_checked), and what `each` says of a frame.
+    pub(crate) fn squeeze(&mut self, plain: &[u8], mut each: impl FnMut(&[u8]) -> Result<()>) -> Result<()> {
+        plain.chunks(FRAME_BYTES).try_for_each(|piece| each(self.compress_checked(piece)?))
     }
 
     /// Decompresses frame by frame, without ever holding more than one; gives how many bytes there were.
@@ -247,7 +244,7 @@ mod tests {
     fn text_is_squeezed_and_noise_is_not() {
         let text = b"all work and no play ".repeat(100_000);
         let mut squeezed = Vec::new();
-        Codec::with(|codec| codec.squeeze(&text, &mut squeezed)).unwrap();
+        Codec::with(|codec| codec.squeeze(&text, |frame| Ok(squeezed.extend_from_slice(frame)))).unwrap();
         assert!(Codec::with(|codec| codec.pays(&text)).unwrap());
         assert!(squeezed.len() < text.len() / 10);
         assert_eq!(decompress(&squeezed, text.len() as u64).unwrap(), text);
@@ -272,7 +269,7 @@ mod tests {
     fn frames_are_decompressed_one_by_one_and_no_more_than_allowed() {
         let text = b"all work and no play ".repeat(100_000);
         let mut squeezed = Vec::new();
-        Codec::with(|codec| codec.squeeze(&text, &mut squeezed)).unwrap();
+        Codec::with(|codec| codec.squeeze(&text, |frame| Ok(squeezed.extend_from_slice(frame)))).unwrap();
         finish(&mut squeezed, &[], b"what is passed over");
         let read = |limit: u64| {
             let (mut plain, mut frames) = (Vec::new(), 0);

@@ -6,6 +6,7 @@ mod frames;
 mod index;
 mod names;
 mod segment;
+mod spare;
 mod truth;
 
 pub(crate) use self::buffer::{LineBuffer, LineMeta};
@@ -13,4 +14,5 @@ pub(crate) use self::frames::{Codec, MAX_SMALL_BYTES, compress, decompress, fram
 pub(crate) use self::index::SegmentIndex;
 pub(crate) use self::names::{Names, check_source_name, month, sequence_of};
 pub(crate) use self::segment::{Family, SEGMENT_RAW_BYTES, SegmentFile, StoredLine, build, count_lines, split_lines};
+pub(crate) use self::spare::Spare;
 pub(crate) use self::truth::{Says, decisive, effective, holders};

@@ -7,12 +7,11 @@ use bytes::Bytes;
 use saas_backup_core::{BlobId, BlobWriter, CollectionName, Result, StoredBlob};
 
 use super::session::Session;
-use super::spare::Spare;
 use super::step::InSession;
 use super::tables::put;
 use crate::commit::{ObjectKind, ObjectRef};
-use crate::crypto::{Domain, DomainKind, Keyring, hex};
-use crate::object::{Codec, month};
+use crate::crypto::{Domain, DomainKind, Keyring, Sealer, Sealing, hex};
+use crate::object::{Codec, Spare, month};
 use crate::read::{BlobPart, BlobRow, blocking};
 use crate::reserved;
 
@@ -44,38 +43,85 @@ pub(super) struct RepositoryBlobWriter {
     session: Arc<Session>,
     collection: CollectionName,
     id: BlobId,
+    /// Bytes that are in no part yet: fewer than make an object of their own.
     buffer: Vec<u8>,
+    part: Option<Part>,
     parts: Vec<BlobPart>,
     objects: Vec<ObjectRef>,
     domain: Option<Domain>,
 }
 
-impl RepositoryBlobWriter {
-    pub(super) fn new(session: Arc<Session>, collection: CollectionName, id: BlobId) -> Self {
-        Self { session, collection, id, buffer: Vec::new(), parts: Vec::new(), objects: Vec::new(), domain: None }
+/// A part of an attachment on the way into its object.
+#[derive(Debug)]
+struct Part {
+    sealing: Sealing,
+    zstd: bool,
+    /// Bytes of the attachment, and of the object before it is sealed.
+    length: u64,
+    size: u64,
+}
+
+impl Part {
+    /// Begins with bytes by which it is judged whether compressing pays.
+    fn begin(to: &Sealer, bytes: &[u8], spare: &Spare) -> Result<Self> {
+        let zstd = Codec::with(|codec| codec.pays(bytes))?;
+        let sealing = to.begin(PART_BYTES, |capacity| spare.take(capacity))?;
+        Ok(Self { sealing, zstd, length: 0, size: 0 })
     }
 
-    /// Uploads what is buffered as one part with an object of its own.
-    async fn upload(&mut self) -> Result<()> {
-        let bytes = std::mem::take(&mut self.buffer);
+    fn push(&mut self, bytes: &[u8]) -> Result<()> {
+        self.length += bytes.len() as u64;
+        if !self.zstd {
+            self.size += bytes.len() as u64;
+            return self.sealing.push(bytes);
+        }
+        Codec::with(|codec| {
+            codec.squeeze(bytes, |frame| {
+                self.size += frame.len() as u64;
+                self.sealing.push(frame)
+            })
+        })
+    }
+}
+
+impl RepositoryBlobWriter {
+    pub(super) fn new(session: Arc<Session>, collection: CollectionName, id: BlobId) -> Self {
+        let (parts, objects) = (Vec::new(), Vec::new());
+        Self { session, collection, id, buffer: Vec::new(), part: None, parts, objects, domain: None }
+    }
+
+    /// Compresses and seals what is buffered, as the next bytes of a part.
+    async fn seal(&mut self) -> Result<()> {
         let shared = &self.session.shared;
         if self.domain.is_none() && shared.keyring.is_encrypted() {
             // One domain for all parts: an attachment is shredded whole.
             let month = month(shared.clock.now());
             self.domain = Some(shared.keyring.make(DomainKind::Data, month, &[]).await?);
         }
-        let length = bytes.len() as u64;
+        let (begun, to) = (self.part.take(), Keyring::sealer(self.domain.as_ref()));
+        let (mut buffer, session) = (std::mem::take(&mut self.buffer), Arc::clone(&self.session));
         let turn = self.session.sealers.acquire().await;
-        let session = Arc::clone(&self.session);
-        let (stored, zstd) = blocking(move || squeeze(bytes, &session.spare)).await?;
-        let size = stored.len() as u64;
-        let (sealed, sha256, _) = self.session.seal(Keyring::sealer(self.domain.as_ref()), stored).await?;
+        let (part, buffer) = blocking(move || {
+            let mut part = begun.map_or_else(|| Part::begin(&to, &buffer, &session.spare), Ok)?;
+            part.push(&buffer)?;
+            buffer.clear();
+            Ok((part, buffer))
+        })
+        .await?;
         drop(turn);
+        (self.part, self.buffer) = (Some(part), buffer);
+        Ok(())
+    }
+
+    /// Uploads the part that is begun, if there is one.
+    async fn upload(&mut self) -> Result<()> {
+        let Some(Part { sealing, zstd, length, size }) = self.part.take() else { return Ok(()) };
+        let (sealed, sha256) = sealing.finish()?;
         let digest = self.session.naming.digest("blob", &[sha256.as_bytes()]);
-        let name = shared.names.blob(&hex(digest.get(..16).unwrap_or_default()), zstd);
+        let name = self.session.shared.names.blob(&hex(digest.get(..16).unwrap_or_default()), zstd);
         let domain = self.domain.as_ref().map(|domain| domain.id.clone());
         let stored = sealed.len() as u64;
-        self.session.put(&name, sealed).await?;
+        self.session.put(&name, Bytes::from(sealed)).await?;
         self.parts.push(BlobPart {
             object: name.clone(),
             at: 0,
@@ -97,24 +143,29 @@ impl BlobWriter for RepositoryBlobWriter {
     async fn write(&mut self, chunk: Bytes) -> Result<()> {
         let mut rest = chunk;
         while !rest.is_empty() {
-            let taken = rest.split_to(rest.len().min(PART_BYTES - self.buffer.len()));
-            self.session.spare.make_room(&mut self.buffer, taken.len(), PART_BYTES);
+            let taken = rest.split_to(rest.len().min(PACKED_BYTES - self.buffer.len()));
+            self.session.spare.make_room(&mut self.buffer, taken.len(), PACKED_BYTES);
             self.buffer.extend_from_slice(&taken);
-            if self.buffer.len() == PART_BYTES {
-                self.upload().await?;
+            if self.buffer.len() == PACKED_BYTES {
+                self.seal().await?;
+                if self.part.as_ref().is_some_and(|part| part.length >= PART_BYTES as u64) {
+                    self.upload().await?;
+                }
             }
         }
         Ok(())
     }
 
     async fn finish(mut self: Box<Self>, blob: StoredBlob) -> Result<()> {
-        if self.parts.is_empty() && self.buffer.len() < PACKED_BYTES {
+        if self.parts.is_empty() && self.part.is_none() {
             let bytes = std::mem::take(&mut self.buffer);
             self.session.pack_blob(self.id.clone(), blob, bytes).await?;
         } else {
             if !self.buffer.is_empty() {
-                self.upload().await?;
+                self.seal().await?;
             }
+            self.session.spare.give(std::mem::take(&mut self.buffer));
+            self.upload().await?;
             let row = BlobRow { size: blob.size, sha256: blob.digest, parts: std::mem::take(&mut self.parts) };
             let key = reserved::key(reserved::BLOBS, self.id.as_str())?;
             let mut inner = self.session.lock();
@@ -145,12 +196,13 @@ impl BlobWriter for RepositoryBlobWriter {
 
 impl Session {
     async fn pack_blob(self: &Arc<Self>, id: BlobId, blob: StoredBlob, bytes: Vec<u8>) -> Result<()> {
-        let session = Arc::clone(self);
-        let (stored, zstd) = blocking(move || squeeze(bytes, &session.spare)).await?;
+        let spare = Arc::clone(&self.spare);
+        let (stored, zstd) = blocking(move || squeeze(bytes, &spare)).await?;
         let mut pack = self.pack.lock().await;
         self.spare.make_room(&mut pack.bytes, stored.len(), PACK_BYTES + PACKED_BYTES);
         let (at, size) = (pack.bytes.len() as u64, stored.len() as u64);
         pack.bytes.extend_from_slice(&stored);
+        self.spare.give(stored);
         pack.entries.push(PackEntry { id, blob, at, size, zstd });
         if pack.bytes.len() >= PACK_BYTES { self.write_pack(&mut pack).await } else { Ok(()) }
     }
@@ -208,8 +260,11 @@ fn squeeze(bytes: Vec<u8>, spare: &Spare) -> Result<(Vec<u8>, bool)> {
         if !codec.pays(&bytes)? {
             return Ok((bytes, false));
         }
-        let mut squeezed = spare.take(bytes.len() / 2);
-        codec.squeeze(&bytes, &mut squeezed)?;
+        let mut squeezed = Vec::with_capacity(bytes.len() / 2);
+        codec.squeeze(&bytes, |frame| {
+            squeezed.extend_from_slice(frame);
+            Ok(())
+        })?;
         spare.give(bytes);
         Ok((squeezed, true))
     })

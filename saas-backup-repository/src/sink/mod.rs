@@ -5,7 +5,6 @@ mod extent;
 mod mirror;
 mod remembered;
 mod session;
-mod spare;
 mod step;
 mod tables;
 mod writer;

@@ -9,12 +9,11 @@ use tokio::time::Instant;
 
 use super::blob::Pack;
 use super::remembered::Remembered;
-use super::spare::Spare;
 use super::tables::{TableChange, Tables};
 use crate::commit::ObjectRef;
 use crate::crypto::{Domain, NamingKey, Signer};
 use crate::layout::Map;
-use crate::object::{LineBuffer, SEGMENT_RAW_BYTES, SegmentIndex};
+use crate::object::{LineBuffer, SEGMENT_RAW_BYTES, SegmentIndex, Spare};
 use crate::read::PointSnapshot;
 use crate::source::Shared;
 
@@ -22,7 +21,7 @@ use crate::source::Shared;
 pub(super) const FLUSH_AGE: Duration = Duration::from_mins(1);
 /// Segments that are built and uploaded at the same time.
 const BUILDERS: usize = 2;
-/// Parts of attachments and packs that are compressed and sealed at the same time; each takes its bytes twice.
+/// Pieces of attachments, and packs, that are compressed and sealed at the same time.
 const SEALERS: usize = 2;
 /// Bytes of lines that all writers together let wait for a full segment.
 const WAITING_BYTES: usize = 3 * SEGMENT_RAW_BYTES / 2;
@@ -39,7 +38,7 @@ pub(super) struct Session {
     pub(super) remembered: Remembered,
     pub(super) builders: Arc<Semaphore>,
     pub(super) sealers: Semaphore,
-    pub(super) spare: Spare,
+    pub(super) spare: Arc<Spare>,
     /// Bytes of lines that wait in the writers for a full segment.
     waiting: AtomicUsize,
     /// Whether a log wrote records, which slices cover, too.
@@ -125,7 +124,7 @@ impl Session {
             remembered,
             builders: Arc::new(Semaphore::new(BUILDERS)),
             sealers: Semaphore::new(SEALERS),
-            spare: Spare::default(),
+            spare: Arc::default(),
             waiting: AtomicUsize::new(0),
             logged: AtomicBool::new(false),
             committing: tokio::sync::Mutex::default(),
@@ -151,6 +150,11 @@ impl Session {
 
     pub(super) fn lock(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A buffer for lines.
+    pub(super) fn lines(&self) -> LineBuffer {
+        LineBuffer::with(Arc::clone(&self.spare))
     }
 
     /// Refuses work after a commit that did not come about.

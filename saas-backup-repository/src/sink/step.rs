@@ -200,8 +200,7 @@ impl Session {
         header: &mut impl Domains,
     ) -> Result<Option<(ObjectRef, SegmentIndex)>> {
         let room = self.spare.take(lines.bytes() / 2);
-        let (file, lines) = blocking(move || Ok((build(&lines, room)?, lines.into_buffer()))).await?;
-        self.spare.give(lines);
+        let file = blocking(move || build(&lines, room)).await?;
         let Some(file) = file else { return Ok(None) };
         let kind = family_domain(family);
         let domain = if file.bytes.len() >= OWN_DOMAIN_BYTES && self.shared.keyring.is_encrypted() {
@@ -228,11 +227,17 @@ impl Session {
     pub(super) async fn seal(self: &Arc<Self>, to: Sealer, plain: Vec<u8>) -> Result<(Bytes, Digest, Bytes)> {
         let session = Arc::clone(self);
         blocking(move || {
-            let (sealed, left) = to.seal_into(plain, |capacity| session.spare.take(capacity))?;
-            session.spare.give(left);
-            let sealed = Bytes::from(sealed);
-            let (sha256, head) = (Digest::of(&sealed), to.head(&sealed)?);
-            Ok((sealed, sha256, head))
+            let (sealed, sha256) = if to.is_plain() {
+                let sha256 = Digest::of(&plain);
+                (plain, sha256)
+            } else {
+                let mut sealing = to.begin(plain.len(), |capacity| session.spare.take(capacity))?;
+                sealing.push(&plain)?;
+                session.spare.give(plain);
+                sealing.finish()?
+            };
+            let head = to.head(&sealed)?;
+            Ok((Bytes::from(sealed), sha256, head))
         })
         .await
     }

@@ -13,15 +13,11 @@ use tokio::task::JoinSet;
 
 use super::remembered::{DigestMap, DigestSet, Holders, Known, News, Said};
 use super::session::{Flushed, Session};
-use super::spare::LARGE_BYTES;
 use super::step::InSession;
 use super::tables::{TableChange, put};
 use crate::commit::ObjectRef;
-use crate::object::{Family, LineBuffer, SEGMENT_RAW_BYTES, Says, SegmentIndex};
+use crate::object::{Family, LineBuffer, Says, SegmentIndex};
 use crate::reserved;
-
-/// Room for the lines of a writer among several.
-const ROOM_BYTES: usize = SEGMENT_RAW_BYTES / 2;
 
 type Built = (usize, Family, Option<(ObjectRef, SegmentIndex)>);
 
@@ -71,6 +67,8 @@ impl MirrorWriter {
         let untouched = state.is_none();
         let state = state.unwrap_or_else(|| FeedState::new(feed.clone()));
         let mut this = Self {
+            lines: session.lines(),
+            meta: session.lines(),
             session,
             state,
             seen: seen.into_iter().collect(),
@@ -79,8 +77,6 @@ impl MirrorWriter {
             missed: None,
             gaps_open: false,
             reported: Vec::new(),
-            lines: LineBuffer::default(),
-            meta: LineBuffer::default(),
             changes: Vec::new(),
             known: DigestMap::default(),
             builds: JoinSet::new(),
@@ -237,32 +233,17 @@ impl MirrorWriter {
 
     /// Hands full buffers to the builders, and waits for one of them where too many are under way.
     async fn build_if_full(&mut self) -> Result<()> {
-        self.make_room();
         self.note_waiting();
         if self.session.is_full(self.lines.bytes()) {
-            let lines = std::mem::take(&mut self.lines);
+            let lines = std::mem::replace(&mut self.lines, self.session.lines());
             self.build(Family::Data, lines).await?;
         }
         if self.session.is_full(self.meta.bytes()) {
-            let meta = std::mem::take(&mut self.meta);
+            let meta = std::mem::replace(&mut self.meta, self.session.lines());
             self.build(Family::Meta, meta).await?;
         }
         self.note_waiting();
         Ok(())
-    }
-
-    /// Lines that become many go on in a large buffer: doubling would leave one behind at each step.
-    fn make_room(&mut self) {
-        let (bytes, room) = (self.lines.bytes(), self.lines.capacity());
-        let wanted = if bytes >= LARGE_BYTES && room < ROOM_BYTES {
-            ROOM_BYTES
-        } else if bytes + LARGE_BYTES >= ROOM_BYTES && room < SEGMENT_RAW_BYTES {
-            SEGMENT_RAW_BYTES + 2 * LARGE_BYTES
-        } else {
-            return;
-        };
-        let spare = &self.session.spare;
-        spare.give(self.lines.move_to(spare.take(wanted)));
     }
 
     fn note_waiting(&mut self) {
@@ -381,8 +362,8 @@ impl Writer for MirrorWriter {
             self.join_one().await?;
         }
         let mut flushed = Flushed {
-            lines: std::mem::take(&mut self.lines),
-            meta: std::mem::take(&mut self.meta),
+            lines: std::mem::replace(&mut self.lines, self.session.lines()),
+            meta: std::mem::replace(&mut self.meta, self.session.lines()),
             changes: std::mem::take(&mut self.changes),
             ..Flushed::default()
         };

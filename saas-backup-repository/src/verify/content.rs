@@ -200,3 +200,43 @@ fn piece(bytes: &[u8], at: u64, size: u64) -> Option<&[u8]> {
     let start = usize::try_from(at).ok()?;
     bytes.get(start..start.checked_add(usize::try_from(size).ok()?)?)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn row(stored: u64, size: u64) -> BlobRow {
+        let part = BlobPart {
+            object: "pack".into(),
+            at: 0,
+            size: 3,
+            length: 3,
+            zstd: false,
+            stored,
+            sha256: None,
+            domain: None,
+            head: String::new(),
+        };
+        BlobRow { size, sha256: Digest::of(b"abc"), parts: vec![part] }
+    }
+
+    #[test]
+    fn rows_that_do_not_say_the_same_of_their_pack_are_noticed() {
+        let mut packs = Packs::default();
+        assert_eq!(packs.take(row(9, 3)).unwrap(), None);
+        assert_eq!(packs.take(row(9, 3)).unwrap(), None);
+        assert_eq!(packs.take(row(8, 3)).unwrap_err().kind(), ErrorKind::Integrity);
+        assert_eq!(packs.take(row(9, 4)).unwrap_err().kind(), ErrorKind::Integrity);
+        let waiting: Vec<usize> = packs.into_iter().map(|(_, pack)| pack.attachments.len()).collect();
+        assert_eq!(waiting, [2]);
+    }
+
+    #[test]
+    fn an_attachment_that_is_not_where_its_row_says_is_noticed() {
+        let feed = |at, size, length| Packed { at, size, length, zstd: false }.feed(b"xabcx", &mut Sha256::new());
+        assert!(feed(1, 3, 3).is_ok());
+        for (at, size, length) in [(1, 3, 4), (4, 3, 3), (u64::MAX, 3, 3), (1, u64::MAX, 3)] {
+            assert_eq!(feed(at, size, length).unwrap_err().kind(), ErrorKind::Integrity);
+        }
+    }
+}
