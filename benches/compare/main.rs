@@ -29,8 +29,8 @@ compare long FOLDER [--records N]                    read everything back after 
 The steps, each a process of its own:
 compare workload FOLDER [--records N] [--attachments N]
 compare round FOLDER NUMBER [--records N] [--attachments N]
-compare limit FOLDER                                 compress, decode, digest and encrypt every byte once
-compare ours init|backup|increments|read|restore|verify|record FOLDER
+compare limit FOLDER THREADS                         compress, decode, digest and encrypt every byte once
+compare ours init|source|backup|increments|read|restore|verify|record FOLDER
 compare measure RESULT.json -- COMMAND…";
 
 fn main() -> Outcome<()> {
@@ -43,7 +43,7 @@ fn main() -> Outcome<()> {
         ["round", folder, number, rest @ ..] => {
             Ok(workload(rest)?.write_round(&account(folder), number.parse()?, true)?)
         }
-        ["limit", folder] => limit::run(&account(folder)),
+        ["limit", folder, threads] => limit::run(&account(folder), threads.parse()?),
         ["ours", step, folder, rest @ ..] => ours::run(step, Path::new(folder), workload(rest)?),
         ["measure", result, "--", command @ ..] => measure::child(Path::new(result), command),
         _ => {

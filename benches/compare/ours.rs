@@ -24,6 +24,7 @@ pub(crate) fn run(step: &str, folder: &Path, workload: Workload) -> Outcome<()> 
     runtime.block_on(async {
         match step {
             "init" => init(folder).await,
+            "source" => source(folder, workload).await,
             "backup" => backup(folder, workload).await,
             "increments" => increments(folder, workload).await,
             "read" => read(folder).await,
@@ -52,6 +53,29 @@ async fn init(folder: &Path) -> Outcome<()> {
 async fn open(folder: &Path) -> Outcome<Repository> {
     let identity = Identity::parse(&fs::read_to_string(folder.join("me.key"))?)?;
     Ok(Repository::open(options(folder, identity)?).await?)
+}
+
+/// What a backup asks of its source, thrown away: every record made, every attachment read once.
+async fn source(folder: &Path, workload: Workload) -> Outcome<()> {
+    let source = WorkloadConnector::new(account(folder), workload.records);
+    let snapshot = source.snapshot(SnapshotOptions::default()).await?;
+    let (mut records, mut bytes, mut seen) = (0_u64, 0_usize, HashSet::new());
+    let feeds: Vec<Feed> = snapshot.feeds().try_collect().await?;
+    for feed in feeds {
+        let mut events = snapshot.read(ReadRequest::new(feed));
+        while let Some(event) = events.try_next().await? {
+            let Event::Put(record) = event else { continue };
+            (records, bytes) = (records + 1, bytes + record.data.as_bytes().len());
+            for blob in record.blobs.iter().filter(|blob| seen.insert(blob.id.clone())) {
+                let mut chunks = snapshot.open(&record.key, blob, None).await?;
+                while let Some(chunk) = chunks.try_next().await? {
+                    bytes += chunk.len();
+                }
+            }
+        }
+    }
+    println!("{records} records, {} attachments, {bytes} bytes", seen.len());
+    Ok(())
 }
 
 async fn backup(folder: &Path, workload: Workload) -> Outcome<()> {

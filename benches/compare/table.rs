@@ -27,8 +27,14 @@ pub(crate) fn run(folder: &Path, workload: Workload) -> Outcome<()> {
         [Other::Restic, Other::Borg].into_iter().filter(|other| other.version().is_some()).collect();
 
     eprintln!("the bare limit …");
-    let cost = own(folder, &["limit"], &[])?;
-    rows.push(Row { step: "initial", program: "the bare limit".to_owned(), cost, added: None });
+    for (threads, words) in [("1", "one thread"), ("2", "two threads")] {
+        let cost = own(folder, &["limit"], &[threads])?;
+        rows.push(Row { step: "initial", program: format!("the bare limit, {words}"), cost, added: None });
+    }
+
+    let cost = own(folder, &["ours", "source"], &options)?;
+    let program = "the source alone, part of saas-backup's".to_owned();
+    rows.push(Row { step: "initial", program, cost, added: None });
 
     eprintln!("initial backups …");
     own(folder, &["ours", "init"], &options)?;
