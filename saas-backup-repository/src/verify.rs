@@ -363,7 +363,7 @@ impl Verification<'_> {
         let indexes = shared.access.indexes(map, &segments).await;
         crate::read::blocking(move || {
             content::expect(&bytes, expected)?;
-            content::segment(unsealer?.open(bytes)?, indexes?.first())
+            content::segment(&unsealer?.open(bytes)?, indexes?.first())
         })
         .await
     }

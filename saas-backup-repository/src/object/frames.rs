@@ -244,7 +244,11 @@ mod tests {
     fn text_is_squeezed_and_noise_is_not() {
         let text = b"all work and no play ".repeat(100_000);
         let mut squeezed = Vec::new();
-        Codec::with(|codec| codec.squeeze(&text, |frame| Ok(squeezed.extend_from_slice(frame)))).unwrap();
+        let keep = |frame: &[u8]| {
+            squeezed.extend_from_slice(frame);
+            Ok(())
+        };
+        Codec::with(|codec| codec.squeeze(&text, keep)).unwrap();
         assert!(Codec::with(|codec| codec.pays(&text)).unwrap());
         assert!(squeezed.len() < text.len() / 10);
         assert_eq!(decompress(&squeezed, text.len() as u64).unwrap(), text);
@@ -269,7 +273,11 @@ mod tests {
     fn frames_are_decompressed_one_by_one_and_no_more_than_allowed() {
         let text = b"all work and no play ".repeat(100_000);
         let mut squeezed = Vec::new();
-        Codec::with(|codec| codec.squeeze(&text, |frame| Ok(squeezed.extend_from_slice(frame)))).unwrap();
+        let keep = |frame: &[u8]| {
+            squeezed.extend_from_slice(frame);
+            Ok(())
+        };
+        Codec::with(|codec| codec.squeeze(&text, keep)).unwrap();
         finish(&mut squeezed, &[], b"what is passed over");
         let read = |limit: u64| {
             let (mut plain, mut frames) = (Vec::new(), 0);

@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use bytes::Bytes;
 use saas_backup_core::{Digest, Error, ErrorKind, Result};
 use sha2::{Digest as _, Sha256};
 
@@ -26,10 +25,10 @@ pub(super) fn expect(object: &[u8], sha256: Digest) -> Result<()> {
 }
 
 /// Checks the lines of a segment and its index, which tells where its frames are.
-pub(super) fn segment(plain: Bytes, index: Option<&Arc<SegmentIndex>>) -> Result<()> {
+pub(super) fn segment(plain: &[u8], index: Option<&Arc<SegmentIndex>>) -> Result<()> {
     let (mut lines, mut last) = (0, None);
     Codec::with(|codec| {
-        codec.each_frame(&plain, MAX_SEGMENT_BYTES, |text| {
+        codec.each_frame(plain, MAX_SEGMENT_BYTES, |text| {
             lines += count_lines(text, &mut last)?;
             Ok(())
         })
@@ -37,7 +36,7 @@ pub(super) fn segment(plain: Bytes, index: Option<&Arc<SegmentIndex>>) -> Result
     let fits = |index: &Arc<SegmentIndex>| {
         index.lines == lines
             && index.frames.iter().all(|frame| {
-                let bytes = piece(&plain, frame.at, u64::from(frame.size));
+                let bytes = piece(plain, frame.at, u64::from(frame.size));
                 bytes.is_some_and(|bytes| frame_digest(bytes) == frame.digest)
             })
     };
