@@ -11,6 +11,7 @@
 use std::fs::{self, OpenOptions};
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
+use std::process::ExitCode;
 use std::time::Instant;
 
 use examples::demo;
@@ -36,17 +37,31 @@ With an account of your own:
   saas-backup init        the command, with one TOML file";
 
 #[tokio::main]
-async fn main() -> Result<()> {
-    let argument = std::env::args().nth(1);
-    if matches!(argument.as_deref(), Some("-h" | "--help")) {
-        println!("{HELP}");
-        return Ok(());
+async fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let folder = match arguments.as_slice() {
+        [] => "saas-backup-quickstart",
+        [folder] if !folder.starts_with('-') => folder,
+        [help] if help == "--help" || help == "-h" => {
+            println!("{HELP}");
+            return ExitCode::SUCCESS;
+        }
+        _ => {
+            eprintln!("{HELP}");
+            return ExitCode::from(2);
+        }
+    };
+    match run(folder).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
     }
-    if let Some(option) = argument.as_deref().filter(|argument| argument.starts_with('-')) {
-        return Err(Error::new(ErrorKind::Configuration, "there is no such option; --help tells more")
-            .with_context("option", option));
-    }
-    let folder = empty_folder(argument.as_deref().unwrap_or("saas-backup-quickstart"))?;
+}
+
+async fn run(folder: &str) -> Result<()> {
+    let folder = empty_folder(folder)?;
 
     let service = demo::start().await?;
     println!("A notes service with one account runs on {}.\n", service.url());
