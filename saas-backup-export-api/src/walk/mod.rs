@@ -63,7 +63,8 @@ pub(crate) async fn lines<W: Walk>(mut walk: W, mut frame: Frame) -> Result<Line
             }
         }
     });
-    Ok(first.chain(rest).boxed())
+    // What codes a body asks again after its end.
+    Ok(first.chain(rest).fuse().boxed())
 }
 
 type Fetching<W> = BoxFuture<'static, (W, Result<<W as Walk>::Page>)>;
@@ -149,6 +150,15 @@ mod tests {
         check.finish().unwrap();
         assert_eq!(lines.iter().filter(|line| matches!(line, Line::Heartbeat)).count(), 3);
         assert!(times.windows(2).all(|pair| pair[1] <= pair[0] + Duration::from_secs(15)), "{times:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn lines_that_have_ended_stay_ended() {
+        for fails in [false, true] {
+            let mut stream = lines(Slow { pages: 0, fails }, Frame::new(10_000)).await.unwrap();
+            while stream.next().await.is_some() {}
+            assert!(stream.next().await.is_none());
+        }
     }
 
     #[tokio::test(start_paused = true)]
