@@ -21,19 +21,23 @@ use saas_backup_export_api::{
     AccountId, CursorKey, ExportConfig, MemoryAccount, MemorySource, Principal, Schema, ServiceInfo, StaticTokens,
     router,
 };
+use tower_http::compression::CompressionLayer;
 
 use super::server::serve;
 
 const TOKEN: &str = "tok_very_secret";
 
-/// What stands between the service and its reader.
-type Tamper = Arc<Mutex<Box<dyn FnMut(&str, Vec<u8>) -> Vec<u8> + Send>>>;
+/// What stands between the service and its reader, if anything does.
+type Tamper = Arc<Mutex<Option<Box<dyn FnMut(&str, Vec<u8>) -> Vec<u8> + Send>>>>;
+
+/// A path that was asked for, and the coding of the answer.
+type Asked = (String, Option<String>);
 
 struct Service {
     account: MemoryAccount,
     other: MemoryAccount,
     url: String,
-    requests: Arc<Mutex<Vec<String>>>,
+    requests: Arc<Mutex<Vec<Asked>>>,
     tamper: Tamper,
 }
 
@@ -68,7 +72,7 @@ impl Service {
         let base = format!("{url}/export/v1").parse().unwrap();
         let config = ExportConfig::new(base, tokens, CursorKey::from_bytes([5; 32])).unwrap();
         let requests = Arc::new(Mutex::new(Vec::new()));
-        let tamper: Tamper = Arc::new(Mutex::new(Box::new(|_, body| body)));
+        let tamper = Tamper::default();
         let state = (Arc::clone(&requests), Arc::clone(&tamper));
         let app = router(source.clone(), config).layer(middleware::from_fn_with_state(state, between));
         tokio::spawn(async move { axum::serve(listener, app).await });
@@ -98,11 +102,15 @@ impl Service {
     }
 
     fn tamper(&self, with: impl FnMut(&str, Vec<u8>) -> Vec<u8> + Send + 'static) {
-        *self.tamper.lock().unwrap() = Box::new(with);
+        *self.tamper.lock().unwrap() = Some(Box::new(with));
     }
 
     /// The paths that were asked for since the last call.
     fn take_requests(&self) -> Vec<String> {
+        self.take_asked().into_iter().map(|(path, _)| path).collect()
+    }
+
+    fn take_asked(&self) -> Vec<Asked> {
         std::mem::take(&mut self.requests.lock().unwrap())
     }
 
@@ -112,15 +120,22 @@ impl Service {
 }
 
 async fn between(
-    State((requests, tamper)): State<(Arc<Mutex<Vec<String>>>, Tamper)>,
-    request: Request,
+    State((requests, tamper)): State<(Arc<Mutex<Vec<Asked>>>, Tamper)>,
+    mut request: Request,
     next: Next,
 ) -> Response {
     let path = request.uri().to_string();
-    requests.lock().unwrap().push(path.clone());
+    if tamper.lock().unwrap().is_some() {
+        // What tampers looks for lines.
+        request.headers_mut().remove("accept-encoding");
+    }
     let (mut parts, body) = next.run(request).await.into_parts();
-    let body = axum::body::to_bytes(body, usize::MAX).await.unwrap();
-    let body = (*tamper.lock().unwrap())(&path, body.to_vec());
+    let coding = parts.headers.get("content-encoding").map(|coding| coding.to_str().unwrap().to_owned());
+    requests.lock().unwrap().push((path.clone(), coding));
+    let mut body = axum::body::to_bytes(body, usize::MAX).await.unwrap().to_vec();
+    if let Some(tamper) = &mut *tamper.lock().unwrap() {
+        body = tamper(&path, body);
+    }
     parts.headers.remove("content-length");
     Response::from_parts(parts, Body::from(body))
 }
@@ -151,6 +166,21 @@ async fn the_client_passes_the_conformance_checks() {
     service.account.put(note("n_blob", "with a blob").with_blob(blob));
     service.account.put(note("n_empty", "with nothing").with_blob(service.account.add_blob("", "empty", "text/plain")));
     testkit::connector(&service.connector()).await.assert_passed();
+}
+
+#[tokio::test]
+async fn answers_travel_packed_and_attachments_as_they_are() {
+    let service = Service::seeded(30).await;
+    let blob = service.account.add_blob("the same words ".repeat(1_000), "words.txt", "text/plain");
+    service.account.put(note("n_a", "with words").with_blob(blob));
+    let copy = Copy::new();
+    assert_eq!(copy.run(&service.connector()).await.unwrap().report.status, RunStatus::Complete);
+    assert_eq!(copy.versions(), service.oracle());
+    let asked = service.take_asked();
+    assert!(asked.iter().any(|(path, _)| path.contains("/blobs/")));
+    for (path, coding) in asked {
+        assert_eq!(coding.is_none(), path.contains("/blobs/"), "{path}");
+    }
 }
 
 #[tokio::test]
@@ -371,7 +401,7 @@ async fn a_wrong_setting_is_explained_and_the_token_never_shown() {
 }
 
 /// A service of one collection whose streams are made up by hand.
-async fn hostile(stream: impl Fn(&str) -> Vec<u8> + Clone + Send + Sync + 'static) -> OpenExportConnector {
+fn hostile(stream: impl Fn(&str) -> Vec<u8> + Clone + Send + Sync + 'static) -> Router {
     let answer = move |request: Request| {
         let stream = stream.clone();
         async move {
@@ -393,7 +423,10 @@ async fn hostile(stream: impl Fn(&str) -> Vec<u8> + Clone + Send + Sync + 'stati
             Bytes::from(body).into_response()
         }
     };
-    let app = Router::new().fallback(answer);
+    Router::new().fallback(answer)
+}
+
+async fn connector_of(app: Router) -> OpenExportConnector {
     let config = OpenExportConfig::new(serve(app).await, TOKEN).with_account("a").with_private_addresses(true);
     OpenExportConnector::new(config.with_requests_per_second(10_000.0)).unwrap()
 }
@@ -429,7 +462,7 @@ async fn read_notes(connector: &OpenExportConnector) -> Result<Vec<Event>> {
 #[tokio::test]
 async fn a_service_that_misbehaves_gets_a_clear_error() {
     let kind = async |stream: fn(&str) -> Vec<u8>| {
-        let error: Error = read_notes(&hostile(stream).await).await.unwrap_err();
+        let error: Error = read_notes(&connector_of(hostile(stream)).await).await.unwrap_err();
         assert!(!format!("{error:?}").contains(TOKEN));
         error.kind()
     };
@@ -454,8 +487,15 @@ async fn a_service_that_misbehaves_gets_a_clear_error() {
 }
 
 #[tokio::test]
+async fn a_page_that_grows_beyond_its_limit_when_it_is_unpacked_is_refused() {
+    let app = hostile(|_| vec![b'\n'; 80 * 1024 * 1024]).layer(CompressionLayer::new());
+    let error = read_notes(&connector_of(app).await).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::LimitExceeded);
+}
+
+#[tokio::test]
 async fn a_service_without_coverage_shows_everything() {
-    let connector = hostile(|_| wire(StreamKind::Snapshot, "a", &["notes/1"], None)).await;
+    let connector = connector_of(hostile(|_| wire(StreamKind::Snapshot, "a", &["notes/1"], None))).await;
     assert_eq!(read_notes(&connector).await.unwrap().len(), 3);
     let snapshot = connector.snapshot(SnapshotOptions::default()).await.unwrap();
     let coverage = snapshot.coverage().await.unwrap();

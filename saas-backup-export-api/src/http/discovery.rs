@@ -31,7 +31,7 @@ pub(super) async fn document(
         "excluded": service.excluded,
         "limits": limits,
         "digests": ["sha-256"],
-        "content_codings": ["identity"],
+        "content_codings": ["gzip"],
         "deprecations": [],
     });
     Ok(json_document(document.to_string(), None, PUBLIC))

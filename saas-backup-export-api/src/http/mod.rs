@@ -15,6 +15,8 @@ use axum::middleware::{self, Next};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{MethodRouter, get, post};
 use secrecy::SecretString;
+use tower_http::CompressionLevel;
+use tower_http::compression::CompressionLayer;
 
 use self::answer::Refusal;
 use self::gate::{Gate, Pass};
@@ -46,13 +48,22 @@ pub fn router(source: impl ExportSource, config: ExportConfig) -> Router {
         .route("/accounts/{account}/changes", only(get(streams::changes)))
         .route("/accounts/{account}/records", only(post(streams::records)))
         .route("/accounts/{account}/records/{collection}/{id}", only(get(streams::record)))
-        .route("/accounts/{account}/blobs/{blob}", only(get(accounts::blob)))
         .fallback(async || Refusal(ProblemDetails::not_found()))
+        .layer(coding())
+        // Outside of the layer: the length and the digest of an attachment are those of the bytes that are sent.
+        .route("/accounts/{account}/blobs/{blob}", only(get(accounts::blob)))
         .layer(DefaultBodyLimit::max(MAX_REQUEST_BYTES));
-    let routes = Router::new().route("/.well-known/open-export", only(get(discovery::document)));
+    let routes = Router::new().route("/.well-known/open-export", only(get(discovery::document))).layer(coding());
     // axum nests at a path alone.
     let routes = if path.is_empty() { routes.merge(api) } else { routes.nest(&path, api) };
     routes.layer(middleware::from_fn(negotiate)).with_state(server)
+}
+
+/// Packs documents and streams with gzip for readers that prefer it. What a source has given is sent before the source
+/// is waited for.
+fn coding() -> CompressionLayer {
+    // Lines of text at this level come to 5 % more bytes than at the default one, for about half of the time.
+    CompressionLayer::new().quality(CompressionLevel::Precise(3))
 }
 
 fn only(methods: MethodRouter<Server>) -> MethodRouter<Server> {

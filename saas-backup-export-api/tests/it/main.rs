@@ -3,6 +3,7 @@
 
 mod blobs;
 mod changes;
+mod coding;
 mod discovery;
 mod framing;
 mod model;

@@ -9,8 +9,8 @@ use saas_backup_core::{
     StreamCheck,
 };
 use saas_backup_export_api::{
-    AccountId, CursorKey, ExportConfig, Limits, MemoryAccount, MemorySource, Principal, Schema, ServiceInfo,
-    StaticTokens, router,
+    AccountId, CursorKey, ExportConfig, ExportSource, Limits, MemoryAccount, MemorySource, Principal, Schema,
+    ServiceInfo, StaticTokens, router,
 };
 use serde_json::Value;
 
@@ -21,7 +21,10 @@ pub(crate) struct Server {
     pub(crate) other: MemoryAccount,
     pub(crate) clock: ManualClock,
     pub(crate) address: SocketAddr,
+    /// Shows answers as they are on the wire.
     http: reqwest::Client,
+    /// Asks for gzip and shows what was packed.
+    unpacking: reqwest::Client,
     serving: tokio::task::JoinHandle<()>,
 }
 
@@ -56,6 +59,11 @@ impl Server {
     }
 
     pub(crate) async fn with_limits(limits: Limits) -> Self {
+        Self::serving(limits, |source| source).await
+    }
+
+    /// Serves what a wrapper makes of the source in memory.
+    pub(crate) async fn serving<S: ExportSource>(limits: Limits, wrap: impl FnOnce(MemorySource) -> S) -> Self {
         let clock = ManualClock::new("2026-03-01T10:00:00Z".parse().unwrap());
         let service = ServiceInfo::new("notes", "Notes", "Example Ltd").with_excluded("search index", "derived");
         let source = MemorySource::new(service, schema()).with_clock(clock.clone());
@@ -69,10 +77,12 @@ impl Server {
         let base = format!("http://{address}/export/v1").parse().unwrap();
         let config = ExportConfig::new(base, tokens, CursorKey::from_bytes([3; 32])).unwrap();
         let config = config.with_limits(limits).with_clock(clock.clone());
-        let app = router(source.clone(), config);
+        let app = router(wrap(source.clone()), config);
         let serving = tokio::spawn(async move { axum::serve(listener, app).await.unwrap() });
         let (account, other) = (source.account(&one), source.account(&two));
-        Self { source, account, other, clock, address, http: reqwest::Client::new(), serving }
+        let http = reqwest::Client::builder().gzip(false).build().unwrap();
+        let unpacking = reqwest::Client::builder().gzip(true).build().unwrap();
+        Self { source, account, other, clock, address, http, unpacking, serving }
     }
 
     /// A path below the API, asked for with the first token.
@@ -98,6 +108,20 @@ impl Server {
     pub(crate) async fn post(&self, path: &str, body: impl Into<reqwest::Body>) -> Answer {
         let url = format!("http://{}/export/v1{path}", self.address);
         Answer::of(self.http.post(url).bearer_auth(TOKEN).body(body)).await
+    }
+
+    /// The same answer as [`get`](Self::get), packed on its way.
+    pub(crate) async fn get_packed(&self, path: &str) -> Answer {
+        Answer::of(self.packed(path)).await
+    }
+
+    /// An answer that is read while it is sent; it is packed on its way.
+    pub(crate) async fn open_packed(&self, path: &str) -> reqwest::Response {
+        self.packed(path).send().await.unwrap()
+    }
+
+    fn packed(&self, path: &str) -> reqwest::RequestBuilder {
+        self.unpacking.get(format!("http://{}/export/v1{path}", self.address)).bearer_auth(TOKEN)
     }
 
     pub(crate) async fn delete(&self, path: &str) -> Answer {
