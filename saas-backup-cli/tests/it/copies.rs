@@ -3,7 +3,7 @@ use std::fmt::Write as _;
 use std::fs::OpenOptions;
 use std::path::{Path, PathBuf};
 
-use crate::support::Sandbox;
+use crate::support::{Sandbox, signal};
 
 /// What differs from run to run.
 fn settings() -> insta::Settings {
@@ -218,8 +218,7 @@ fn an_interrupted_run_ends_in_order_and_the_next_goes_on() {
     while !sandbox.path("begun").exists() {
         std::thread::yield_now();
     }
-    let pid = child.id().to_string();
-    assert!(std::process::Command::new("kill").args(["-INT", &pid]).status().unwrap().success());
+    signal(&child, "INT");
     let output = child.wait_with_output().unwrap();
     let (stdout, stderr) = (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap());
     assert_eq!(output.status.code(), Some(1), "{stdout} {stderr}");

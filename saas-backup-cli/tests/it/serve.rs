@@ -1,7 +1,7 @@
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
 
-use crate::support::Sandbox;
+use crate::support::{Sandbox, signal};
 
 #[test]
 fn a_scheduler_needs_a_schedule() {
@@ -37,8 +37,7 @@ fn the_scheduler_backs_up_tells_monitoring_and_stops_in_order() {
     let second = sandbox.run(&["serve"]).expect(6);
     assert!(second.stderr.contains("another scheduler"), "{}", second.stderr);
 
-    let pid = child.id().to_string();
-    assert!(std::process::Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
+    signal(&child, "TERM");
     let mut rest = String::new();
     stderr.read_to_string(&mut rest).unwrap();
     assert_eq!(child.wait().unwrap().code(), Some(0), "{rest}");

@@ -35,6 +35,13 @@ impl Ran {
     }
 }
 
+/// Sends a running command a signal. The shell's own `kill`: a bare machine has no program of that name.
+#[cfg(unix)]
+pub(crate) fn signal(child: &Child, name: &str) {
+    let kill = format!("kill -{name} {}", child.id());
+    assert!(Command::new("sh").args(["-c", &kill]).status().unwrap().success());
+}
+
 impl Sandbox {
     pub(crate) fn new() -> Self {
         Self { folder: TempDir::new().unwrap() }
