@@ -13,7 +13,7 @@ mod foreign;
 #[cfg(feature = "azure")]
 mod live_azurite;
 #[cfg(feature = "gcs")]
-mod live_gcs;
+mod live_fakegcs;
 #[cfg(feature = "s3")]
 mod live_s3;
 mod live_tools;
