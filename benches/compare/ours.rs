@@ -20,7 +20,9 @@ pub(crate) const ROUNDS: u64 = 1000;
 
 /// One step of this project's own program.
 pub(crate) fn run(step: &str, folder: &Path, workload: Workload) -> Outcome<()> {
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    // As the command does it.
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(2).max_blocking_threads(8).enable_all().build()?;
     runtime.block_on(async {
         match step {
             "init" => init(folder).await,

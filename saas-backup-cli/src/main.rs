@@ -17,6 +17,10 @@ use args::Cli;
 use exit::Outcome;
 use output::Output;
 
+/// Threads for files, compression and encryption. The allocator keeps memory apart for each: more cost memory and gain no
+/// time, as no more than a few work at once.
+const BLOCKING_THREADS: usize = 8;
+
 fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
@@ -29,7 +33,8 @@ fn main() -> ExitCode {
     };
     let output = Output { json: cli.json, quiet: cli.quiet };
     log(cli.verbose);
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+    let mut runtime = tokio::runtime::Builder::new_multi_thread();
+    let runtime = match runtime.max_blocking_threads(BLOCKING_THREADS).enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
             output.note(format_args!("error: the runtime cannot start: {error}"));
