@@ -11,8 +11,6 @@ pub(super) struct Batch {
     pub(super) events: Vec<Event>,
     pub(super) cursor: Option<Cursor>,
     pub(super) bytes: usize,
-    /// Whether the read ends well with it: then it is flushed with what is made of that end.
-    pub(super) is_last: bool,
 }
 
 /// The writing half of a feed: hands batches to the sink, counts what became of them, and flushes when it is due.
@@ -53,7 +51,7 @@ impl<'a> FeedWriter<'a> {
 
     /// Fetches the blobs of a batch, writes it, and counts the outcomes.
     pub(super) async fn write(&mut self, batch: Batch) -> Result<()> {
-        let Batch { events, cursor, bytes, .. } = batch;
+        let Batch { events, cursor, bytes } = batch;
         if self.abandoned {
             return Ok(());
         }

@@ -168,11 +168,10 @@ impl Shared {
                         resets.push(reset.clone());
                     }
                 }
-                let is_last = batch.is_last;
                 let written = sink.write(batch).await;
                 let flushed = match written {
-                    Ok(()) if !is_last => sink.flush_if_due().await,
-                    written => written,
+                    Ok(()) => sink.flush_if_due().await,
+                    Err(error) => Err(error),
                 };
                 if let Err(error) = flushed {
                     receiver.close();
@@ -217,7 +216,6 @@ impl Shared {
                 return StreamEnd::Refused;
             }
         };
-        batch.is_last = matches!(end, StreamEnd::Done(_));
         if (!batch.events.is_empty() || batch.cursor.is_some()) && sender.send(batch).await.is_err() {
             return StreamEnd::Refused;
         }

@@ -61,27 +61,6 @@ async fn an_increment_moves_only_what_changed_and_keeps_what_was() {
     assert!(!third.receipt.unwrap().written, "an empty increment writes nothing");
 }
 
-/// Counts flushes.
-#[derive(Debug, Default)]
-struct Flushes(std::sync::atomic::AtomicUsize);
-
-impl Progress for Flushes {
-    fn event(&self, event: &ProgressEvent) {
-        if matches!(event, ProgressEvent::Flushed { .. }) {
-            self.0.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-        }
-    }
-}
-
-#[tokio::test]
-async fn the_last_batch_of_a_full_read_is_flushed_once_with_its_end() {
-    let (source, target) = (MemoryConnector::new(note_store(10)), MemoryConnector::new(MemoryStore::new()));
-    let flushes = Arc::new(Flushes::default());
-    let options = backup().with_flush(1, Duration::from_secs(1)).with_progress(flushes.clone());
-    transfer(&source, &target, options).await.unwrap();
-    assert_eq!(flushes.0.load(std::sync::atomic::Ordering::Relaxed), 1);
-}
-
 #[tokio::test]
 async fn a_full_read_deletes_what_it_did_not_see_within_the_guard() {
     let (here, there) = (note_store(100), MemoryStore::new());
