@@ -4,9 +4,8 @@ use std::sync::Arc;
 
 use saas_backup_core::{Key, Result};
 
-use super::truth::{Says, Word};
-
 use super::spare::{LARGE_BYTES, Spare};
+use super::truth::{Says, Word};
 
 /// A chunk that has less room than this gets no further line.
 const ROOM_BYTES: usize = 64 * 1024;

@@ -233,6 +233,16 @@ fn skippable(file: &mut Vec<u8>, magic: u32, content: &[u8]) {
 mod tests {
     use super::*;
 
+    fn squeezed(plain: &[u8]) -> Vec<u8> {
+        let mut squeezed = Vec::new();
+        let keep = |frame: &[u8]| {
+            squeezed.extend_from_slice(frame);
+            Ok(())
+        };
+        Codec::with(|codec| codec.squeeze(plain, keep)).unwrap();
+        squeezed
+    }
+
     #[test]
     fn a_bomb_is_not_unpacked() {
         let bomb = compress(&vec![0; 10_000_000]).unwrap();
@@ -243,12 +253,7 @@ mod tests {
     #[test]
     fn text_is_squeezed_and_noise_is_not() {
         let text = b"all work and no play ".repeat(100_000);
-        let mut squeezed = Vec::new();
-        let keep = |frame: &[u8]| {
-            squeezed.extend_from_slice(frame);
-            Ok(())
-        };
-        Codec::with(|codec| codec.squeeze(&text, keep)).unwrap();
+        let squeezed = squeezed(&text);
         assert!(Codec::with(|codec| codec.pays(&text)).unwrap());
         assert!(squeezed.len() < text.len() / 10);
         assert_eq!(decompress(&squeezed, text.len() as u64).unwrap(), text);
@@ -272,12 +277,7 @@ mod tests {
     #[test]
     fn frames_are_decompressed_one_by_one_and_no_more_than_allowed() {
         let text = b"all work and no play ".repeat(100_000);
-        let mut squeezed = Vec::new();
-        let keep = |frame: &[u8]| {
-            squeezed.extend_from_slice(frame);
-            Ok(())
-        };
-        Codec::with(|codec| codec.squeeze(&text, keep)).unwrap();
+        let mut squeezed = squeezed(&text);
         finish(&mut squeezed, &[], b"what is passed over");
         let read = |limit: u64| {
             let (mut plain, mut frames) = (Vec::new(), 0);
