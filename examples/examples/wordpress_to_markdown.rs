@@ -67,13 +67,8 @@ async fn run(folder: &str) -> Result<RunStatus> {
     let done = transfer(&source, &vault, TransferOptions::new(WriteMode::Overwrite)).await?;
 
     tell(&done.report);
-    let links = vault.check_links().await?;
-    println!(
-        "{folder}: {} pages, {} links between them and to files, {} dead",
-        links.pages,
-        links.internal,
-        links.broken.len()
-    );
+    let found = vault.check_content().await?;
+    println!("{folder}: {} pages, {} links that lead nowhere", found.files, found.count);
     Ok(done.report.status)
 }
 

@@ -9,22 +9,34 @@
 //! | `jsonl` (default) | lines of the provider's own JSON, schemas, blobs, digests | everything |
 //! | `markdown` | one page a document with front matter, attachments and links that resolve | no; its `_source` does |
 #![cfg_attr(docsrs, feature(doc_cfg))]
+#![cfg_attr(
+    not(all(feature = "jsonl", feature = "markdown")),
+    allow(
+        dead_code,
+        unused_imports,
+        reason = "a format uses a part of what all share; a build with all shows what nobody uses"
+    )
+)]
 
-#[cfg(any(feature = "jsonl", feature = "markdown"))]
+mod check;
+mod dataset;
 mod folder;
 mod names;
-#[cfg(any(feature = "jsonl", feature = "markdown"))]
 mod session;
-#[cfg(any(feature = "jsonl", feature = "markdown"))]
 mod spool;
+
+#[cfg(feature = "_form")]
+mod form;
+#[cfg(feature = "_text")]
+mod text;
 
 #[cfg(feature = "jsonl")]
 pub mod jsonl;
 #[cfg(feature = "markdown")]
 pub mod markdown;
-#[cfg(feature = "markdown")]
-mod text;
 
-#[cfg(any(feature = "jsonl", feature = "markdown"))]
+pub use check::{CheckReport, Finding};
 pub use folder::Audit;
+#[cfg(feature = "_form")]
+pub use form::{Manifest, Place};
 pub use names::{MAX_NAME_BYTES, Names, safe_name};

@@ -1,5 +1,5 @@
-use std::fs;
-use std::io::Write as _;
+use std::fs::{self, File};
+use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
 use saas_backup_core::{Digest, Error, ErrorKind, Result};
@@ -41,14 +41,16 @@ impl Output {
         self.keep(path, writer)
     }
 
-    /// Moves a file of a known digest in.
-    pub(crate) fn adopt(&mut self, from: &Path, path: &str, digest: Digest) -> Result<u64> {
+    /// Takes a file of the dataset in, of which digest and length are known: other forms may want it, too.
+    ///
+    /// The file itself gets a second name where the file system has that, and is copied where it has not.
+    pub(crate) fn copy(&mut self, from: &Path, path: &str, (digest, bytes): (Digest, u64)) -> Result<()> {
         let to = self.folder.join(path);
-        let bytes = fs::metadata(from)?.len();
         create_parents(&to)?;
-        fs::rename(from, to)?;
-        self.note(path, digest, bytes)?;
-        Ok(bytes)
+        if fs::hard_link(from, &to).is_err() {
+            io::copy(&mut File::open(from)?, &mut File::create_new(&to)?)?;
+        }
+        self.note(path, digest, bytes)
     }
 
     fn note(&mut self, path: &str, digest: Digest, bytes: u64) -> Result<()> {

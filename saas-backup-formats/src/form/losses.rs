@@ -5,14 +5,14 @@ use serde::Serialize;
 
 use crate::folder::{HashingWriter, Output};
 
-pub(super) const LOSSES: &str = "losses.ndjson";
+pub(crate) const LOSSES: &str = "losses.ndjson";
 
 /// The list of what the pages do not hold.
 #[derive(Debug)]
-pub(super) struct Losses {
+pub(crate) struct Losses {
     file: HashingWriter,
-    pub(super) count: u64,
-    pub(super) gaps: u64,
+    pub(crate) count: u64,
+    pub(crate) gaps: u64,
 }
 
 #[derive(Serialize)]
@@ -25,17 +25,17 @@ struct Line<'a> {
 }
 
 impl Losses {
-    pub(super) fn create(output: &Output) -> Result<Self> {
+    pub(crate) fn create(output: &Output) -> Result<Self> {
         Ok(Self { file: output.create(LOSSES)?, count: 0, gaps: 0 })
     }
 
     /// A part of a record that stands in the source alone.
-    pub(super) fn part(&mut self, key: &Key, path: &str, reason: &str) -> Result<()> {
+    pub(crate) fn part(&mut self, key: &Key, path: &str, reason: &str) -> Result<()> {
         self.line(&Line { collection: key.collection.as_str(), id: Some(key.id.as_str()), path, reason })
     }
 
     /// Something that could not be read at all.
-    pub(super) fn gap(&mut self, gap: &Gap) -> Result<()> {
+    pub(crate) fn gap(&mut self, gap: &Gap) -> Result<()> {
         self.gaps += 1;
         let what = if gap.blob.is_some() { "/blobs" } else { "" };
         let reason = format!("missing: {}: {}", gap.problem.kind, gap.problem.title);
@@ -49,7 +49,7 @@ impl Losses {
         Ok(self.file.write_all(b"\n")?)
     }
 
-    pub(super) fn finish(self, output: &mut Output) -> Result<()> {
+    pub(crate) fn finish(self, output: &mut Output) -> Result<()> {
         output.keep(LOSSES, self.file)
     }
 }

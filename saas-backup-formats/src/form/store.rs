@@ -1,7 +1,7 @@
 use std::collections::HashMap;
 use std::fs::File;
 use std::io::{BufReader, Read as _, Seek as _, SeekFrom, Write as _};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use saas_backup_core::{Error, ErrorKind, Result};
 use serde::Serialize;
@@ -13,7 +13,7 @@ const BUFFER_BYTES: usize = 256 * 1024;
 
 /// Values by key in a file: memory holds 16 bytes an entry, whatever the entries' length.
 #[derive(Debug)]
-pub(super) struct Store {
+pub(crate) struct Store {
     path: PathBuf,
     file: File,
     index: HashMap<u64, u64>,
@@ -22,14 +22,14 @@ pub(super) struct Store {
 }
 
 impl Store {
-    pub(super) fn create(path: PathBuf) -> Result<Self> {
+    pub(crate) fn create(path: PathBuf) -> Result<Self> {
         crate::folder::create_parents(&path)?;
         let file = File::options().read(true).write(true).create_new(true).open(&path)?;
         Ok(Self { path, file, index: HashMap::new(), buffer: Vec::new(), flushed: 0 })
     }
 
     /// Sets the value of a key that has none; the first value stays.
-    pub(super) fn put(&mut self, key: &str, value: &impl Serialize) -> Result<()> {
+    pub(crate) fn put(&mut self, key: &str, value: &impl Serialize) -> Result<()> {
         let hash = short_hash(key.as_bytes());
         if self.index.contains_key(&hash) {
             return Ok(());
@@ -42,7 +42,7 @@ impl Store {
     }
 
     /// The value of a key.
-    pub(super) fn get<T: DeserializeOwned>(&mut self, key: &str) -> Result<Option<T>> {
+    pub(crate) fn get<T: DeserializeOwned>(&mut self, key: &str) -> Result<Option<T>> {
         let Some(offset) = self.index.get(&short_hash(key.as_bytes())).copied() else { return Ok(None) };
         let entry = if let Some(start) = offset.checked_sub(self.flushed) {
             read_entry(&mut self.buffer.get(start as usize..).unwrap_or_default())?
@@ -55,12 +55,12 @@ impl Store {
     }
 
     /// Whether a key has a value.
-    pub(super) fn contains(&self, key: &str) -> bool {
+    pub(crate) fn contains(&self, key: &str) -> bool {
         self.index.contains_key(&short_hash(key.as_bytes()))
     }
 
     /// All entries, in the order in which they came.
-    pub(super) fn scan<T: DeserializeOwned>(&mut self) -> Result<impl Iterator<Item = Result<(String, T)>> + use<T>> {
+    pub(crate) fn scan<T: DeserializeOwned>(&mut self) -> Result<impl Iterator<Item = Result<(String, T)>> + use<T>> {
         self.flush()?;
         let mut left = self.index.len();
         let mut file = BufReader::new(File::open(&self.path)?);
@@ -90,11 +90,6 @@ fn read_entry(file: &mut impl std::io::Read) -> Result<Vec<u8>> {
 
 fn damaged() -> Error {
     Error::new(ErrorKind::Integrity, "a temporary file is not as it was written")
-}
-
-/// The stores of one export, in a folder that goes with it.
-pub(super) fn path(folder: &Path, name: &str) -> PathBuf {
-    folder.join("stores").join(name)
 }
 
 #[cfg(test)]

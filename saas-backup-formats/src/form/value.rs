@@ -12,22 +12,22 @@ const MAX_TITLE: usize = 300;
 const MAX_EXCERPT: usize = 200;
 
 /// The key of a record in a store.
-pub(super) fn key_text(key: &Key) -> String {
+pub(crate) fn key_text(key: &Key) -> String {
     format!("{}\0{}", key.collection, key.id)
 }
 
 /// The key of a record that a reference points to, if it is of this account.
-pub(super) fn reference_text(reference: &Reference) -> Option<String> {
+pub(crate) fn reference_text(reference: &Reference) -> Option<String> {
     reference.account.is_none().then(|| key_text(&reference.key()))
 }
 
 /// The value at a path, as it stands there.
-pub(super) fn raw_at(data: &Json, path: &str) -> Option<Box<RawValue>> {
+pub(crate) fn raw_at(data: &Json, path: &str) -> Option<Box<RawValue>> {
     data.member(path).ok().flatten()
 }
 
 /// The value at a path as text, if it is a text, a number or a truth value.
-pub(super) fn text_at(data: &Json, path: &str) -> Option<String> {
+pub(crate) fn text_at(data: &Json, path: &str) -> Option<String> {
     let raw = raw_at(data, path)?;
     match raw.get().as_bytes().first()? {
         // Half a surrogate pair has no place in a text; it stays in the source as it is.
@@ -38,13 +38,13 @@ pub(super) fn text_at(data: &Json, path: &str) -> Option<String> {
 }
 
 /// A text and its markup.
-pub(super) fn body_of(record: &Record, body: Option<&Body>) -> Option<(String, Markup)> {
+pub(crate) fn body_of(record: &Record, body: Option<&Body>) -> Option<(String, Markup)> {
     let body = body?;
     text_at(&record.data, &body.path).map(|text| (text, body.markup))
 }
 
 /// The title of a record; its id where the mapping names none.
-pub(super) fn title_of(collection: &Collection, record: &Record) -> String {
+pub(crate) fn title_of(collection: &Collection, record: &Record) -> String {
     let FieldMapping { title, body, .. } = &collection.fields;
     let mut text = title.as_deref().and_then(|path| text_at(&record.data, path)).unwrap_or_default();
     if body.as_ref().is_some_and(|body| body.markup == Markup::Html) {
@@ -65,12 +65,12 @@ pub(super) fn title_of(collection: &Collection, record: &Record) -> String {
 }
 
 /// The public address of a record.
-pub(super) fn url_of(collection: &Collection, record: &Record) -> Option<String> {
+pub(crate) fn url_of(collection: &Collection, record: &Record) -> Option<String> {
     text_at(&record.data, collection.fields.url.as_deref()?).filter(|url| !url.is_empty())
 }
 
 /// What a table shows of a text, or of a record that nothing is mapped of: its beginning, on one line.
-pub(super) fn excerpt(collection: &Collection, record: &Record) -> Option<String> {
+pub(crate) fn excerpt(collection: &Collection, record: &Record) -> Option<String> {
     let text = match body_of(record, collection.fields.body.as_ref()) {
         Some((text, Markup::Html)) => plain_from_html(&text),
         Some((text, _)) => text,
@@ -81,7 +81,7 @@ pub(super) fn excerpt(collection: &Collection, record: &Record) -> Option<String
 }
 
 /// The beginning of a text.
-pub(super) fn shortened(text: &str) -> String {
+pub(crate) fn shortened(text: &str) -> String {
     match text.char_indices().nth(MAX_EXCERPT) {
         Some((end, _)) => format!("{}…", text.get(..end).unwrap_or_default()),
         None => text.to_owned(),
@@ -89,22 +89,22 @@ pub(super) fn shortened(text: &str) -> String {
 }
 
 /// The records that a relationship points to.
-pub(super) fn refs<'a>(record: &'a Record, name: Option<&str>) -> impl Iterator<Item = &'a Reference> {
+pub(crate) fn refs<'a>(record: &'a Record, name: Option<&str>) -> impl Iterator<Item = &'a Reference> {
     name.and_then(|name| record.refs.get(name)).into_iter().flat_map(References::iter)
 }
 
 /// Who wrote it.
-pub(super) fn author<'a>(collection: &Collection, record: &'a Record) -> Option<&'a Reference> {
+pub(crate) fn author<'a>(collection: &Collection, record: &'a Record) -> Option<&'a Reference> {
     record.by.as_ref().or_else(|| refs(record, collection.fields.author.as_deref()).next())
 }
 
 /// The text of a time: UTC, as short as it is exact.
-pub(super) fn time_text(time: DateTime<Utc>) -> String {
+pub(crate) fn time_text(time: DateTime<Utc>) -> String {
     time.to_rfc3339_opts(SecondsFormat::AutoSi, true)
 }
 
 /// The time that a person sorts by.
-pub(super) fn time_of(collection: &Collection, record: &Record) -> Option<String> {
+pub(crate) fn time_of(collection: &Collection, record: &Record) -> Option<String> {
     let mapped = collection.fields.time.as_deref().and_then(|path| text_at(&record.data, path));
     mapped.or_else(|| record.created.or(record.modified).map(time_text))
 }

@@ -4,58 +4,39 @@ use std::path::Path;
 
 use pulldown_cmark::{Event, Parser, Tag};
 use saas_backup_core::Result;
-use serde::Serialize;
 
+use crate::check::CheckReport;
 use crate::folder::{contained, list};
 use crate::text::{markdown_options, resolve_path, unescape_path};
 
-/// What following every link of a vault found.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
-#[non_exhaustive]
-pub struct LinkReport {
-    /// Pages that were read.
-    pub pages: u64,
-    /// Links and images within the vault.
-    pub internal: u64,
-    /// Links to somewhere else, which nobody follows.
-    pub external: u64,
-    /// Links that lead nowhere, or out of the vault.
-    pub broken: Vec<BrokenLink>,
-}
-
-/// A link that leads nowhere.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-#[non_exhaustive]
-pub struct BrokenLink {
-    /// The page that it stands on.
-    pub page: String,
-    /// Its destination.
-    pub link: String,
-}
+/// What links lead to, in the counts of a report.
+const INTERNAL: &str = "links within the vault";
+const EXTERNAL: &str = "links to elsewhere";
 
 /// Follows every link and image of every page below a folder; folders whose names begin with a dot are passed over.
+/// Links to somewhere else are counted, and nobody follows them.
 ///
 /// Upper and lower case count also where the file system does not care, because the next one may.
 ///
 /// # Errors
 ///
 /// If a file cannot be read, or is not UTF-8.
-pub fn check(folder: &Path) -> Result<LinkReport> {
+pub fn check(folder: &Path) -> Result<CheckReport> {
     let files: BTreeSet<String> = list(folder)?.into_iter().collect();
-    let mut report = LinkReport::default();
+    let mut report = CheckReport::default();
     for page in files.iter().map(String::as_str).filter(|path| is_page(path)) {
         let text = fs::read_to_string(contained(folder, page)?)?;
-        report.pages += 1;
+        report.files += 1;
         for event in Parser::new_ext(body(&text), markdown_options()) {
             let Event::Start(Tag::Link { dest_url, .. } | Tag::Image { dest_url, .. }) = event else {
                 continue;
             };
             match follow(page, &dest_url) {
                 Destination::Here => {}
-                Destination::Elsewhere => report.external += 1,
-                Destination::File(path) if files.contains(&path) => report.internal += 1,
+                Destination::Elsewhere => report.add(EXTERNAL, 1),
+                Destination::File(path) if files.contains(&path) => report.add(INTERNAL, 1),
                 Destination::File(_) | Destination::Outside => {
-                    report.broken.push(BrokenLink { page: page.to_owned(), link: dest_url.into_string() });
+                    report.find(page, &*dest_url, "a link that leads nowhere");
                 }
             }
         }

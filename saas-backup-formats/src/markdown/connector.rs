@@ -3,11 +3,13 @@ use saas_backup_core::{
     async_trait,
 };
 
-use super::check::{LinkReport, check};
+use super::check::check;
 use super::config::MarkdownConfig;
-use super::manifest::{FORMAT, MARKER};
+use super::manifest::MARKER;
 use super::vault::Vault;
+use crate::check::CheckReport;
 use crate::folder::{Audit, audit};
+use crate::form::publish;
 use crate::session::{FolderSink, Session, blocking};
 
 /// Opens a vault for writing; it does not read back, and its `_source` folder holds what was read.
@@ -21,7 +23,7 @@ use crate::session::{FolderSink, Session, blocking};
 /// let source = MemoryConnector::new(MemoryStore::new());
 /// let vault = MarkdownConnector::new(MarkdownConfig::new("/home/me/notes"));
 /// transfer(&source, &vault, TransferOptions::new(WriteMode::Overwrite)).await?;
-/// assert!(vault.check_links().await?.broken.is_empty());
+/// assert!(vault.check_content().await?.is_clean());
 /// # Ok(())
 /// # }
 /// ```
@@ -41,7 +43,7 @@ impl MarkdownConnector {
     /// # Errors
     ///
     /// If a file cannot be read.
-    pub async fn check_links(&self) -> Result<LinkReport> {
+    pub async fn check_content(&self) -> Result<CheckReport> {
         let path = self.config.path.clone();
         blocking(move || check(&path)).await
     }
@@ -71,7 +73,7 @@ impl Connector for MarkdownConnector {
 
     /// The folder: a vault has no account of its own.
     async fn check(&self) -> Result<Account> {
-        Ok(Account::new(FORMAT, self.config.path.display().to_string()))
+        Ok(Account::new(MARKER.format, self.config.path.display().to_string()))
     }
 
     async fn snapshot(&self, _options: SnapshotOptions) -> Result<Box<dyn Snapshot>> {
@@ -84,7 +86,7 @@ impl Connector for MarkdownConnector {
             let session = Session::open(&path, MARKER, &options, true)?;
             refuse_edits(&path, session)
         });
-        Ok(Box::new(FolderSink::new(session.await?, Vault::write)))
+        Ok(Box::new(FolderSink::new(session.await?, |open, report| publish(&Vault, open, report))))
     }
 }
 

@@ -6,7 +6,7 @@ use url::Url;
 use super::manifest::LinkCounts;
 use super::place::Placed;
 use super::survey::{Index, Target};
-use super::value::reference_text;
+use crate::form::value::reference_text;
 use crate::text::{Resolution, relative, unescape_path};
 
 /// Where a text stands, and what it may speak of by name.

@@ -1,56 +1,23 @@
-use std::collections::BTreeMap;
-
-use saas_backup_core::{Account, Catalog, CollectionName, Coverage};
 use serde::{Deserialize, Serialize};
 
 use crate::folder::Marker;
+use crate::form::Form as _;
 
-/// The `format` member of a vault's manifest.
-pub const FORMAT: &str = "saas-backup-markdown";
-/// The version of the format that is written.
-pub const VERSION: u32 = 1;
+use super::vault::Vault;
 
-pub(super) const MARKER: Marker = Marker { file: "manifest.json", format: FORMAT };
-
-/// What a vault says about itself.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[non_exhaustive]
-pub struct Manifest {
-    /// [`FORMAT`].
-    pub format: String,
-    /// [`VERSION`].
-    pub version: u32,
-    /// The account that the records are of, if the source told.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub account: Option<Account>,
-    /// The collections.
-    pub catalog: Catalog,
-    /// What the source could see.
-    pub coverage: Coverage,
-    /// Where each collection is.
-    pub collections: BTreeMap<CollectionName, CollectionPages>,
-    /// The attachments.
-    pub attachments: AttachmentTotals,
-    /// What became of the links in texts.
-    pub links: LinkCounts,
-    /// How many lines `losses.ndjson` has.
-    pub losses: u64,
-    /// How many of them are about something that could not be read at all.
-    pub gaps: u64,
-}
+pub(super) const MARKER: Marker = Marker { file: "manifest.json", format: Vault::FORMAT };
 
 /// Where a collection is in a vault.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[non_exhaustive]
-pub struct CollectionPages {
+#[derive(Clone, Debug)]
+pub(super) struct CollectionPages {
     /// Its folder.
-    pub folder: String,
+    pub(super) folder: String,
     /// Its records as the provider gave them.
-    pub source: String,
+    pub(super) source: String,
     /// How many records it has.
-    pub records: u64,
+    pub(super) records: u64,
     /// How many of them are a page of their own.
-    pub pages: u64,
+    pub(super) pages: u64,
 }
 
 /// The attachments of a vault.

@@ -21,17 +21,13 @@ mod front_matter;
 mod layout;
 mod linker;
 mod listing;
-mod losses;
 mod manifest;
 mod page;
 mod place;
-
-mod store;
 mod survey;
-mod value;
 mod vault;
 
-pub use check::{BrokenLink, LinkReport, check};
+pub use check::check;
 pub use config::MarkdownConfig;
 pub use connector::MarkdownConnector;
-pub use manifest::{AttachmentTotals, CollectionPages, FORMAT, LinkCounts, Manifest, VERSION};
+pub use manifest::{AttachmentTotals, LinkCounts};

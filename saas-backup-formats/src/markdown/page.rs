@@ -8,8 +8,10 @@ use url::Url;
 
 use super::front_matter::FrontMatter;
 use super::linker::{Here, Linker};
-use super::losses::Losses;
-use super::value::{author, body_of, excerpt, raw_at, refs, shortened, text_at, time_of, time_text, title_of, url_of};
+use crate::form::Losses;
+use crate::form::value::{
+    author, body_of, excerpt, raw_at, refs, shortened, text_at, time_of, time_text, title_of, url_of,
+};
 use crate::text::{Resolution, code, html_to_markdown, inline, paragraphs, relative, rewrite};
 
 /// Links of one relationship that are shown; the source has all of them.

@@ -1,24 +1,22 @@
 use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
 use std::io::Write as _;
 use std::path::Path;
 
-use saas_backup_core::{
-    BlobId, BlobRef, BlobStatus, Catalog, Collection, CollectionName, Digest, Kind, Record, Result,
-};
+use saas_backup_core::{BlobId, BlobRef, Collection, CollectionName, Digest, Kind, Record, Result};
 use serde::{Deserialize, Serialize};
 use url::Url;
 
 use super::layout::{Shape, shapes};
 use super::linker::{host_of, normal};
 use super::listing::{ROWS, listing_name, listing_path};
-use super::losses::{LOSSES, Losses};
 use super::manifest::{AttachmentTotals, CollectionPages};
-use super::store::{Store, path};
-use super::value::{key_text, reference_text, refs, time_of, title_of, url_of};
+use crate::dataset::Dataset;
 use crate::folder::{HashingWriter, Output};
+use crate::form::value::{key_text, reference_text, refs, time_of, title_of, url_of};
+use crate::form::{RESERVED, Store};
 use crate::names::Names;
-use crate::session::BlobStore;
-use crate::spool::{Settled, Spool};
+use crate::spool::Spool;
 
 /// Longest name of a collection's folder, and of an attachment, in bytes.
 const FOLDER_NAME: usize = 60;
@@ -67,10 +65,10 @@ pub(super) struct Index {
 impl Index {
     fn create(scratch: &Path) -> Result<Self> {
         Ok(Self {
-            nodes: Store::create(path(scratch, "nodes"))?,
-            places: Store::create(path(scratch, "places"))?,
-            urls: Store::create(path(scratch, "urls"))?,
-            attachments: Store::create(path(scratch, "attachments"))?,
+            nodes: Store::create(scratch.join("nodes"))?,
+            places: Store::create(scratch.join("places"))?,
+            urls: Store::create(scratch.join("urls"))?,
+            attachments: Store::create(scratch.join("attachments"))?,
             hosts: BTreeSet::new(),
         })
     }
@@ -80,7 +78,6 @@ impl Index {
 /// noted.
 #[derive(Debug)]
 pub(super) struct Survey {
-    pub(super) catalog: Catalog,
     pub(super) shapes: BTreeMap<CollectionName, Shape>,
     pub(super) collections: BTreeMap<CollectionName, CollectionPages>,
     pub(super) index: Index,
@@ -90,87 +87,59 @@ pub(super) struct Survey {
     pub(super) attachments: AttachmentTotals,
 }
 
-/// Where the survey writes to.
-pub(super) struct Desk<'a> {
-    pub(super) output: &'a mut Output,
-    pub(super) losses: &'a mut Losses,
-    pub(super) blobs: &'a BlobStore,
-    pub(super) names_file: &'a mut NamesFile,
-}
-
 impl Survey {
-    pub(super) fn new(catalog: Catalog, scratch: &Path) -> Result<Self> {
+    pub(super) fn new(dataset: &Dataset) -> Result<Self> {
         let mut names = Names::new();
-        for name in ["_source", "index.md", LOSSES, NAMES, "manifest.json", "report.json", "SHA256SUMS"] {
+        for name in ["_source", "index.md", NAMES].into_iter().chain(RESERVED) {
             names.reserve("", name);
         }
+        let scratch = dataset.scratch("vault");
         Ok(Self {
-            shapes: shapes(&catalog),
-            catalog,
+            shapes: shapes(&dataset.catalog),
             collections: BTreeMap::new(),
-            index: Index::create(scratch)?,
+            index: Index::create(&scratch)?,
             threads: Spool::new(scratch.join("threads")),
             names,
             attachments: AttachmentTotals::default(),
         })
     }
 
-    /// Reads everything once.
-    pub(super) fn run(&mut self, settling: impl Iterator<Item = Result<Settled>>, desk: &mut Desk<'_>) -> Result<()> {
-        let mut source: Option<(Collection, HashingWriter)> = None;
-        for settled in settling {
-            let settled = settled?;
-            let name = settled.name()?;
-            if source.as_ref().is_none_or(|(current, _)| current.name != name) {
-                self.end(source.take(), desk)?;
-                source = Some(self.begin(&name, desk)?);
+    /// Reads everything once, collections with records first.
+    pub(super) fn run(&mut self, dataset: &Dataset, output: &mut Output, names_file: &mut NamesFile) -> Result<()> {
+        let mut collections: Vec<(&Collection, u64)> = dataset.collections().collect();
+        collections.sort_by_key(|(collection, records)| (*records == 0, &collection.name));
+        for (collection, _) in collections {
+            let folder = self.names.give("", collection.name.as_str(), "", collection.name.as_str(), FOLDER_NAME);
+            for taken in ["index.md", "_attachments", "_attachments.md"] {
+                self.names.reserve(&folder, taken);
             }
-            if let (Some((record, line)), Some((collection, writer))) = (&settled.record, &mut source) {
-                writer.write_all(line)?;
-                writer.write_all(b"\n")?;
-                self.record(collection, record, line, desk)?;
+            let source = format!("_source/{folder}.jsonl");
+            match dataset.records.get(&collection.name) {
+                Some(lines) => output.copy(&lines.path, &source, lines.written)?,
+                None => output.write(&source, b"")?,
             }
-            for gap in &settled.gaps {
-                desk.losses.gap(gap)?;
+            self.collections.insert(collection.name.clone(), CollectionPages::new(folder.clone(), source));
+            for record in dataset.records(&collection.name)? {
+                let (record, line) = record?;
+                self.record(collection, &record, &line, dataset, output, names_file)?;
             }
-        }
-        self.end(source, desk)?;
-        let names: Vec<CollectionName> = self.catalog.names().cloned().collect();
-        for name in names.into_iter().filter(|name| !self.collections.contains_key(name)).collect::<Vec<_>>() {
-            let source = self.begin(&name, desk)?;
-            self.end(Some(source), desk)?;
+            let records = self.collections.get(&collection.name).map_or(0, |entry| entry.records);
+            for page in 2..=records.div_ceil(ROWS) {
+                self.names.reserve(&folder, &listing_name(page));
+            }
         }
         Ok(())
     }
 
-    fn begin(&mut self, name: &CollectionName, desk: &Desk<'_>) -> Result<(Collection, HashingWriter)> {
-        let known = self.catalog.get(name).cloned();
-        let collection = known.unwrap_or_else(|| {
-            let unknown = Collection::new(name.clone(), Kind::Other);
-            self.catalog.collections.push(unknown.clone());
-            self.shapes.insert(name.clone(), Shape::Table);
-            unknown
-        });
-        let folder = self.names.give("", name.as_str(), "", name.as_str(), FOLDER_NAME);
-        for taken in ["index.md", "_attachments", "_attachments.md"] {
-            self.names.reserve(&folder, taken);
-        }
-        let source = format!("_source/{folder}.jsonl");
-        let writer = desk.output.create(&source)?;
-        self.collections.insert(name.clone(), CollectionPages::new(folder, source));
-        Ok((collection, writer))
-    }
-
-    fn end(&mut self, source: Option<(Collection, HashingWriter)>, desk: &mut Desk<'_>) -> Result<()> {
-        let Some((collection, writer)) = source else { return Ok(()) };
-        let Some(entry) = self.collections.get(&collection.name) else { return Ok(()) };
-        for page in 2..=entry.records.div_ceil(ROWS) {
-            self.names.reserve(&entry.folder, &listing_name(page));
-        }
-        desk.output.keep(&entry.source, writer)
-    }
-
-    fn record(&mut self, collection: &Collection, record: &Record, line: &[u8], desk: &mut Desk<'_>) -> Result<()> {
+    fn record(
+        &mut self,
+        collection: &Collection,
+        record: &Record,
+        line: &[u8],
+        dataset: &Dataset,
+        output: &mut Output,
+        names_file: &mut NamesFile,
+    ) -> Result<()> {
         let Some(entry) = self.collections.get_mut(&collection.name) else { return Ok(()) };
         entry.records += 1;
         let (folder, listing) = (entry.folder.clone(), listing_path(&entry.folder, entry.records.div_ceil(ROWS)));
@@ -199,7 +168,7 @@ impl Survey {
             }
         }
         for blob in &record.blobs {
-            self.blob(&folder, record, blob, desk)?;
+            self.blob(&folder, record, blob, dataset, output, names_file)?;
         }
         let place = match place {
             // Who follows a link to a file wants the file, not its row in a list.
@@ -213,22 +182,28 @@ impl Survey {
         self.index.nodes.put(&key_text(&record.key), &Node { title: title_of(collection, record), place })
     }
 
-    fn blob(&mut self, folder: &str, record: &Record, blob: &BlobRef, desk: &mut Desk<'_>) -> Result<()> {
-        let (BlobStatus::Available, Some(digest)) = (blob.status, blob.digest) else { return Ok(()) };
+    fn blob(
+        &mut self,
+        folder: &str,
+        record: &Record,
+        blob: &BlobRef,
+        dataset: &Dataset,
+        output: &mut Output,
+        names_file: &mut NamesFile,
+    ) -> Result<()> {
+        let Some((file, digest)) = dataset.blob(blob) else { return Ok(()) };
         let urls = addresses(record, blob);
         let hex = digest.to_string();
         if !self.index.attachments.contains(&hex) {
-            let from = desk.blobs.path(&digest);
-            if !from.exists() {
-                return Ok(());
-            }
             let (stem, extension) = file_name(blob, urls.first(), &hex);
             let folder = format!("{folder}/_attachments");
             let name = self.names.give(&folder, &stem, &extension, &hex, FILE_NAME);
             let path = format!("{folder}/{name}");
-            self.attachments.bytes += desk.output.adopt(&from, &path, digest)?;
+            let bytes = fs::metadata(&file)?.len();
+            output.copy(&file, &path, (digest, bytes))?;
+            self.attachments.bytes += bytes;
             self.attachments.count += 1;
-            desk.names_file.attachment(&path, digest, blob.name.as_deref())?;
+            names_file.attachment(&path, digest, blob.name.as_deref())?;
             self.index.attachments.put(&hex, &path)?;
         }
         for url in urls {

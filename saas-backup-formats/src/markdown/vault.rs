@@ -1,31 +1,61 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::fs::{self, File};
-use std::io::{BufRead as _, BufReader, Write as _};
-use std::path::Path;
 
-use bytes::Bytes;
-use saas_backup_core::{
-    Catalog, Collection, CollectionName, Error, ErrorKind, Line, LineCodec, Receipt, Record, Result, RunReport,
-};
+use saas_backup_core::{Collection, CollectionName, Record, Result};
 
 use super::layout::Shape;
 use super::linker::Linker;
 use super::listing::Listing;
-use super::losses::{LOSSES, Losses};
-use super::manifest::{CollectionPages, FORMAT, LinkCounts, Manifest, VERSION};
+use super::manifest::{AttachmentTotals, CollectionPages, LinkCounts};
 use super::page::{Renderer, columns};
-use super::survey::{Desk, NamesFile, Survey};
-use super::value::key_text;
-use crate::folder::{HashingWriter, Output};
-use crate::session::{Open, SCRATCH};
+use super::survey::{NamesFile, Survey};
+use crate::dataset::Dataset;
+use crate::folder::Output;
+use crate::form::value::key_text;
+use crate::form::{Desk, Form, LOSSES, Losses, Place};
 use crate::spool::Merge;
 use crate::text::{inline, relative};
 
-/// Turns what a session holds into a vault.
-pub(super) struct Vault<'a> {
-    folder: &'a Path,
-    codec: LineCodec,
+/// The form of a vault.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Vault;
+
+impl Form for Vault {
+    const FORMAT: &'static str = "saas-backup-markdown";
+    const VERSION: u32 = 1;
+
+    fn write(&self, dataset: &Dataset, desk: &mut Desk) -> Result<()> {
+        let mut names_file = NamesFile::create(&desk.output)?;
+        let mut survey = Survey::new(dataset)?;
+        survey.run(dataset, &mut desk.output, &mut names_file)?;
+        survey.place(&mut names_file)?;
+        names_file.finish(&mut desk.output)?;
+
+        let Survey { shapes, collections, mut index, threads, attachments, .. } = survey;
+        for (name, pages) in &collections {
+            desk.place(name, Place::new(pages.folder.clone(), pages.records));
+        }
+        let writer = VaultWriter {
+            dataset,
+            shapes,
+            collections,
+            threads: threads.finish()?,
+            listings: BTreeMap::new(),
+            output: &mut desk.output,
+            renderer: Renderer { catalog: &dataset.catalog, linker: Linker::new(&mut index), losses: &mut desk.losses },
+        };
+        let (collections, links) = writer.render()?;
+        let index = index_page(dataset, &collections, attachments, &desk.losses);
+        desk.output.write("index.md", index.as_bytes())?;
+        desk.content.insert("attachments".to_owned(), serde_json::to_value(attachments)?);
+        desk.content.insert("links".to_owned(), serde_json::to_value(links)?);
+        Ok(())
+    }
+}
+
+/// Writes the pages of a vault, when every page has its place.
+struct VaultWriter<'a> {
+    dataset: &'a Dataset,
     shapes: BTreeMap<CollectionName, Shape>,
     collections: BTreeMap<CollectionName, CollectionPages>,
     threads: Merge,
@@ -34,79 +64,14 @@ pub(super) struct Vault<'a> {
     renderer: Renderer<'a>,
 }
 
-impl Vault<'_> {
-    pub(super) fn write(open: Open, report: &RunReport) -> Result<Receipt> {
-        let Open { staging, start, intake, blobs, codec, .. } = open;
-        let folder = staging.folder();
-        let scratch = folder.join(SCRATCH);
-        let mut output = Output::new(folder, &scratch);
-        let mut losses = Losses::create(&output)?;
-        let mut names_file = NamesFile::create(&output)?;
-        let (account, catalog, coverage) = match start {
-            Some(start) => (start.account, start.catalog, start.coverage),
-            None => (None, Catalog::default(), report.coverage.clone()),
-        };
-        let mut survey = Survey::new(catalog, &scratch)?;
-        let mut desk = Desk { output: &mut output, losses: &mut losses, blobs: &blobs, names_file: &mut names_file };
-        survey.run(intake.settle(codec)?, &mut desk)?;
-        survey.place(&mut names_file)?;
-        names_file.finish(&mut output)?;
-
-        let Survey { catalog, shapes, collections, mut index, threads, attachments, .. } = survey;
-        let vault = Vault {
-            folder,
-            codec,
-            shapes,
-            collections,
-            threads: threads.finish()?,
-            listings: BTreeMap::new(),
-            output: &mut output,
-            renderer: Renderer { catalog: &catalog, linker: Linker::new(&mut index), losses: &mut losses },
-        };
-        let (collections, links) = vault.render()?;
-        let manifest = Manifest {
-            format: FORMAT.to_owned(),
-            version: VERSION,
-            account,
-            catalog,
-            coverage,
-            collections,
-            attachments,
-            links,
-            losses: losses.count,
-            gaps: losses.gaps,
-        };
-        output.write("index.md", index_page(&manifest).as_bytes())?;
-        losses.finish(&mut output)?;
-        output.write("manifest.json", &pretty(&manifest)?)?;
-        let mut report_file = HashingWriter::create(&folder.join("report.json"))?;
-        report_file.write_all(&pretty(report)?)?;
-        let (_, report_bytes) = report_file.finish(false)?;
-        let (files, bytes) = output.finish()?;
-        fs::remove_dir_all(scratch)?;
-        staging.publish()?;
-
-        let mut receipt = Receipt::default();
-        receipt.written = true;
-        receipt.bytes_added = bytes + report_bytes;
-        receipt.objects_added = files + 1;
-        Ok(receipt)
-    }
-
+impl VaultWriter<'_> {
     fn render(mut self) -> Result<(BTreeMap<CollectionName, CollectionPages>, LinkCounts)> {
         for (name, place) in self.collections.clone() {
             let Some(collection) = self.renderer.catalog.get(&name) else { continue };
             let shape = self.shapes.get(&name);
             self.listings.entry(name.clone()).or_insert_with(|| listing(collection, shape, &place));
-            let mut lines = BufReader::new(File::open(self.folder.join(&place.source))?);
-            loop {
-                let mut line = Vec::new();
-                if lines.read_until(b'\n', &mut line)? == 0 {
-                    break;
-                }
-                line.pop();
-                let record = self.decode(line)?;
-                self.record(&record)?;
+            for record in self.dataset.records(&name)? {
+                self.record(&record?.0)?;
             }
         }
         while let Some(entry) = self.threads.next() {
@@ -164,7 +129,7 @@ impl Vault<'_> {
             let Some(order) = order.filter(|order| order.is_le()) else { return Ok(thread) };
             let Some(entry) = self.threads.next() else { return Ok(thread) };
             if order.is_eq() {
-                thread.push(self.decode(entry?.line)?);
+                thread.push(*self.dataset.decode(entry?.line)?);
             } else {
                 self.orphan(entry?.line)?;
             }
@@ -172,15 +137,8 @@ impl Vault<'_> {
     }
 
     fn orphan(&mut self, line: Vec<u8>) -> Result<()> {
-        let record = self.decode(line)?;
+        let record = self.dataset.decode(line)?;
         self.row(&record)
-    }
-
-    fn decode(&self, line: Vec<u8>) -> Result<Record> {
-        match self.codec.decode(&Bytes::from(line))? {
-            Line::Put(record) => Ok(*record),
-            _ => Err(Error::new(ErrorKind::Unexpected, "a line of the source is not a record")),
-        }
     }
 }
 
@@ -199,11 +157,16 @@ fn listing(collection: &Collection, shape: Option<&Shape>, place: &CollectionPag
 }
 
 /// The first page: what is here, and what is not.
-fn index_page(manifest: &Manifest) -> String {
-    let title = manifest.account.as_ref().map_or("Export", |account| &account.name);
+fn index_page(
+    dataset: &Dataset,
+    places: &BTreeMap<CollectionName, CollectionPages>,
+    attachments: AttachmentTotals,
+    losses: &Losses,
+) -> String {
+    let title = dataset.account.as_ref().map_or("Export", |account| &account.name);
     let mut page = format!("# {}\n\n| Collection | Records | Pages |\n| --- | ---: | ---: |\n", inline(title));
-    for collection in &manifest.catalog.collections {
-        let Some(place) = manifest.collections.get(&collection.name) else { continue };
+    for collection in &dataset.catalog.collections {
+        let Some(place) = places.get(&collection.name) else { continue };
         let title = if collection.title.is_empty() { collection.name.as_str() } else { &collection.title };
         let link = relative("index.md", &format!("{}/index.md", place.folder));
         let _ = writeln!(page, "| [{}]({link}) | {} | {} |", inline(title), place.records, place.pages);
@@ -212,13 +175,7 @@ fn index_page(manifest: &Manifest) -> String {
         page,
         "\n{} attachments. Every record as its provider gave it is in `_source`; [what these pages do not \
          hold]({LOSSES}) has {} lines, {} of them about something that could not be read.",
-        manifest.attachments.count, manifest.losses, manifest.gaps
+        attachments.count, losses.count, losses.gaps
     );
     page
-}
-
-fn pretty(value: &impl serde::Serialize) -> Result<Vec<u8>> {
-    let mut text = serde_json::to_vec_pretty(value)?;
-    text.push(b'\n');
-    Ok(text)
 }

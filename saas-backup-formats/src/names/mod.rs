@@ -5,5 +5,4 @@ mod unique;
 
 pub use safe::{MAX_NAME_BYTES, safe_name};
 pub use unique::Names;
-#[cfg(feature = "markdown")]
 pub(crate) use unique::short_hash;

@@ -11,11 +11,7 @@ use std::path::PathBuf;
 use saas_backup_core::Result;
 
 pub(crate) use merge::Merge;
-#[cfg(feature = "jsonl")]
-pub(crate) use ordered::OrderedFile;
 pub(crate) use settle::Intake;
-#[cfg(feature = "markdown")]
-pub(crate) use settle::Settled;
 
 use ordered::LineReader;
 use run::RunWriter;
@@ -77,7 +73,6 @@ impl Spool {
     }
 
     /// Gives all entries in order; the files are removed when the merge is dropped.
-    #[cfg(any(test, feature = "markdown"))]
     pub(crate) fn finish(self) -> Result<Merge> {
         self.finish_with(Vec::new())
     }

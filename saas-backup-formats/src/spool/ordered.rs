@@ -7,6 +7,7 @@ use saas_backup_core::{BlobStatus, CollectionName, Digest, LineHead, Record, Res
 
 use super::Entry;
 use super::run::{FILE_BUFFER, damaged};
+use crate::dataset::Lines;
 use crate::folder::HashingWriter;
 
 /// Collections that have a file at once: each is open until the end.
@@ -24,31 +25,18 @@ pub(super) struct Ordered {
 /// How the events of one collection came so far.
 #[derive(Debug)]
 struct Course {
-    lines: Option<Lines>,
+    lines: Option<Written>,
     /// Whether nothing of it had to be sorted.
     in_order: bool,
 }
 
 #[derive(Debug)]
-struct Lines {
+struct Written {
     path: PathBuf,
     writer: HashingWriter,
     last: String,
     records: u64,
     blobs: BTreeSet<Digest>,
-}
-
-/// All records of one collection.
-#[cfg(any(test, feature = "jsonl"))]
-#[derive(Debug)]
-pub(crate) struct OrderedFile {
-    /// Their lines, sorted by id.
-    pub(crate) path: PathBuf,
-    /// What was written, and how many bytes.
-    pub(crate) written: (Digest, u64),
-    pub(crate) records: u64,
-    /// The blobs that they own.
-    pub(crate) blobs: BTreeSet<Digest>,
 }
 
 impl Ordered {
@@ -82,7 +70,7 @@ impl Ordered {
             let path = self.folder.join(self.files.to_string());
             self.files += 1;
             let writer = HashingWriter::create(&path)?;
-            Some(Lines { path, writer, last: String::new(), records: 0, blobs: BTreeSet::new() })
+            Some(Written { path, writer, last: String::new(), records: 0, blobs: BTreeSet::new() })
         } else {
             None
         };
@@ -99,15 +87,14 @@ impl Ordered {
     }
 
     /// Hands out the collections of which nothing had to be sorted, durable on the disk.
-    #[cfg(any(test, feature = "jsonl"))]
-    pub(super) fn take_whole(&mut self) -> Result<BTreeMap<CollectionName, OrderedFile>> {
+    pub(super) fn take_whole(&mut self) -> Result<BTreeMap<CollectionName, Lines>> {
         let mut whole = BTreeMap::new();
         for (collection, course) in &mut self.collections {
             if !course.in_order {
                 continue;
             }
-            let Some(Lines { path, writer, records, blobs, .. }) = course.lines.take() else { continue };
-            whole.insert(collection.clone(), OrderedFile { path, written: writer.finish(true)?, records, blobs });
+            let Some(Written { path, writer, records, blobs, .. }) = course.lines.take() else { continue };
+            whole.insert(collection.clone(), Lines { path, written: writer.finish(true)?, count: records, blobs });
         }
         Ok(whole)
     }
@@ -116,7 +103,7 @@ impl Ordered {
     pub(super) fn finish(self) -> Result<Vec<LineReader>> {
         let mut readers = Vec::new();
         for (collection, course) in self.collections {
-            let Some(Lines { path, writer, .. }) = course.lines else { continue };
+            let Some(Written { path, writer, .. }) = course.lines else { continue };
             writer.finish(false)?;
             readers.push(LineReader::open(&collection, &path)?);
         }

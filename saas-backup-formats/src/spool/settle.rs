@@ -1,4 +1,3 @@
-#[cfg(any(test, feature = "jsonl"))]
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -6,9 +5,8 @@ use bytes::Bytes;
 use saas_backup_core::{BlobStatus, CollectionName, Error, ErrorKind, Event, Gap, Line, LineCodec, Record, Result};
 
 use super::ordered::Ordered;
-#[cfg(any(test, feature = "jsonl"))]
-use super::ordered::OrderedFile;
 use super::{Entry, Merge, Spool};
+use crate::dataset::Lines;
 
 /// What is known of one key after all events: the record's last state, and what is known to be missing.
 #[derive(Debug, Default)]
@@ -56,8 +54,7 @@ impl Intake {
     }
 
     /// Hands out the collections whose records came sorted, each once and with nothing missing: they need no settling.
-    #[cfg(any(test, feature = "jsonl"))]
-    pub(crate) fn take_ordered(&mut self) -> Result<BTreeMap<CollectionName, OrderedFile>> {
+    pub(crate) fn take_ordered(&mut self) -> Result<BTreeMap<CollectionName, Lines>> {
         self.ordered.take_whole()
     }
 
@@ -180,7 +177,7 @@ mod tests {
         assert_eq!(names, ["a", "b"]);
         for file in whole.into_values() {
             let text = fs::read(&file.path).unwrap();
-            assert_eq!((file.records, file.blobs.len()), (3, 0));
+            assert_eq!((file.count, file.blobs.len()), (3, 0));
             assert_eq!(file.written, (saas_backup_core::Digest::of(&text), text.len() as u64));
         }
         assert_eq!(settled(intake), []);

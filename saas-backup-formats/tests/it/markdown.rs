@@ -176,8 +176,8 @@ async fn a_vault_reads_like_this() {
             _ => "(bytes)".to_owned(),
         };
         let text = match serde_json::from_str::<serde_json::Value>(&text) {
-            Ok(manifest) if file == "manifest.json" => ["links", "attachments", "losses", "gaps"]
-                .map(|member| format!("{member}: {}", manifest[member]))
+            Ok(manifest) if file == "manifest.json" => ["/content/links", "/content/attachments", "/losses", "/gaps"]
+                .map(|member| format!("{member}: {}", manifest.pointer(member).unwrap()))
                 .join("\n"),
             _ => text,
         };
@@ -191,14 +191,14 @@ async fn every_link_resolves_and_a_planted_fault_is_found() {
     let folder = tempfile::tempdir().unwrap();
     let path = written(folder.path()).await;
     let report = check(&path).unwrap();
-    assert_eq!(report.broken, []);
-    assert!(report.internal > 25 && report.external > 3, "{report:?}");
+    assert_eq!(report.findings, []);
+    assert!(report.checked["links within the vault"] > 25 && report.checked["links to elsewhere"] > 3, "{report:?}");
     assert!(vault(&path).verify().await.unwrap().is_clean());
 
     fs::remove_file(path.join("notes/_attachments/cat.png")).unwrap();
     fs::write(path.join("mine.md"), "[out](../../etc/passwd) [case](POSTS/index.md) [ok](posts/index.md#x)").unwrap();
     let report = check(&path).unwrap();
-    let broken: Vec<_> = report.broken.iter().map(|link| (link.page.as_str(), link.link.as_str())).collect();
+    let broken: Vec<_> = report.findings.iter().map(|found| (found.file.as_str(), found.at.as_str())).collect();
     assert_eq!(
         broken,
         [
@@ -241,7 +241,7 @@ async fn nothing_is_lost_the_source_has_every_record() {
     let mut all = records.clone();
     all[0] = owner;
     write(&vault(&path), WriteMode::Create, &start(catalog, 0), puts(&all), &[(blob, bytes.clone())]).await.unwrap();
-    assert_eq!(check(&path).unwrap().broken, []);
+    assert_eq!(check(&path).unwrap().findings, []);
     let tree = files(&path);
     let source = &tree["_source/CON-..-☃.jsonl"];
     let codec = saas_backup_core::LineCodec::stored();
@@ -309,7 +309,7 @@ async fn parents_in_circles_and_deep_down_still_get_a_place() {
         record("posts", "lost", r#"{"title":{"rendered":"index"}}"#).with_ref("parent", reference("users", "u1")),
     );
     write(&vault(&path), WriteMode::Create, &start(catalog(), 0), puts(&records), &[]).await.unwrap();
-    assert_eq!(check(&path).unwrap().broken, []);
+    assert_eq!(check(&path).unwrap().findings, []);
     let tree = files(&path);
     let posts: Vec<_> = tree.keys().filter(|path| path.starts_with("posts/") && !path.ends_with("/index.md")).collect();
     assert_eq!(posts.len(), 102, "{posts:?}");
@@ -330,7 +330,7 @@ async fn long_collections_are_listed_on_several_pages() {
             .with_ref("reviewer", reference("users", "1999")),
     );
     write(&vault(&path), WriteMode::Create, &start(catalog(), 0), puts(&records), &[]).await.unwrap();
-    assert_eq!(check(&path).unwrap().broken, []);
+    assert_eq!(check(&path).unwrap().findings, []);
     let tree = files(&path);
     let rows = |file: &str| String::from_utf8_lossy(&tree[file]).matches("\n| x |").count();
     assert_eq!(["users/index.md", "users/index-2.md", "users/index-3.md"].map(rows), [1000, 1000, 1]);
@@ -378,5 +378,5 @@ async fn a_link_to_a_record_that_is_a_file_leads_to_the_file() {
     write(&vault(&path), WriteMode::Create, &start(catalog, 0), puts(&[post, media]), &[(blob, bytes)]).await.unwrap();
     let page = fs::read_to_string(path.join("posts/Post.md")).unwrap();
     assert!(page.contains("- featured: [Cat](../media/_attachments/A%20cat%20%281%29.png)"), "{page}");
-    assert_eq!(check(&path).unwrap().broken, []);
+    assert_eq!(check(&path).unwrap().findings, []);
 }

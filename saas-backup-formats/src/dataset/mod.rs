@@ -1,0 +1,54 @@
+//! What a session held, settled: every record once, in its last state, sorted by collection and id.
+
+mod settle;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+use saas_backup_core::{Account, BlobRef, BlobStatus, Catalog, CollectionName, Coverage, Digest, Json, LineCodec};
+
+use crate::session::BlobStore;
+
+/// Everything that an export holds; it can be read any number of times.
+#[derive(Debug)]
+pub(crate) struct Dataset {
+    pub(crate) account: Option<Account>,
+    /// The collections; at the end those that have records and were not announced.
+    pub(crate) catalog: Catalog,
+    pub(crate) coverage: Coverage,
+    /// Schema documents that came in the feeds.
+    pub(crate) schemas: BTreeMap<Digest, Json>,
+    pub(crate) codec: LineCodec,
+    /// A folder for what is not kept: it goes when the export is published.
+    pub(crate) scratch: PathBuf,
+    pub(crate) blobs: BlobStore,
+    pub(crate) records: BTreeMap<CollectionName, Lines>,
+    /// What is known to be missing, sorted by collection and id; `None` if nothing is.
+    pub(crate) gaps: Option<Lines>,
+}
+
+/// A file of lines in the stored profile.
+#[derive(Debug)]
+pub(crate) struct Lines {
+    pub(crate) path: PathBuf,
+    /// Its digest and its length in bytes.
+    pub(crate) written: (Digest, u64),
+    /// How many lines it has.
+    pub(crate) count: u64,
+    /// The blobs that its records own and that are held.
+    pub(crate) blobs: BTreeSet<Digest>,
+}
+
+impl Dataset {
+    /// The file with the bytes of a blob, and their digest; `None` if they never came, which is among the gaps.
+    pub(crate) fn blob(&self, blob: &BlobRef) -> Option<(PathBuf, Digest)> {
+        let digest = blob.digest.filter(|_| blob.status == BlobStatus::Available)?;
+        let path = self.blobs.path(&digest);
+        path.exists().then_some((path, digest))
+    }
+
+    /// Where a form may keep files while it works.
+    pub(crate) fn scratch(&self, name: &str) -> PathBuf {
+        Path::new(&self.scratch).join(name)
+    }
+}

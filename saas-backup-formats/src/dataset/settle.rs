@@ -1,0 +1,117 @@
+use std::collections::BTreeSet;
+use std::io::Write as _;
+use std::path::PathBuf;
+
+use saas_backup_core::{
+    BlobStatus, Catalog, Collection, CollectionName, Digest, Error, ErrorKind, Gap, Kind, Line, Record, Result,
+    RunReport,
+};
+
+use super::{Dataset, Lines};
+use crate::folder::{HashingWriter, Staging};
+use crate::session::{Open, SCRATCH};
+
+impl Dataset {
+    /// Settles what a session holds; the folder is still to be filled.
+    pub(crate) fn settle(open: Open, report: &RunReport) -> Result<(Self, Staging)> {
+        let Open { staging, start, mut intake, blobs, schemas, codec } = open;
+        let (account, catalog, coverage) = match start {
+            Some(start) => (start.account, start.catalog, start.coverage),
+            None => (None, Catalog::default(), report.coverage.clone()),
+        };
+        let records = intake.take_ordered()?;
+        let scratch = staging.folder().join(SCRATCH);
+        let mut dataset = Self { account, catalog, coverage, schemas, codec, scratch, blobs, records, gaps: None };
+        let mut gaps = LinesWriter::new(dataset.scratch("gaps"));
+        let mut current: Option<(CollectionName, LinesWriter)> = None;
+        for settled in intake.settle(codec)? {
+            let settled = settled?;
+            let name = settled.name()?;
+            if let Some((record, line)) = &settled.record {
+                if current.as_ref().is_none_or(|(current, _)| current != &name) {
+                    dataset.end(current.take())?;
+                    let path = dataset.scratch("settled").join(dataset.records.len().to_string());
+                    current = Some((name, LinesWriter::new(path)));
+                }
+                let (held, missing) = dataset.blobs_of(record, &settled.gaps);
+                if let Some((_, writer)) = &mut current {
+                    writer.line(line)?;
+                    writer.blobs.extend(held);
+                }
+                for gap in missing {
+                    gaps.line(&dataset.gap_line(gap)?)?;
+                }
+            }
+            for gap in settled.gaps {
+                gaps.line(&dataset.gap_line(gap)?)?;
+            }
+        }
+        dataset.end(current)?;
+        dataset.gaps = gaps.finish()?;
+        let unknown = dataset.records.keys().filter(|name| dataset.catalog.get(name).is_none());
+        let unknown: Vec<_> = unknown.map(|name| Collection::new(name.clone(), Kind::Other)).collect();
+        dataset.catalog.collections.extend(unknown);
+        Ok((dataset, staging))
+    }
+
+    fn end(&mut self, current: Option<(CollectionName, LinesWriter)>) -> Result<()> {
+        if let Some((name, writer)) = current
+            && let Some(lines) = writer.finish()?
+        {
+            self.records.insert(name, lines);
+        }
+        Ok(())
+    }
+
+    /// The blobs of a record that are held, and gaps for those that it should have and that never came.
+    fn blobs_of(&self, record: &Record, known: &[Gap]) -> (Vec<Digest>, Vec<Gap>) {
+        let (mut held, mut missing) = (Vec::new(), Vec::new());
+        for blob in record.blobs.iter().filter(|blob| blob.status == BlobStatus::Available) {
+            match (self.blob(blob), &blob.id) {
+                (Some((_, digest)), _) => held.push(digest),
+                (None, Some(id)) if !known.iter().any(|gap| gap.blob.as_ref() == Some(id)) => {
+                    let error = Error::new(ErrorKind::NotFound, "the bytes were not handed over");
+                    missing.push(Gap::blob(&record.key, id.clone(), &error));
+                }
+                (None, _) => {}
+            }
+        }
+        (held, missing)
+    }
+
+    fn gap_line(&self, gap: Gap) -> Result<Vec<u8>> {
+        let mut line = Vec::new();
+        self.codec.encode(&Line::Gap(gap), &mut line)?;
+        Ok(line)
+    }
+}
+
+/// Writes lines to a file that begins with the first one.
+struct LinesWriter {
+    path: PathBuf,
+    writer: Option<HashingWriter>,
+    count: u64,
+    blobs: BTreeSet<Digest>,
+}
+
+impl LinesWriter {
+    fn new(path: PathBuf) -> Self {
+        Self { path, writer: None, count: 0, blobs: BTreeSet::new() }
+    }
+
+    fn line(&mut self, line: &[u8]) -> Result<()> {
+        let writer = match &mut self.writer {
+            Some(writer) => writer,
+            none => none.insert(HashingWriter::create(&self.path)?),
+        };
+        writer.write_all(line)?;
+        writer.write_all(b"\n")?;
+        self.count += 1;
+        Ok(())
+    }
+
+    fn finish(self) -> Result<Option<Lines>> {
+        let Some(writer) = self.writer else { return Ok(None) };
+        Ok(Some(Lines { path: self.path, written: writer.finish(true)?, count: self.count, blobs: self.blobs }))
+    }
+}

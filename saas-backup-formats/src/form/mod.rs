@@ -1,0 +1,113 @@
+//! What the formats share that make a folder of files, pages or tables: each is a [`Form`], and [`publish`] adds what
+//! all folders have: `manifest.json`, `losses.ndjson`, `report.json` and `SHA256SUMS`.
+
+mod losses;
+mod manifest;
+mod records;
+mod store;
+pub(crate) mod value;
+
+use std::collections::BTreeMap;
+use std::fmt::Debug;
+use std::fs;
+use std::io::Write as _;
+
+use saas_backup_core::{CollectionName, Receipt, Result, RunReport};
+use serde_json::{Map, Value};
+
+use crate::dataset::Dataset;
+use crate::folder::{HashingWriter, Output};
+use crate::session::Open;
+
+pub(crate) use losses::{LOSSES, Losses};
+pub use manifest::{Manifest, Place};
+pub(crate) use store::Store;
+
+/// The names that every folder takes for itself.
+pub(crate) const RESERVED: [&str; 4] = ["manifest.json", LOSSES, "report.json", "SHA256SUMS"];
+
+/// Makes files of a dataset: the part in which formats differ.
+pub(crate) trait Form: Debug + Send + Sync + 'static {
+    /// The `format` member of the manifest: `saas-backup-` and the name.
+    const FORMAT: &'static str;
+    /// The version of the format that is written.
+    const VERSION: u32;
+
+    /// Writes the files. What they cannot hold goes to [`Desk::losses`], where gaps are already.
+    ///
+    /// The same dataset must give the same bytes: nothing may depend on the time, on a map's order or on threads.
+    fn write(&self, dataset: &Dataset, desk: &mut Desk) -> Result<()>;
+}
+
+/// Where a form writes to.
+#[derive(Debug)]
+pub(crate) struct Desk {
+    /// The files; the names of [`RESERVED`] are taken.
+    pub(crate) output: Output,
+    /// What the files do not hold.
+    pub(crate) losses: Losses,
+    /// Where each collection is, for the manifest.
+    pub(crate) places: BTreeMap<CollectionName, Place>,
+    /// What else the manifest tells.
+    pub(crate) content: Map<String, Value>,
+}
+
+impl Desk {
+    /// Notes where a collection is.
+    pub(crate) fn place(&mut self, collection: &CollectionName, place: Place) {
+        self.places.insert(collection.clone(), place);
+    }
+}
+
+/// Ends a session: the form writes its files, and the folder takes its place when it is whole.
+pub(crate) fn publish<F: Form>(form: &F, open: Open, report: &RunReport) -> Result<Receipt> {
+    let (dataset, staging) = Dataset::settle(open, report)?;
+    let folder = staging.folder();
+    let output = fill(form, &dataset, Output::new(folder, &dataset.scratch))?;
+    let mut report_file = HashingWriter::create(&folder.join("report.json"))?;
+    report_file.write_all(&pretty(report)?)?;
+    let (_, report_bytes) = report_file.finish(false)?;
+    let (files, bytes) = output.finish()?;
+    if dataset.scratch.exists() {
+        fs::remove_dir_all(&dataset.scratch)?;
+    }
+    staging.publish()?;
+
+    let mut receipt = Receipt::default();
+    receipt.written = true;
+    receipt.bytes_added = bytes + report_bytes;
+    receipt.objects_added = files + 1;
+    Ok(receipt)
+}
+
+/// Writes the files of a form, its losses and its manifest.
+fn fill<F: Form>(form: &F, dataset: &Dataset, output: Output) -> Result<Output> {
+    let losses = Losses::create(&output)?;
+    let mut desk = Desk { output, losses, places: BTreeMap::new(), content: Map::new() };
+    for gap in dataset.gaps()? {
+        desk.losses.gap(&gap?)?;
+    }
+    form.write(dataset, &mut desk)?;
+    let Desk { mut output, losses, places, content } = desk;
+    let manifest = Manifest {
+        format: F::FORMAT.to_owned(),
+        version: F::VERSION,
+        account: dataset.account.clone(),
+        catalog: dataset.catalog.clone(),
+        coverage: dataset.coverage.clone(),
+        collections: places,
+        content,
+        losses: losses.count,
+        gaps: losses.gaps,
+    };
+    losses.finish(&mut output)?;
+    output.write("manifest.json", &pretty(&manifest)?)?;
+    Ok(output)
+}
+
+/// JSON that a person can read, with a line feed at the end.
+pub(crate) fn pretty(value: &impl serde::Serialize) -> Result<Vec<u8>> {
+    let mut text = serde_json::to_vec_pretty(value)?;
+    text.push(b'\n');
+    Ok(text)
+}

@@ -1,0 +1,74 @@
+use std::fs::File;
+use std::io::{BufRead as _, BufReader};
+
+use bytes::Bytes;
+use saas_backup_core::{Collection, CollectionName, Error, ErrorKind, Gap, Line, LineCodec, Record, Result};
+
+use crate::dataset::{Dataset, Lines};
+
+const BUFFER_BYTES: usize = 128 * 1024;
+
+impl Dataset {
+    /// The collections in the catalog's order, with the number of their records.
+    pub(crate) fn collections(&self) -> impl Iterator<Item = (&Collection, u64)> {
+        self.catalog.collections.iter().map(|collection| (collection, self.count(&collection.name)))
+    }
+
+    /// How many records a collection has.
+    pub(crate) fn count(&self, collection: &CollectionName) -> u64 {
+        self.records.get(collection).map_or(0, |lines| lines.count)
+    }
+
+    /// The records of a collection, sorted by id, each with its line in the stored profile.
+    pub(crate) fn records(
+        &self,
+        collection: &CollectionName,
+    ) -> Result<impl Iterator<Item = Result<(Box<Record>, Bytes)>> + use<>> {
+        let codec = self.codec;
+        Ok(lines(self.records.get(collection))?.map(move |line| {
+            let line = line?;
+            Ok((record(&codec, &line)?, line))
+        }))
+    }
+
+    /// What is known to be missing, sorted by collection and id.
+    pub(crate) fn gaps(&self) -> Result<impl Iterator<Item = Result<Gap>> + use<>> {
+        let codec = self.codec;
+        Ok(lines(self.gaps.as_ref())?.map(move |line| match codec.decode(&line?)? {
+            Line::Gap(gap) => Ok(gap),
+            _ => Err(foreign_line()),
+        }))
+    }
+
+    /// Decodes the line of a record that was kept elsewhere.
+    pub(crate) fn decode(&self, line: Vec<u8>) -> Result<Box<Record>> {
+        record(&self.codec, &Bytes::from(line))
+    }
+}
+
+fn lines(lines: Option<&Lines>) -> Result<impl Iterator<Item = Result<Bytes>> + use<>> {
+    let file = lines.map(|lines| File::open(&lines.path)).transpose()?;
+    let mut reader = file.map(|file| BufReader::with_capacity(BUFFER_BYTES, file));
+    Ok(std::iter::from_fn(move || {
+        let mut line = Vec::new();
+        match reader.as_mut()?.read_until(b'\n', &mut line) {
+            Ok(0) => None,
+            Ok(_) => {
+                line.pop();
+                Some(Ok(Bytes::from(line)))
+            }
+            Err(error) => Some(Err(error.into())),
+        }
+    }))
+}
+
+fn record(codec: &LineCodec, line: &Bytes) -> Result<Box<Record>> {
+    match codec.decode(line)? {
+        Line::Put(record) => Ok(record),
+        _ => Err(foreign_line()),
+    }
+}
+
+fn foreign_line() -> Error {
+    Error::new(ErrorKind::Unexpected, "a temporary file is not as it was written")
+}
