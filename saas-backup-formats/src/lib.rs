@@ -7,7 +7,7 @@
 //! | feature | format | reads back |
 //! |---|---|---|
 //! | `jsonl` (default) | lines of the provider's own JSON, schemas, blobs, digests | everything |
-//! | `markdown` | one page a document with front matter, attachments and links that resolve | no; its `_source` does |
+//! | `markdown` | one page a document with front matter, attachments and links that resolve | everything, from its `_source` |
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![cfg_attr(
     not(all(feature = "jsonl", feature = "markdown")),
@@ -27,6 +27,8 @@ mod spool;
 
 #[cfg(feature = "_form")]
 mod form;
+#[cfg(feature = "_import")]
+mod import;
 #[cfg(feature = "_text")]
 mod text;
 

@@ -1,8 +1,17 @@
 use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{self, Read as _};
+use std::path::Path;
 
-use saas_backup_core::{Account, Catalog, CollectionName, Coverage};
+use saas_backup_core::{Account, Catalog, CollectionName, Coverage, Error, ErrorKind, Result};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+
+use super::Form;
+use crate::folder::contained;
+
+/// Largest manifest that is read.
+const MAX_BYTES: u64 = 256 * 1024 * 1024;
 
 /// What a folder says about itself, in its `manifest.json`; every format but `jsonl` has this one.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -28,6 +37,39 @@ pub struct Manifest {
     pub losses: u64,
     /// How many of them are about something that could not be read at all.
     pub gaps: u64,
+}
+
+impl Manifest {
+    /// Reads the manifest of an export that this form wrote.
+    pub(crate) fn read<F: Form>(folder: &Path) -> Result<Self> {
+        #[derive(Deserialize)]
+        struct Head {
+            format: String,
+            version: u32,
+        }
+        let file = File::open(contained(folder, "manifest.json")?).map_err(|error| match error.kind() {
+            io::ErrorKind::NotFound => Error::new(ErrorKind::NotFound, "there is no export in this folder")
+                .with_context("folder", folder.display()),
+            _ => error.into(),
+        })?;
+        let mut text = Vec::new();
+        file.take(MAX_BYTES + 1).read_to_end(&mut text)?;
+        if text.len() as u64 > MAX_BYTES {
+            return Err(Error::new(ErrorKind::LimitExceeded, "the manifest is too large"));
+        }
+        let head = serde_json::from_slice::<Head>(&text).ok().filter(|head| head.format == F::FORMAT);
+        let head = head.ok_or_else(|| {
+            Error::new(ErrorKind::InvalidData, "the folder holds something else than an export of this format")
+                .with_context("format", F::FORMAT)
+                .with_context("folder", folder.display())
+        })?;
+        if head.version > F::VERSION {
+            return Err(Error::new(ErrorKind::UnsupportedVersion, "a newer version wrote this export")
+                .with_context("found", head.version)
+                .with_context("known", F::VERSION));
+        }
+        Ok(serde_json::from_slice(&text)?)
+    }
 }
 
 /// Where a collection is.

@@ -21,10 +21,14 @@ use crate::session::Open;
 
 pub(crate) use losses::{LOSSES, Losses};
 pub use manifest::{Manifest, Place};
+pub(crate) use records::lines;
 pub(crate) use store::Store;
 
 /// The names that every folder takes for itself.
-pub(crate) const RESERVED: [&str; 4] = ["manifest.json", LOSSES, "report.json", "SHA256SUMS"];
+pub(crate) const RESERVED: [&str; 5] = ["manifest.json", LOSSES, GAPS, "report.json", "SHA256SUMS"];
+
+/// What is known to be missing, in lines of the stored profile; not there if nothing is.
+pub(crate) const GAPS: &str = "gaps.jsonl";
 
 /// Makes files of a dataset: the part in which formats differ.
 pub(crate) trait Form: Debug + Send + Sync + 'static {
@@ -86,6 +90,9 @@ fn fill<F: Form>(form: &F, dataset: &Dataset, output: Output) -> Result<Output> 
     let mut desk = Desk { output, losses, places: BTreeMap::new(), content: Map::new() };
     for gap in dataset.gaps()? {
         desk.losses.gap(&gap?)?;
+    }
+    if let Some(gaps) = &dataset.gaps {
+        desk.output.copy(&gaps.path, GAPS, gaps.written)?;
     }
     form.write(dataset, &mut desk)?;
     let Desk { mut output, losses, places, content } = desk;

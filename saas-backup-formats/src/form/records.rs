@@ -1,10 +1,11 @@
 use std::fs::File;
-use std::io::{BufRead as _, BufReader};
+use std::io::{BufRead as _, BufReader, Read as _};
+use std::path::Path;
 
 use bytes::Bytes;
 use saas_backup_core::{Collection, CollectionName, Error, ErrorKind, Gap, Line, LineCodec, Record, Result};
 
-use crate::dataset::{Dataset, Lines};
+use crate::dataset::Dataset;
 
 const BUFFER_BYTES: usize = 128 * 1024;
 
@@ -25,7 +26,8 @@ impl Dataset {
         collection: &CollectionName,
     ) -> Result<impl Iterator<Item = Result<(Box<Record>, Bytes)>> + use<>> {
         let codec = self.codec;
-        Ok(lines(self.records.get(collection))?.map(move |line| {
+        let path = self.records.get(collection).map(|lines| lines.path.as_path());
+        Ok(lines(path)?.map(move |line| {
             let line = line?;
             Ok((record(&codec, &line)?, line))
         }))
@@ -34,7 +36,7 @@ impl Dataset {
     /// What is known to be missing, sorted by collection and id.
     pub(crate) fn gaps(&self) -> Result<impl Iterator<Item = Result<Gap>> + use<>> {
         let codec = self.codec;
-        Ok(lines(self.gaps.as_ref())?.map(move |line| match codec.decode(&line?)? {
+        Ok(lines(self.gaps.as_ref().map(|gaps| gaps.path.as_path()))?.map(move |line| match codec.decode(&line?)? {
             Line::Gap(gap) => Ok(gap),
             _ => Err(foreign_line()),
         }))
@@ -46,17 +48,17 @@ impl Dataset {
     }
 }
 
-fn lines(lines: Option<&Lines>) -> Result<impl Iterator<Item = Result<Bytes>> + use<>> {
-    let file = lines.map(|lines| File::open(&lines.path)).transpose()?;
+/// The lines of a file in the stored profile; none without a file.
+pub(crate) fn lines(path: Option<&Path>) -> Result<impl Iterator<Item = Result<Bytes>> + use<>> {
+    let limit = LineCodec::stored().limits.bytes as u64 + 1;
+    let file = path.map(File::open).transpose()?;
     let mut reader = file.map(|file| BufReader::with_capacity(BUFFER_BYTES, file));
     Ok(std::iter::from_fn(move || {
         let mut line = Vec::new();
-        match reader.as_mut()?.read_until(b'\n', &mut line) {
+        match reader.as_mut()?.take(limit).read_until(b'\n', &mut line) {
             Ok(0) => None,
-            Ok(_) => {
-                line.pop();
-                Some(Ok(Bytes::from(line)))
-            }
+            Ok(_) if line.pop() == Some(b'\n') => Some(Ok(Bytes::from(line))),
+            Ok(_) => Some(Err(Error::new(ErrorKind::InvalidData, "a line has no end, or is too long"))),
             Err(error) => Some(Err(error.into())),
         }
     }))

@@ -13,11 +13,11 @@ use crate::session::{BlobStore, Open};
 
 pub(super) const MANIFEST: &str = "manifest.json";
 pub(super) const GAPS: &str = "gaps.jsonl";
-pub(super) const MARKER: Marker = Marker { file: MANIFEST, format: FORMAT };
+pub(crate) const MARKER: Marker = Marker { file: MANIFEST, format: FORMAT };
 const README: &str = include_str!("readme.md");
 
 /// Turns what a session holds into an archive.
-pub(super) struct Assembly<'a> {
+pub(crate) struct Assembly<'a> {
     folder: &'a Path,
     blobs: &'a BlobStore,
     held: BTreeSet<Digest>,
@@ -27,7 +27,7 @@ pub(super) struct Assembly<'a> {
 }
 
 impl Assembly<'_> {
-    pub(super) fn write(open: Open, report: &RunReport) -> Result<Receipt> {
+    pub(crate) fn write(open: Open, report: &RunReport) -> Result<Receipt> {
         let (dataset, staging) = Dataset::settle(open, report)?;
         let folder = staging.folder();
         let mut assembly = Assembly {

@@ -21,6 +21,20 @@ mod manifest;
 mod open;
 mod snapshot;
 
+#[cfg(feature = "_import")]
+pub(crate) use assembly::{Assembly, MARKER};
+#[cfg(feature = "_import")]
+pub(crate) use snapshot::JsonlSnapshot;
+
 pub use config::JsonlConfig;
 pub use connector::JsonlConnector;
 pub use manifest::{BlobTotals, CollectionFile, FORMAT, FileDigest, Manifest, VERSION};
+
+/// Opens an archive to read it.
+#[cfg(feature = "_import")]
+pub(crate) fn open(
+    folder: &std::path::Path,
+    budget: saas_backup_core::Budget,
+) -> saas_backup_core::Result<JsonlSnapshot> {
+    Ok(JsonlSnapshot::new(open::Archive::open(folder)?, budget))
+}

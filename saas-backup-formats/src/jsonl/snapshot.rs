@@ -26,7 +26,7 @@ const CHUNK_BYTES: usize = 64 * 1024;
 
 /// Reads an archive.
 #[derive(Debug)]
-pub(super) struct JsonlSnapshot {
+pub(crate) struct JsonlSnapshot {
     archive: Arc<Archive>,
     budget: Budget,
     /// Blobs whose digest was compared: a range of them needs no second look.

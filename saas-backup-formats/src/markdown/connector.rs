@@ -10,9 +10,10 @@ use super::vault::Vault;
 use crate::check::CheckReport;
 use crate::folder::{Audit, audit};
 use crate::form::publish;
+use crate::import::{capabilities, read_back};
 use crate::session::{FolderSink, Session, blocking};
 
-/// Opens a vault for writing; it does not read back, and its `_source` folder holds what was read.
+/// Opens a vault for writing, and for reading what its `_source` folder and its attachments hold.
 ///
 /// ```no_run
 /// use saas_backup_core::memory::{MemoryConnector, MemoryStore};
@@ -63,12 +64,7 @@ impl MarkdownConnector {
 #[async_trait]
 impl Connector for MarkdownConnector {
     fn capabilities(&self) -> Capabilities {
-        let mut capabilities = Capabilities::default();
-        capabilities.create = true;
-        capabilities.overwrite = true;
-        capabilities.atomic = true;
-        capabilities.whole = true;
-        capabilities
+        capabilities(true)
     }
 
     /// The folder: a vault has no account of its own.
@@ -76,8 +72,9 @@ impl Connector for MarkdownConnector {
         Ok(Account::new(MARKER.format, self.config.path.display().to_string()))
     }
 
-    async fn snapshot(&self, _options: SnapshotOptions) -> Result<Box<dyn Snapshot>> {
-        Err(Error::new(ErrorKind::Unsupported, "a vault of Markdown does not read back: use `jsonl` to have a copy"))
+    /// Reads the sources beside the pages; edits of pages are not read, and the coverage says that there are some.
+    async fn snapshot(&self, options: SnapshotOptions) -> Result<Box<dyn Snapshot>> {
+        read_back(Vault, self.config.path.clone(), options).await
     }
 
     async fn sink(&self, options: SinkOptions) -> Result<Box<dyn Sink>> {

@@ -7,6 +7,7 @@
 //! <collection>/_attachments/      images and files
 //! _source/<collection>.jsonl      every record as its provider gave it: what Markdown cannot hold is here
 //! losses.ndjson                   what Markdown cannot hold, record by record
+//! gaps.jsonl                      what is known to be missing, if anything is
 //! names.json                      which file is which record or attachment
 //! manifest.json, report.json, SHA256SUMS
 //! ```
@@ -24,6 +25,7 @@ mod listing;
 mod manifest;
 mod page;
 mod place;
+mod read;
 mod survey;
 mod vault;
 

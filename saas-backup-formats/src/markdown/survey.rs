@@ -113,7 +113,7 @@ impl Survey {
             for taken in ["index.md", "_attachments", "_attachments.md"] {
                 self.names.reserve(&folder, taken);
             }
-            let source = format!("_source/{folder}.jsonl");
+            let source = source_of(&folder);
             match dataset.records.get(&collection.name) {
                 Some(lines) => output.copy(&lines.path, &source, lines.written)?,
                 None => output.write(&source, b"")?,
@@ -281,6 +281,11 @@ enum NameLine<'a> {
 }
 
 pub(super) const NAMES: &str = "names.json";
+
+/// The file with the records of a collection as their provider gave them, by the collection's folder.
+pub(super) fn source_of(folder: &str) -> String {
+    format!("_source/{folder}.jsonl")
+}
 
 impl NamesFile {
     pub(super) fn create(output: &Output) -> Result<Self> {

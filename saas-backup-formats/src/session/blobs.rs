@@ -26,7 +26,7 @@ impl BlobStore {
     }
 
     /// The blob if it is held, else the file to write it to.
-    pub(super) fn ask(&mut self, id: &BlobId) -> Result<Result<StoredBlob, PathBuf>> {
+    pub(crate) fn ask(&mut self, id: &BlobId) -> Result<Result<StoredBlob, PathBuf>> {
         if let Some(held) = self.held.get(&short(id)) {
             return Ok(Ok(*held));
         }
@@ -42,7 +42,7 @@ impl BlobStore {
     }
 
     /// Keeps what was written to a part.
-    pub(super) fn store(&mut self, id: &BlobId, part: &Path, blob: StoredBlob) -> Result<()> {
+    pub(crate) fn store(&mut self, id: &BlobId, part: &Path, blob: StoredBlob) -> Result<()> {
         let path = self.path(&blob.digest);
         if let Some(parent) = path.parent() {
             fs::create_dir_all(parent)?;

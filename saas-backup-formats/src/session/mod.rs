@@ -116,7 +116,8 @@ impl Session {
 }
 
 impl Open {
-    fn take(&mut self, event: Event) -> Result<Outcome> {
+    /// Takes an event of a feed.
+    pub(crate) fn take(&mut self, event: Event) -> Result<Outcome> {
         match event {
             Event::Seen(_) => Ok(Outcome::Unchanged),
             Event::Schema(change) => {

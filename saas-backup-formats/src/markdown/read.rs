@@ -1,0 +1,82 @@
+use std::fs::File;
+use std::io::{BufRead as _, BufReader, Read as _};
+use std::path::Path;
+
+use saas_backup_core::{BlobStatus, Digest, Error, ErrorKind, Line, LineCodec, Record, Result};
+use serde::Deserialize;
+
+use super::survey::{NAMES, source_of};
+use super::vault::Vault;
+use crate::folder::{audit, contained};
+use crate::form::{Store, lines};
+use crate::import::{Import, Loading};
+
+/// Longest line of `names.json`: two names and a path.
+const MAX_LINE: u64 = 64 * 1024;
+
+#[derive(Deserialize)]
+struct Named {
+    file: String,
+    sha256: Option<Digest>,
+}
+
+impl Import for Vault {
+    fn read(&self, folder: &Path, into: &mut Loading) -> Result<()> {
+        let manifest = into.manifest::<Self>(folder)?;
+        let edited = audit(folder)?
+            .changed
+            .iter()
+            .filter(|file| Path::new(file).extension().is_some_and(|it| it == "md"))
+            .count();
+        if edited > 0 {
+            into.lossy(&format!("{edited} pages of the vault were edited: records are read as they were exported"));
+        }
+        let mut files = attachments(folder, into)?;
+        let codec = LineCodec::stored();
+        for place in manifest.collections.values() {
+            let path = contained(folder, &source_of(&place.at))?;
+            for line in lines(Some(&path))? {
+                let Line::Put(record) = codec.decode(&line?)? else {
+                    return Err(Error::new(ErrorKind::InvalidData, "a line of the source is not a record"));
+                };
+                blobs(&record, folder, &mut files, into)?;
+                into.record(*record)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The files of attachments by their digests.
+fn attachments(folder: &Path, into: &Loading) -> Result<Store> {
+    let mut files = Store::create(into.scratch("attachments"))?;
+    let mut lines = BufReader::new(File::open(contained(folder, NAMES)?)?);
+    loop {
+        let mut line = String::new();
+        if lines.by_ref().take(MAX_LINE).read_line(&mut line)? == 0 {
+            return Ok(files);
+        }
+        let line = line.trim_end().trim_end_matches(',');
+        if matches!(line, "[" | "]" | "[]") {
+            continue;
+        }
+        let named: Named = serde_json::from_str(line)
+            .map_err(|error| Error::new(ErrorKind::InvalidData, "`names.json` is damaged").with_source(error))?;
+        if let Some(digest) = named.sha256 {
+            files.put(&digest.to_string(), &named.file)?;
+        }
+    }
+}
+
+fn blobs(record: &Record, folder: &Path, files: &mut Store, into: &mut Loading) -> Result<()> {
+    for blob in record.blobs.iter().filter(|blob| blob.status == BlobStatus::Available) {
+        let (Some(id), Some(digest)) = (&blob.id, blob.digest) else { continue };
+        let Some(file) = files.get::<String>(&digest.to_string())? else { continue };
+        if into.blob(id, &contained(folder, &file)?)?.digest != digest {
+            return Err(
+                Error::new(ErrorKind::Integrity, "an attachment is not as it was written").with_context("file", file)
+            );
+        }
+    }
+    Ok(())
+}
