@@ -261,6 +261,12 @@ pub(crate) struct ExportArgs {
     /// Replace what an earlier export left there
     #[arg(long)]
     pub(crate) overwrite: bool,
+    /// A TOML file that says how the collections are read, otherwise than the connector does
+    #[arg(long, value_name = "FILE")]
+    pub(crate) overlay: Option<PathBuf>,
+    /// Do not look through the export for faults when it is written
+    #[arg(long)]
+    pub(crate) no_check: bool,
 }
 
 #[derive(Debug, Args)]

@@ -96,6 +96,9 @@ pub struct Collection {
     /// How a person would read a record.
     #[serde(default, skip_serializing_if = "FieldMapping::is_empty")]
     pub fields: FieldMapping,
+    /// The open form that a person chose for it, by the format's name; otherwise its kind and its fields decide.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub form: Option<String>,
 }
 
 impl Collection {
@@ -112,6 +115,7 @@ impl Collection {
             access: false,
             restorable: false,
             fields: FieldMapping::default(),
+            form: None,
         }
     }
 
@@ -277,6 +281,28 @@ impl FieldMapping {
     /// Whether nothing is mapped.
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
+    }
+
+    /// Replaces what another mapping says otherwise; its properties are added.
+    pub(crate) fn merge(&mut self, other: Self) {
+        let Self { title, body, summary, slug, url, author, time, parent, labels, properties } = other;
+        let replace = |mine: &mut Option<String>, theirs: Option<String>| {
+            if theirs.is_some() {
+                *mine = theirs;
+            }
+        };
+        replace(&mut self.title, title);
+        replace(&mut self.slug, slug);
+        replace(&mut self.url, url);
+        replace(&mut self.author, author);
+        replace(&mut self.time, time);
+        replace(&mut self.parent, parent);
+        self.body = body.or(self.body.take());
+        self.summary = summary.or(self.summary.take());
+        if !labels.is_empty() {
+            self.labels = labels;
+        }
+        self.properties.extend(properties);
     }
 }
 

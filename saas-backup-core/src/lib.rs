@@ -7,6 +7,7 @@
 
 mod budget;
 mod catalog;
+mod check;
 mod clock;
 mod connector;
 mod coverage;
@@ -21,6 +22,7 @@ mod json;
 mod line;
 pub mod memory;
 mod name;
+mod overlay;
 mod progress;
 mod record;
 mod report;
@@ -34,6 +36,7 @@ mod transfer;
 pub use async_trait::async_trait;
 pub use budget::{Budget, Permit};
 pub use catalog::{Body, Catalog, Collection, FieldMapping, Kind, Markup, RefRule};
+pub use check::{CheckReport, Finding};
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use connector::{At, Capabilities, Connector, SinkOptions, SnapshotOptions, WriteMode};
 pub use coverage::{Account, CollectionCompleteness, CollectionCoverage, Completeness, Coverage, Visibility};
@@ -52,6 +55,7 @@ pub use line::{
     LineReader, Profile, SnapshotHeader, Start, StreamCheck, StreamKind, StreamWriter, data_of,
 };
 pub use name::{BlobId, CollectionName, FeedId, Key, MAX_COLLECTION_BYTES, MAX_ID_BYTES, PartitionId, RecordId, RunId};
+pub use overlay::{CollectionOverlay, Overlaid, Overlay};
 pub use progress::{NoProgress, Progress, ProgressEvent};
 pub use record::{Access, BlobRef, BlobStatus, Digest, Principal, Record, RecordState, Reference, References};
 pub use report::{Counts, FeedReport, FeedStatus, Refusal, RunReport, RunStatus};

@@ -18,7 +18,6 @@
     )
 )]
 
-mod check;
 mod dataset;
 mod folder;
 mod names;
@@ -37,7 +36,6 @@ pub mod jsonl;
 #[cfg(feature = "markdown")]
 pub mod markdown;
 
-pub use check::{CheckReport, Finding};
 pub use folder::Audit;
 #[cfg(feature = "_form")]
 pub use form::{Manifest, Place};

@@ -40,20 +40,23 @@ fn jsonl(registry: &mut Registry) {
             Ok(archive(&context.base.join(config.path)))
         })
         .document("Reads an archive as if it were an account: to look at one, or to move it into a repository.");
-    registry.format("jsonl", "Lossless archive: lines, schemas, attachments, digests; reads back", move |path, _| {
-        Ok(archive(path))
-    });
+    registry
+        .format("jsonl", "Lossless archive: lines, schemas, attachments, digests; reads back", move |path, _| {
+            Ok(archive(path))
+        })
+        .checked_by(saas_backup_formats::jsonl::check);
 }
 
 #[cfg(feature = "markdown")]
 fn markdown(registry: &mut Registry) {
     use std::sync::Arc;
 
-    use saas_backup_formats::markdown::{MarkdownConfig, MarkdownConnector};
+    use saas_backup_formats::markdown::{MarkdownConfig, MarkdownConnector, check};
 
-    registry.format("markdown", "Vault of pages with front matter, attachments and links that resolve", |path, _| {
-        Ok(Arc::new(MarkdownConnector::new(MarkdownConfig::new(path))))
-    });
+    let summary = "Vault of pages with front matter, attachments and links that resolve; reads back";
+    registry
+        .format("markdown", summary, |path, _| Ok(Arc::new(MarkdownConnector::new(MarkdownConfig::new(path)))))
+        .checked_by(check);
 }
 
 #[cfg(feature = "open-export")]

@@ -3,14 +3,14 @@
 //! A [`Project`] is a configuration at work; each of its calls is a command of the `saas-backup` program.
 //!
 //! ```no_run
-//! use saas_backup::core::{TransferOptions, WriteMode};
-//! use saas_backup::{Config, Project};
+//! use saas_backup::core::TransferOptions;
+//! use saas_backup::{Config, ExportRequest, Project};
 //!
 //! # async fn example() -> saas_backup::core::Result<()> {
 //! let project = Project::open(Config::load("saas-backup.toml")?)?;
 //! let done = project.backup("blog", TransferOptions::backup()).await?;
 //! println!("{} records written, {:?}", done.report.totals().written, done.report.status);
-//! project.export("blog", "markdown", "vault".as_ref(), TransferOptions::new(WriteMode::Create)).await?;
+//! project.export(ExportRequest::new("blog", "markdown", "vault")).await?;
 //! # Ok(())
 //! # }
 //! ```
@@ -39,11 +39,11 @@ mod registry;
 mod state;
 
 pub use at::parse_at;
-pub use config::{Config, Encryption, Period, RepositoryConfig, Settings, SourceConfig, Text};
+pub use config::{Config, Encryption, Period, RepositoryConfig, Settings, SourceConfig, Text, load_overlay};
 pub use project::{
-    Change, ChangeKind, Checked, CollectionPlan, CollectionSummary, FieldChange, Initialised, Listing, NewKey, Plan,
-    Point, Problem, Project, RecordSummary, Restored, ServeOptions, Serving, SourceStatus, Verified, Version, keygen,
-    keygen_to, write_starter_config,
+    Change, ChangeKind, Checked, CollectionPlan, CollectionSummary, ExportRequest, Exported, FieldChange, Initialised,
+    Listing, NewKey, Plan, Point, Problem, Project, RecordSummary, Restored, ServeOptions, Serving, SourceStatus,
+    Verified, Version, keygen, keygen_to, write_starter_config,
 };
 pub use registry::{ConnectorEntry, Context, FormatEntry, Registry};
 #[cfg(any(feature = "open-export", feature = "wordpress"))]

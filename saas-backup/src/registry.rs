@@ -3,7 +3,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use saas_backup_core::{Clock, Connector, Error, ErrorKind, Result, SystemClock};
+use saas_backup_core::{CheckReport, Clock, Connector, Error, ErrorKind, Result, SystemClock};
 use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -38,6 +38,7 @@ impl Context {
 
 type Open = dyn Fn(&Settings, &Context) -> Result<Arc<dyn Connector>> + Send + Sync;
 type OpenFormat = dyn Fn(&Path, &Context) -> Result<Arc<dyn Connector>> + Send + Sync;
+type CheckFormat = dyn Fn(&Path) -> Result<CheckReport> + Send + Sync;
 
 /// A connector that can be named in a configuration.
 #[derive(Clone)]
@@ -98,6 +99,7 @@ pub struct FormatEntry {
     name: String,
     summary: String,
     open: Arc<OpenFormat>,
+    check: Option<Arc<CheckFormat>>,
 }
 
 impl FormatEntry {
@@ -118,6 +120,22 @@ impl FormatEntry {
     /// [`ErrorKind::Configuration`] if the path does not do.
     pub fn open(&self, path: &Path, context: &Context) -> Result<Arc<dyn Connector>> {
         (self.open)(path, context)
+    }
+
+    /// Says how an export in this format is looked through; without it nothing is.
+    pub fn checked_by(&mut self, check: impl Fn(&Path) -> Result<CheckReport> + Send + Sync + 'static) -> &mut Self {
+        self.check = Some(Arc::new(check));
+        self
+    }
+
+    /// Looks through an export for faults that other programs would stumble over or, worse, would not notice; `None` if
+    /// the format has no such check. Blocks while files are read.
+    ///
+    /// # Errors
+    ///
+    /// If the export cannot be read.
+    pub fn check(&self, path: &Path) -> Result<Option<CheckReport>> {
+        self.check.as_ref().map(|check| check(path)).transpose()
     }
 }
 
@@ -187,13 +205,14 @@ impl Registry {
     }
 
     /// Adds an open format, or replaces the one of this name.
-    pub fn format<F>(&mut self, name: impl Into<String>, summary: impl Into<String>, open: F)
+    pub fn format<F>(&mut self, name: impl Into<String>, summary: impl Into<String>, open: F) -> &mut FormatEntry
     where
         F: Fn(&Path, &Context) -> Result<Arc<dyn Connector>> + Send + Sync + 'static,
     {
         let name = name.into();
-        let entry = FormatEntry { name: name.clone(), summary: summary.into(), open: Arc::new(open) };
-        self.formats.insert(name, entry);
+        let entry = FormatEntry { name: name.clone(), summary: summary.into(), open: Arc::new(open), check: None };
+        self.formats.remove(&name);
+        self.formats.entry(name).or_insert(entry)
     }
 
     /// The connectors, by name.

@@ -139,6 +139,25 @@ fn an_export_reads_back_as_a_point_in_time() {
 }
 
 #[test]
+fn an_overlay_says_how_an_export_reads_the_records() {
+    let sandbox = Sandbox::with_notes();
+    sandbox.run(&["backup"]).expect(0);
+    std::fs::write(
+        sandbox.path("posts.toml"),
+        "[collections.posts]\nkind = 'document'\n[collections.posts.fields]\ntitle = 'price'\n",
+    )
+    .unwrap();
+    let export = ["export", "notes", "--format", "markdown", "--to", "vault", "--overlay", "posts.toml"];
+    let ran = sandbox.run(&export).expect(0);
+    assert!(ran.stdout.contains("0 faults"), "{}", ran.stdout);
+    assert!(sandbox.path("vault/posts/1.10.md").exists());
+
+    std::fs::write(sandbox.path("posts.toml"), "[collections.psots]\nkind = 'document'\n").unwrap();
+    let ran = sandbox.run(&[&export[..], &["--overwrite"]].concat()).expect(2);
+    assert!(ran.stderr.contains("psots") && ran.stderr.contains("posts"), "{}", ran.stderr);
+}
+
+#[test]
 fn one_record_is_restored_as_it_was() {
     let sandbox = Sandbox::with_notes();
     sandbox.configure("\n[[source]]\nname = \"copy\"\nconnector = \"jsonl\"\npath = \"copied\"\n");

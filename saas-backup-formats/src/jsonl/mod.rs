@@ -14,6 +14,7 @@
 //! The same records give the same bytes, in whatever order they arrive; `report.json` alone tells of the run.
 
 mod assembly;
+mod check;
 mod config;
 mod connector;
 mod lines;
@@ -26,6 +27,7 @@ pub(crate) use assembly::{Assembly, MARKER};
 #[cfg(feature = "_import")]
 pub(crate) use snapshot::JsonlSnapshot;
 
+pub use check::check;
 pub use config::JsonlConfig;
 pub use connector::JsonlConnector;
 pub use manifest::{BlobTotals, CollectionFile, FORMAT, FileDigest, Manifest, VERSION};

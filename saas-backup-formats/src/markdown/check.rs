@@ -3,9 +3,8 @@ use std::fs;
 use std::path::Path;
 
 use pulldown_cmark::{Event, Parser, Tag};
-use saas_backup_core::Result;
+use saas_backup_core::{CheckReport, Result};
 
-use crate::check::CheckReport;
 use crate::folder::{contained, list};
 use crate::text::{markdown_options, resolve_path, unescape_path};
 

@@ -1,13 +1,12 @@
 use saas_backup_core::{
-    Account, Capabilities, Connector, Error, ErrorKind, Result, Sink, SinkOptions, Snapshot, SnapshotOptions,
-    async_trait,
+    Account, Capabilities, CheckReport, Connector, Error, ErrorKind, Result, Sink, SinkOptions, Snapshot,
+    SnapshotOptions, async_trait,
 };
 
 use super::check::check;
 use super::config::MarkdownConfig;
 use super::manifest::MARKER;
 use super::vault::Vault;
-use crate::check::CheckReport;
 use crate::folder::{Audit, audit};
 use crate::form::publish;
 use crate::import::{capabilities, read_back};

@@ -2,6 +2,7 @@
 
 mod de;
 mod node;
+mod overlay;
 mod period;
 mod schema;
 mod settings;
@@ -15,6 +16,7 @@ use saas_backup_ops::Schedule;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+pub use overlay::load_overlay;
 pub use period::Period;
 pub(crate) use schema::config_schema;
 pub use settings::Settings;
@@ -141,6 +143,8 @@ pub struct SourceConfig {
     pub rpo: Option<Period>,
     /// How long a restore may take.
     pub rto: Option<Period>,
+    /// A TOML file that says how exports read the collections, otherwise than the connector does.
+    pub overlay: Option<PathBuf>,
     /// The connector's own settings.
     pub settings: Settings,
 }
@@ -161,6 +165,7 @@ impl SourceConfig {
             schedule: None,
             rpo: None,
             rto: None,
+            overlay: None,
             settings,
         })
     }
@@ -193,9 +198,13 @@ struct SourceHead {
     /// How long a restore may take; `status` shows it.
     #[serde(default)]
     rto: Option<Period>,
+    /// A TOML file that says how exports read the collections, otherwise than the connector does.
+    #[serde(default)]
+    overlay: Option<PathBuf>,
 }
 
-const SOURCE_KEYS: [&str; 8] = ["name", "connector", "collections", "schedule", "time_zone", "jitter", "rpo", "rto"];
+const SOURCE_KEYS: [&str; 9] =
+    ["name", "connector", "collections", "schedule", "time_zone", "jitter", "rpo", "rto", "overlay"];
 
 /// The file without its sources.
 #[derive(Deserialize, JsonSchema)]
@@ -305,6 +314,7 @@ fn source(node: Node, base: &Path) -> Result<SourceConfig> {
         schedule,
         rpo: head.rpo,
         rto: head.rto,
+        overlay: head.overlay.map(|path| base.join(path)),
         settings: Settings::of(own, node.place),
     })
 }

@@ -23,6 +23,7 @@ pub use self::backup::{CollectionPlan, Plan};
 pub use self::browse::{CollectionSummary, Listing, RecordSummary};
 pub use self::check::Checked;
 pub use self::diff::{Change, ChangeKind};
+pub use self::export::{ExportRequest, Exported};
 pub use self::fields::FieldChange;
 pub use self::init::{Initialised, NewKey, keygen, keygen_to, write_starter_config};
 pub use self::restore::Restored;

@@ -9,8 +9,8 @@ use saas_backup::core::{
     TransferOptions, WriteMode,
 };
 use saas_backup::{
-    Change, ChangeKind, Config, Encryption, Project, Registry, RepositoryConfig, ServeOptions, Settings, SourceConfig,
-    keygen,
+    Change, ChangeKind, Config, Encryption, ExportRequest, Project, Registry, RepositoryConfig, ServeOptions, Settings,
+    SourceConfig, keygen,
 };
 use schemars::JsonSchema;
 use secrecy::ExposeSecret as _;
@@ -144,7 +144,8 @@ async fn an_archive_becomes_a_point_in_time_again() {
     world.write("1", r#"{"text":"old"}"#);
     world.backup().await;
     let path = world.folder.path().join("archive");
-    project.export("notes", "jsonl", &path, TransferOptions::new(WriteMode::Create)).await.unwrap();
+    let exported = project.export(ExportRequest::new("notes", "jsonl", &path)).await.unwrap();
+    assert!(exported.check.unwrap().is_clean());
     project.import("jsonl", &path, "again", Arc::new(NoProgress), CancellationToken::new()).await.unwrap();
     assert_eq!(project.show("again", &key("1"), At::Now).await.unwrap().data.as_str(), r#"{"text":"old"}"#);
 }

@@ -1,3 +1,5 @@
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 
 /// Findings that a report lists one by one; the others are counted.
@@ -12,7 +14,7 @@ pub struct CheckReport {
     /// Files that were looked at.
     pub files: u64,
     /// Things that were looked at: records, rows, pages, links, by their name.
-    pub checked: std::collections::BTreeMap<&'static str, u64>,
+    pub checked: BTreeMap<&'static str, u64>,
     /// What is wrong, at most a thousand.
     pub findings: Vec<Finding>,
     /// How many findings there are, those that are not listed included.
@@ -39,12 +41,12 @@ impl CheckReport {
     }
 
     /// Counts things that were looked at.
-    pub(crate) fn add(&mut self, what: &'static str, number: u64) {
+    pub fn add(&mut self, what: &'static str, number: u64) {
         *self.checked.entry(what).or_default() += number;
     }
 
     /// Notes a fault.
-    pub(crate) fn find(&mut self, file: &str, at: impl Into<String>, problem: impl Into<String>) {
+    pub fn find(&mut self, file: &str, at: impl Into<String>, problem: impl Into<String>) {
         self.count += 1;
         if self.findings.len() < MOST_LISTED {
             let finding = Finding { file: file.to_owned(), at: at.into(), problem: problem.into() };
