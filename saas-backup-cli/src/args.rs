@@ -102,7 +102,8 @@ The same point in time gives the same bytes.
 
 Examples:
   saas-backup export blog --format markdown --to ./vault
-  saas-backup export blog --format jsonl --to ./blog-archive --at latest~7")]
+  saas-backup export blog --format jsonl --to ./blog-archive --at latest~7
+  saas-backup export blog --format markdown --to ./blog.zip --overwrite")]
     Export(ExportArgs),
     /// Write a copy back into an account
     #[command(after_help = "\
@@ -250,7 +251,7 @@ pub(crate) struct ExportArgs {
     /// The format; `saas-backup connectors` lists them
     #[arg(long, short)]
     pub(crate) format: String,
-    /// The folder or file to write
+    /// The folder to write, or a file whose name ends with .zip or .tar.zst
     #[arg(long, value_name = "DIR_OR_FILE")]
     pub(crate) to: PathBuf,
     #[command(flatten)]
@@ -316,7 +317,7 @@ impl From<Mode> for WriteMode {
 pub(crate) struct ImportArgs {
     /// The format; one that reads back
     pub(crate) format: String,
-    /// The archive
+    /// Its folder or packed file
     pub(crate) path: PathBuf,
     /// The source that it becomes a point in time of
     #[arg(long = "as", value_name = "SOURCE")]

@@ -10,7 +10,7 @@
 //! | `markdown` | one page a document with front matter, attachments and links that resolve | everything, from its `_source` |
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![cfg_attr(
-    not(all(feature = "jsonl", feature = "markdown")),
+    not(all(feature = "jsonl", feature = "markdown", feature = "packed")),
     allow(
         dead_code,
         unused_imports,
@@ -35,6 +35,8 @@ mod text;
 pub mod jsonl;
 #[cfg(feature = "markdown")]
 pub mod markdown;
+#[cfg(feature = "packed")]
+pub mod packed;
 
 pub use folder::Audit;
 #[cfg(feature = "_form")]

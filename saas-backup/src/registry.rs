@@ -4,6 +4,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use saas_backup_core::{CheckReport, Clock, Connector, Error, ErrorKind, Result, SystemClock};
+#[cfg(feature = "packed")]
+use saas_backup_formats::packed;
 use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -113,12 +115,18 @@ impl FormatEntry {
         &self.summary
     }
 
-    /// Makes the connector to a folder or file in this format; it need not exist.
+    /// Makes the connector to a folder in this format, or to a file where the folder is packed (`.zip`, `.tar.zst`); it
+    /// need not exist.
     ///
     /// # Errors
     ///
     /// [`ErrorKind::Configuration`] if the path does not do.
     pub fn open(&self, path: &Path, context: &Context) -> Result<Arc<dyn Connector>> {
+        #[cfg(feature = "packed")]
+        if packed::Packing::of(path).is_some() {
+            let (open, context) = (Arc::clone(&self.open), context.clone());
+            return Ok(Arc::new(packed::Packed::new(path, move |folder| open(folder, &context))?));
+        }
         (self.open)(path, context)
     }
 
@@ -135,7 +143,12 @@ impl FormatEntry {
     ///
     /// If the export cannot be read.
     pub fn check(&self, path: &Path) -> Result<Option<CheckReport>> {
-        self.check.as_ref().map(|check| check(path)).transpose()
+        let Some(check) = &self.check else { return Ok(None) };
+        #[cfg(feature = "packed")]
+        if packed::Packing::of(path).is_some() {
+            return packed::check(path, |folder| check(folder)).map(Some);
+        }
+        check(path).map(Some)
     }
 }
 

@@ -139,6 +139,20 @@ fn an_export_reads_back_as_a_point_in_time() {
 }
 
 #[test]
+fn an_export_may_be_one_file() {
+    let sandbox = Sandbox::with_notes();
+    sandbox.run(&["backup"]).expect(0);
+    for file in ["notes.zip", "notes.tar.zst"] {
+        let ran = sandbox.run(&["export", "notes", "--format", "markdown", "--to", file]).expect(0);
+        assert!(ran.stdout.contains("0 faults") && sandbox.path(file).is_file(), "{}", ran.stdout);
+        let name = format!("from-{}", &file[6..9]);
+        sandbox.run(&["import", "markdown", file, "--as", &name]).expect(0);
+        let shown = sandbox.run(&["show", &name, "posts", "3"]).expect(0);
+        assert_eq!(shown.stdout, "{\"title\":\"three\",\"price\":1.10}\n");
+    }
+}
+
+#[test]
 fn an_overlay_says_how_an_export_reads_the_records() {
     let sandbox = Sandbox::with_notes();
     sandbox.run(&["backup"]).expect(0);

@@ -25,6 +25,9 @@ pub(crate) fn contained(folder: &Path, relative: &str) -> Result<PathBuf> {
             Ok(metadata) if metadata.is_symlink() => return Err(escapes()),
             Ok(_) => {}
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) if error.kind() == io::ErrorKind::NotADirectory => {
+                return Err(Error::new(ErrorKind::InvalidData, "a path leads through a file"));
+            }
             Err(error) => return Err(error.into()),
         }
     }

@@ -11,4 +11,5 @@ pub(crate) use output::Output;
 pub(crate) use staging::{Marker, Policy, Staging};
 pub use sums::Audit;
 pub(crate) use sums::audit;
+pub(crate) use sums::{REPORT, SUMS};
 pub(crate) use sums::{SumsWriter, digest_of};

@@ -13,7 +13,10 @@ use super::files::{HashingWriter, contained, list};
 pub(crate) const SUMS: &str = "SHA256SUMS";
 
 /// Files of a folder that its list does not name: the list itself, and the report, which has the time of its run in it.
-pub(crate) const UNLISTED: [&str; 2] = [SUMS, "report.json"];
+pub(crate) const UNLISTED: [&str; 2] = [SUMS, REPORT];
+
+/// The report of the run that wrote a folder.
+pub(crate) const REPORT: &str = "report.json";
 
 /// Longest line of the list; a path has at most 4,096 bytes on the systems that we know.
 const MAX_LINE: u64 = 8 * 1024;

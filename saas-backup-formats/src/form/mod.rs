@@ -16,7 +16,7 @@ use saas_backup_core::{CollectionName, Receipt, Result, RunReport};
 use serde_json::{Map, Value};
 
 use crate::dataset::Dataset;
-use crate::folder::{HashingWriter, Output};
+use crate::folder::{HashingWriter, Output, REPORT, SUMS};
 use crate::session::Open;
 
 pub(crate) use losses::{LOSSES, Losses};
@@ -25,7 +25,7 @@ pub(crate) use records::lines;
 pub(crate) use store::Store;
 
 /// The names that every folder takes for itself.
-pub(crate) const RESERVED: [&str; 5] = ["manifest.json", LOSSES, GAPS, "report.json", "SHA256SUMS"];
+pub(crate) const RESERVED: [&str; 5] = ["manifest.json", LOSSES, GAPS, REPORT, SUMS];
 
 /// What is known to be missing, in lines of the stored profile; not there if nothing is.
 pub(crate) const GAPS: &str = "gaps.jsonl";
@@ -68,7 +68,7 @@ pub(crate) fn publish<F: Form>(form: &F, open: Open, report: &RunReport) -> Resu
     let (dataset, staging) = Dataset::settle(open, report)?;
     let folder = staging.folder();
     let output = fill(form, &dataset, Output::new(folder, &dataset.scratch))?;
-    let mut report_file = HashingWriter::create(&folder.join("report.json"))?;
+    let mut report_file = HashingWriter::create(&folder.join(REPORT))?;
     report_file.write_all(&pretty(report)?)?;
     let (_, report_bytes) = report_file.finish(false)?;
     let (files, bytes) = output.finish()?;

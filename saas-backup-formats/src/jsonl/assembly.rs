@@ -7,7 +7,7 @@ use saas_backup_core::{Catalog, CollectionName, Digest, Receipt, Result, RunRepo
 
 use super::manifest::{BlobTotals, CollectionFile, FORMAT, FileDigest, Manifest, VERSION};
 use crate::dataset::Dataset;
-use crate::folder::{HashingWriter, Marker, SumsWriter, create_parents};
+use crate::folder::{HashingWriter, Marker, REPORT, SumsWriter, create_parents};
 use crate::names::{MAX_NAME_BYTES, Names};
 use crate::session::{BlobStore, Open};
 
@@ -56,7 +56,7 @@ impl Assembly<'_> {
             files: assembly.files.clone(),
         };
         assembly.text(MANIFEST, &pretty(&manifest)?)?;
-        let mut report_file = HashingWriter::create(&folder.join("report.json"))?;
+        let mut report_file = HashingWriter::create(&folder.join(REPORT))?;
         report_file.write_all(&pretty(report)?)?;
         let (_, report_bytes) = report_file.finish(true)?;
         let sums_bytes = assembly.sums()?;

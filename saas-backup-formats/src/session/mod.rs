@@ -45,19 +45,7 @@ pub(crate) struct Open {
 impl Session {
     /// Opens a session that writes `target` anew; `carry_over` as in [`Policy`].
     pub(crate) fn open(target: &Path, marker: Marker, options: &SinkOptions, carry_over: bool) -> Result<Arc<Self>> {
-        let replace = match options.mode {
-            WriteMode::Create => false,
-            WriteMode::Overwrite => true,
-            _ => {
-                return Err(Error::new(
-                    ErrorKind::Unsupported,
-                    "an export is written anew each time: only the modes `create` and `overwrite` make sense",
-                ));
-            }
-        };
-        if options.dry_run {
-            return Err(Error::new(ErrorKind::Unsupported, "an export to a folder has no dry run"));
-        }
+        let replace = replaces(options)?;
         let staging = Staging::open(target, marker, Policy { replace, carry_over })?;
         let scratch = staging.folder().join(SCRATCH);
         let open = Open {
@@ -139,6 +127,21 @@ impl Open {
                 }
             }
         }
+    }
+}
+
+/// Whether a session replaces what is there.
+///
+/// # Errors
+///
+/// [`ErrorKind::Unsupported`] for modes in which something would stay, and for a dry run.
+pub(crate) fn replaces(options: &SinkOptions) -> Result<bool> {
+    let unsupported = |what: &str| Err(Error::new(ErrorKind::Unsupported, what.to_owned()));
+    match options.mode {
+        _ if options.dry_run => unsupported("an export has no dry run"),
+        WriteMode::Create => Ok(false),
+        WriteMode::Overwrite => Ok(true),
+        _ => unsupported("an export is written anew each time: only the modes `create` and `overwrite` make sense"),
     }
 }
 

@@ -8,4 +8,6 @@ mod jsonl;
 mod jsonl_hostile;
 #[cfg(feature = "markdown")]
 mod markdown;
+#[cfg(all(feature = "jsonl", feature = "packed"))]
+mod packed;
 mod support;

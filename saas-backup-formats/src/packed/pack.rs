@@ -1,0 +1,66 @@
+use std::fs::{self, File};
+use std::io::{self, BufWriter, Write};
+use std::path::Path;
+
+use saas_backup_core::{Error, ErrorKind, Result};
+use zip::write::SimpleFileOptions;
+
+use super::Packing;
+use crate::folder::{REPORT, list};
+
+/// The level of compression; attachments are mostly packed already.
+const DEFLATE_LEVEL: i64 = 6;
+const ZSTD_LEVEL: i32 = 3;
+
+/// Packs a folder into a new file, where it is called `top`.
+pub(super) fn pack(packing: Packing, folder: &Path, top: &str, file: &Path) -> Result<u64> {
+    let writer = BufWriter::with_capacity(256 * 1024, File::create_new(file)?);
+    let written = match packing {
+        Packing::Zip => zipped(folder, top, writer)?,
+        Packing::TarZst => tarred(folder, top, writer)?,
+    };
+    let file = written.into_inner().map_err(io::IntoInnerError::into_error)?;
+    file.sync_all()?;
+    Ok(file.metadata()?.len())
+}
+
+/// The files but for the report, which tells of the run and would make each file another one.
+fn files(folder: &Path) -> Result<impl Iterator<Item = String>> {
+    Ok(list(folder)?.into_iter().filter(|path| path != REPORT))
+}
+
+fn zipped(folder: &Path, top: &str, writer: BufWriter<File>) -> Result<BufWriter<File>> {
+    let mut zip = zip::ZipWriter::new(writer);
+    for path in files(folder)? {
+        let mut file = File::open(folder.join(&path))?;
+        let options = SimpleFileOptions::default()
+            .compression_method(zip::CompressionMethod::Deflated)
+            .compression_level(Some(DEFLATE_LEVEL))
+            .last_modified_time(zip::DateTime::default())
+            .unix_permissions(0o644)
+            .large_file(file.metadata()?.len() >= u64::from(u32::MAX));
+        zip.start_file(format!("{top}/{path}"), options).map_err(failed)?;
+        io::copy(&mut file, &mut zip)?;
+    }
+    zip.finish().map_err(failed)
+}
+
+fn tarred<W: Write>(folder: &Path, top: &str, writer: W) -> Result<W> {
+    let mut tar = tar::Builder::new(zstd::Encoder::new(writer, ZSTD_LEVEL)?);
+    for path in files(folder)? {
+        let file = folder.join(&path);
+        let mut header = tar::Header::new_gnu();
+        header.set_size(fs::metadata(&file)?.len());
+        header.set_mode(0o644);
+        header.set_mtime(0);
+        tar.append_data(&mut header, format!("{top}/{path}"), File::open(file)?)?;
+    }
+    Ok(tar.into_inner()?.finish()?)
+}
+
+fn failed(error: zip::result::ZipError) -> Error {
+    match error {
+        zip::result::ZipError::Io(error) => error.into(),
+        error => Error::new(ErrorKind::Unexpected, "the archive cannot be written").with_source(error),
+    }
+}
