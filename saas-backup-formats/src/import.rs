@@ -7,9 +7,9 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use saas_backup_core::{
-    At, BlobId, BlobRef, Budget, ByteStream, Capabilities, Catalog, CollectionCoverage, Coverage, Error, ErrorKind,
-    Event, EventStream, FeedStream, Key, Line, LineCodec, Outcome, ReadRequest, Record, Result, RunId, RunReport,
-    RunStart, SinkOptions, Snapshot, SnapshotOptions, StoredBlob, Visibility, WriteMode, async_trait,
+    At, BlobId, BlobRef, BlobStatus, Budget, ByteStream, Capabilities, Catalog, CollectionCoverage, Coverage, Digest,
+    Error, ErrorKind, Event, EventStream, FeedStream, Key, Line, LineCodec, Outcome, ReadRequest, Record, Result,
+    RunId, RunReport, RunStart, SinkOptions, Snapshot, SnapshotOptions, StoredBlob, Visibility, WriteMode, async_trait,
 };
 use tempfile::TempDir;
 
@@ -127,6 +127,36 @@ impl Loading {
         let blob = StoredBlob { digest: digest_of(&part)?, size: fs::metadata(&part)?.len() };
         self.open.blobs.store(id, &part, blob)?;
         Ok(blob)
+    }
+
+    /// Takes the records of a file of lines, with their attachments from where `locate` finds their digests. An
+    /// attachment that is not found is missing, as it was in the export.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::InvalidData`] for a line that is no record, [`ErrorKind::Integrity`] for an attachment with other
+    /// bytes.
+    pub(crate) fn source(
+        &mut self,
+        lines_of: &Path,
+        mut locate: impl FnMut(&Digest) -> Result<Option<PathBuf>>,
+    ) -> Result<()> {
+        let codec = LineCodec::stored();
+        for line in lines(Some(lines_of))? {
+            let Line::Put(record) = codec.decode(&line?)? else {
+                return Err(Error::new(ErrorKind::InvalidData, "a line of the export is not a record"));
+            };
+            for blob in record.blobs.iter().filter(|blob| blob.status == BlobStatus::Available) {
+                let (Some(id), Some(digest)) = (&blob.id, blob.digest) else { continue };
+                let Some(file) = locate(&digest)?.filter(|file| file.exists()) else { continue };
+                if self.blob(id, &file)?.digest != digest {
+                    return Err(Error::new(ErrorKind::Integrity, "an attachment is not as it was written")
+                        .with_context("file", file.display()));
+                }
+            }
+            self.record(*record)?;
+        }
+        Ok(())
     }
 
     /// A path for a file that is not kept.

@@ -7,10 +7,11 @@
 //! | feature | format | reads back |
 //! |---|---|---|
 //! | `jsonl` (default) | lines of the provider's own JSON, schemas, blobs, digests | everything |
+//! | `bagit` | a bag with RO-Crate metadata and a page for the person who finds it | everything |
 //! | `markdown` | one page a document with front matter, attachments and links that resolve | everything, from its `_source` |
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![cfg_attr(
-    not(all(feature = "jsonl", feature = "markdown", feature = "packed")),
+    not(all(feature = "bagit", feature = "jsonl", feature = "markdown", feature = "packed")),
     allow(
         dead_code,
         unused_imports,
@@ -31,6 +32,8 @@ mod import;
 #[cfg(feature = "_text")]
 mod text;
 
+#[cfg(feature = "bagit")]
+pub mod bagit;
 #[cfg(feature = "jsonl")]
 pub mod jsonl;
 #[cfg(feature = "markdown")]

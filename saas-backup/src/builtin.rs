@@ -6,6 +6,8 @@ type AddTo = fn(&mut Registry);
 
 /// One entry a feature.
 const BUILT_IN: &[AddTo] = &[
+    #[cfg(feature = "bagit")]
+    bagit,
     #[cfg(feature = "jsonl")]
     jsonl,
     #[cfg(feature = "markdown")]
@@ -15,6 +17,29 @@ const BUILT_IN: &[AddTo] = &[
     #[cfg(feature = "wordpress")]
     wordpress,
 ];
+
+/// Adds a format that is a folder: its configuration is the path.
+macro_rules! folder_format {
+    ($feature:literal, $name:ident, $config:ident, $connector:ident, $summary:literal) => {
+        #[cfg(feature = $feature)]
+        fn $name(registry: &mut Registry) {
+            use saas_backup_formats::$name::{check, $config, $connector};
+
+            registry
+                .format($feature, $summary, |path, _| Ok(std::sync::Arc::new($connector::new($config::new(path)))))
+                .checked_by(check);
+        }
+    };
+}
+
+folder_format!("bagit", bagit, BagItConfig, BagItConnector, "Bag with RO-Crate metadata, for years; reads back");
+folder_format!(
+    "markdown",
+    markdown,
+    MarkdownConfig,
+    MarkdownConnector,
+    "Vault of pages with front matter, attachments and links that resolve; reads back"
+);
 
 /// All connectors and formats that this build has.
 impl Default for Registry {
@@ -45,18 +70,6 @@ fn jsonl(registry: &mut Registry) {
             Ok(archive(path))
         })
         .checked_by(saas_backup_formats::jsonl::check);
-}
-
-#[cfg(feature = "markdown")]
-fn markdown(registry: &mut Registry) {
-    use std::sync::Arc;
-
-    use saas_backup_formats::markdown::{MarkdownConfig, MarkdownConnector, check};
-
-    let summary = "Vault of pages with front matter, attachments and links that resolve; reads back";
-    registry
-        .format("markdown", summary, |path, _| Ok(Arc::new(MarkdownConnector::new(MarkdownConfig::new(path)))))
-        .checked_by(check);
 }
 
 #[cfg(feature = "open-export")]

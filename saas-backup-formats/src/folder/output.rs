@@ -53,7 +53,8 @@ impl Output {
         self.note(path, digest, bytes)
     }
 
-    fn note(&mut self, path: &str, digest: Digest, bytes: u64) -> Result<()> {
+    /// Notes a file that was ended elsewhere.
+    pub(crate) fn note(&mut self, path: &str, digest: Digest, bytes: u64) -> Result<()> {
         self.files += 1;
         self.bytes += bytes;
         self.sums.push("", path, digest.as_bytes().to_vec())

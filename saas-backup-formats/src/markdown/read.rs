@@ -2,13 +2,13 @@ use std::fs::File;
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::path::Path;
 
-use saas_backup_core::{BlobStatus, Digest, Error, ErrorKind, Line, LineCodec, Record, Result};
+use saas_backup_core::{Digest, Error, ErrorKind, Result};
 use serde::Deserialize;
 
 use super::survey::{NAMES, source_of};
 use super::vault::Vault;
 use crate::folder::{audit, contained};
-use crate::form::{Store, lines};
+use crate::form::Store;
 use crate::import::{Import, Loading};
 
 /// Longest line of `names.json`: two names and a path.
@@ -32,16 +32,11 @@ impl Import for Vault {
             into.lossy(&format!("{edited} pages of the vault were edited: records are read as they were exported"));
         }
         let mut files = attachments(folder, into)?;
-        let codec = LineCodec::stored();
         for place in manifest.collections.values() {
-            let path = contained(folder, &source_of(&place.at))?;
-            for line in lines(Some(&path))? {
-                let Line::Put(record) = codec.decode(&line?)? else {
-                    return Err(Error::new(ErrorKind::InvalidData, "a line of the source is not a record"));
-                };
-                blobs(&record, folder, &mut files, into)?;
-                into.record(*record)?;
-            }
+            into.source(&contained(folder, &source_of(&place.at))?, |digest| {
+                let file: Option<String> = files.get(&digest.to_string())?;
+                file.map(|file| contained(folder, &file)).transpose()
+            })?;
         }
         Ok(())
     }
@@ -66,17 +61,4 @@ fn attachments(folder: &Path, into: &Loading) -> Result<Store> {
             files.put(&digest.to_string(), &named.file)?;
         }
     }
-}
-
-fn blobs(record: &Record, folder: &Path, files: &mut Store, into: &mut Loading) -> Result<()> {
-    for blob in record.blobs.iter().filter(|blob| blob.status == BlobStatus::Available) {
-        let (Some(id), Some(digest)) = (&blob.id, blob.digest) else { continue };
-        let Some(file) = files.get::<String>(&digest.to_string())? else { continue };
-        if into.blob(id, &contained(folder, &file)?)?.digest != digest {
-            return Err(
-                Error::new(ErrorKind::Integrity, "an attachment is not as it was written").with_context("file", file)
-            );
-        }
-    }
-    Ok(())
 }

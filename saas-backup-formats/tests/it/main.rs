@@ -2,6 +2,8 @@
 #![cfg(any(feature = "jsonl", feature = "markdown"))]
 #![expect(clippy::unwrap_used, reason = "a helper of a test may panic as the test itself may")]
 
+#[cfg(feature = "bagit")]
+mod bagit;
 #[cfg(feature = "jsonl")]
 mod jsonl;
 #[cfg(feature = "jsonl")]
