@@ -13,11 +13,9 @@ use std::env;
 use std::fs;
 use std::path::Path;
 use std::process::ExitCode;
-use std::sync::Arc;
 
-use examples::demo;
-use saas_backup_connectors::wordpress::{WordPress, WordPressConfig};
-use saas_backup_core::{Connector, Error, ErrorKind, Result, RunStatus, TransferOptions, transfer};
+use examples::{account, script};
+use saas_backup_core::{ErrorKind, Result, RunStatus, TransferOptions, transfer};
 use saas_backup_repository::{Identity, Keys, Repository, RepositoryOptions};
 use secrecy::ExposeSecret as _;
 
@@ -36,10 +34,6 @@ usage: backup_to_s3 [--key FILE]
   AWS_ENDPOINT         a server that is not Amazon's, such as https://minio.example.com
   AWS_ALLOW_HTTP=true  that server speaks HTTP without encryption
 
-  WORDPRESS_URL WORDPRESS_USER WORDPRESS_PASSWORD
-                       the site to back up, and an application password; without them a demo account is backed up
-  WORDPRESS_PRIVATE=1  the site is on a network of your own, or speaks HTTP without encryption
-
 Ends with 0 when everything is in the copy, with 3 when something is missing, and with 4 when so much has disappeared
 that somebody should look before it is recorded as deleted.
 ";
@@ -52,27 +46,19 @@ async fn main() -> ExitCode {
         [] => "backup.key",
         ["--key", file] => file,
         ["--help" | "-h"] => {
-            print!("{HELP}");
+            print!("{HELP}{}", account::VARIABLES);
             return ExitCode::SUCCESS;
         }
         _ => {
-            eprint!("{HELP}");
+            eprint!("{HELP}{}", account::VARIABLES);
             return ExitCode::from(2);
         }
     };
-    match run(Path::new(key)).await {
-        Ok(RunStatus::Complete) => ExitCode::SUCCESS,
-        Ok(RunStatus::NeedsReview) => ExitCode::from(4),
-        Ok(_) => ExitCode::from(3),
-        Err(error) => {
-            eprintln!("error: {error}");
-            ExitCode::FAILURE
-        }
-    }
+    script::ended(run(Path::new(key)).await)
 }
 
 async fn run(key: &Path) -> Result<RunStatus> {
-    let account = account().await?;
+    let account = account::of_environment().await?;
     let url = env::var("BACKUP_URL").unwrap_or_else(|_| "backup".to_owned());
     let repository = repository(&url, key).await?;
     let copy = repository.source("account")?;
@@ -116,18 +102,4 @@ fn identity(file: &Path) -> Result<Identity> {
     std::io::Write::write_all(&mut options.open(file)?, identity.to_file().expose_secret().as_bytes())?;
     println!("made the key {}: keep a copy where the backup is not\n", file.display());
     Ok(identity)
-}
-
-/// The account that the environment names, or the demo.
-async fn account() -> Result<Arc<dyn Connector>> {
-    let Ok(url) = env::var("WORDPRESS_URL") else {
-        eprintln!("WORDPRESS_URL is not set: backing up the demo account instead (--help says more)\n");
-        return demo::connector().await;
-    };
-    let variable = |name: &str| {
-        env::var(name).map_err(|_| Error::new(ErrorKind::Configuration, format!("{name} is not set; --help says more")))
-    };
-    let config = WordPressConfig::new(url, variable("WORDPRESS_USER")?, variable("WORDPRESS_PASSWORD")?)
-        .with_private_addresses(env::var("WORDPRESS_PRIVATE").is_ok_and(|answer| answer == "1"));
-    Ok(Arc::new(WordPress::new(&config)?))
 }
