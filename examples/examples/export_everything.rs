@@ -1,0 +1,74 @@
+//! One account in every open format that there is, each checked: to see which one you want.
+//!
+//! ```text
+//! WORDPRESS_URL=https://blog.example.com WORDPRESS_USER=me WORDPRESS_PASSWORD='abcd efgh ijkl mnop' \
+//!     cargo run -p examples --features formats,wordpress --example export_everything -- everything
+//! ```
+//!
+//! `--help` says more. Nothing on the site is changed. The formats are those of the registry: one of your own that you
+//! add to it is among them.
+#![allow(clippy::print_stdout, reason = "a program prints")]
+
+use std::path::Path;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Instant;
+
+use examples::{account, script};
+use saas_backup::core::memory::{MemoryConnector, MemoryStore};
+use saas_backup::core::{Connector, Error, ErrorKind, Result, RunStatus, TransferOptions, WriteMode, transfer};
+use saas_backup::{Context, Registry};
+
+const HELP: &str = "\
+Writes an account into a folder for each open format, looks through what it wrote, and says how large it is and what it
+does not hold.
+
+usage: export_everything [FOLDER]              default: ./everything; earlier exports there are replaced
+";
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    match script::path_argument(&format!("{HELP}{}", account::VARIABLES), "everything") {
+        Ok(folder) => script::ended(run(Path::new(&folder)).await),
+        Err(end) => end,
+    }
+}
+
+async fn run(folder: &Path) -> Result<RunStatus> {
+    // The account is asked once; a repository would do as well, and would keep its history.
+    let copy: Arc<dyn Connector> = Arc::new(MemoryConnector::new(MemoryStore::new()));
+    let source = account::of_environment().await?;
+    let read = transfer(&source, &copy, TransferOptions::backup()).await?;
+    script::tell(&read.report);
+
+    let registry = Registry::default();
+    let context = Context::new(folder, folder);
+    let mut faults = 0;
+    println!("\n{:<10} {:>7} {:>9} {:>7} {:>7}  what it is", "format", "files", "KiB", "faults", "ms");
+    for format in registry.formats() {
+        let begin = Instant::now();
+        let path = folder.join(format.name());
+        let target = format.open(&path, &context)?;
+        let done = transfer(&copy, &target, TransferOptions::new(WriteMode::Overwrite)).await?;
+        let found = format.check(&path)?.unwrap_or_default();
+        let receipt = done.receipt.unwrap_or_default();
+        println!(
+            "{:<10} {:>7} {:>9} {:>7} {:>7}  {}",
+            format.name(),
+            receipt.objects_added,
+            receipt.bytes_added.div_ceil(1024),
+            found.count,
+            begin.elapsed().as_millis(),
+            format.summary()
+        );
+        for finding in &found.findings {
+            println!("  fault: {} {}: {}", finding.file, finding.at, finding.problem);
+        }
+        faults += found.count;
+    }
+    if faults > 0 {
+        return Err(Error::new(ErrorKind::Integrity, "exports have faults, listed above"));
+    }
+    println!("\n{}: open what you like; docs/formats.md says what each carries and loses", folder.display());
+    Ok(read.report.status)
+}
