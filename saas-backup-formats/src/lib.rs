@@ -8,10 +8,11 @@
 //! |---|---|---|
 //! | `jsonl` (default) | lines of the provider's own JSON, schemas, blobs, digests | everything |
 //! | `bagit` | a bag with RO-Crate metadata and a page for the person who finds it | everything |
+//! | `csv` | a table a collection, with types and keys in a Data Package | no |
 //! | `markdown` | one page a document with front matter, attachments and links that resolve | everything, from its `_source` |
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![cfg_attr(
-    not(all(feature = "bagit", feature = "jsonl", feature = "markdown", feature = "packed")),
+    not(all(feature = "bagit", feature = "csv", feature = "jsonl", feature = "markdown", feature = "packed")),
     allow(
         dead_code,
         unused_imports,
@@ -29,11 +30,15 @@ mod spool;
 mod form;
 #[cfg(feature = "_import")]
 mod import;
+#[cfg(feature = "_table")]
+mod table;
 #[cfg(feature = "_text")]
 mod text;
 
 #[cfg(feature = "bagit")]
 pub mod bagit;
+#[cfg(feature = "csv")]
+pub mod csv;
 #[cfg(feature = "jsonl")]
 pub mod jsonl;
 #[cfg(feature = "markdown")]

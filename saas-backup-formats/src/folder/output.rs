@@ -30,8 +30,14 @@ impl Output {
 
     /// Ends a file that was begun.
     pub(crate) fn keep(&mut self, path: &str, writer: HashingWriter) -> Result<()> {
+        self.seal(path, writer).map(drop)
+    }
+
+    /// Ends a file that was begun, and says what was written.
+    pub(crate) fn seal(&mut self, path: &str, writer: HashingWriter) -> Result<(Digest, u64)> {
         let (digest, bytes) = writer.finish(false)?;
-        self.note(path, digest, bytes)
+        self.note(path, digest, bytes)?;
+        Ok((digest, bytes))
     }
 
     /// Writes a file.

@@ -1,9 +1,11 @@
 //! What the formats promise, seen from outside.
-#![cfg(any(feature = "jsonl", feature = "markdown"))]
+#![cfg(any(feature = "bagit", feature = "csv", feature = "jsonl", feature = "markdown"))]
 #![expect(clippy::unwrap_used, reason = "a helper of a test may panic as the test itself may")]
 
 #[cfg(feature = "bagit")]
 mod bagit;
+#[cfg(feature = "csv")]
+mod csv;
 #[cfg(feature = "jsonl")]
 mod jsonl;
 #[cfg(feature = "jsonl")]
@@ -13,3 +15,5 @@ mod markdown;
 #[cfg(all(feature = "jsonl", feature = "packed"))]
 mod packed;
 mod support;
+#[cfg(feature = "csv")]
+mod tables;

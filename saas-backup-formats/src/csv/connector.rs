@@ -1,0 +1,85 @@
+use saas_backup_core::{
+    Account, Capabilities, CheckReport, Connector, Error, ErrorKind, Result, Sink, SinkOptions, Snapshot,
+    SnapshotOptions, async_trait,
+};
+
+use super::check::check;
+use super::config::CsvConfig;
+use super::form::{MARKER, Tables};
+use crate::folder::{Audit, audit};
+use crate::form::publish;
+use crate::session::{FolderSink, Session, blocking};
+
+/// Opens tables for writing.
+///
+/// ```no_run
+/// use saas_backup_core::memory::{MemoryConnector, MemoryStore};
+/// use saas_backup_core::{TransferOptions, WriteMode, transfer};
+/// use saas_backup_formats::csv::{CsvConfig, CsvConnector};
+///
+/// # async fn example() -> saas_backup_core::Result<()> {
+/// let source = MemoryConnector::new(MemoryStore::new());
+/// let tables = CsvConnector::new(CsvConfig::new("/home/me/tables").with_spreadsheet(true));
+/// transfer(&source, &tables, TransferOptions::new(WriteMode::Overwrite)).await?;
+/// assert!(tables.check_content().await?.is_clean());
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone, Debug)]
+pub struct CsvConnector {
+    config: CsvConfig,
+}
+
+impl CsvConnector {
+    /// A connector for the folder of this configuration.
+    pub fn new(config: CsvConfig) -> Self {
+        Self { config }
+    }
+
+    /// Looks at every cell. Cancel safe.
+    ///
+    /// # Errors
+    ///
+    /// If a file cannot be read.
+    pub async fn check_content(&self) -> Result<CheckReport> {
+        let path = self.config.path.clone();
+        blocking(move || check(&path)).await
+    }
+
+    /// Compares every file with its digest. Cancel safe.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::InvalidData`] if the folder has no list of digests, or a damaged one.
+    pub async fn verify(&self) -> Result<Audit> {
+        let path = self.config.path.clone();
+        blocking(move || audit(&path)).await
+    }
+}
+
+#[async_trait]
+impl Connector for CsvConnector {
+    fn capabilities(&self) -> Capabilities {
+        let mut capabilities = Capabilities::default();
+        capabilities.create = true;
+        capabilities.overwrite = true;
+        capabilities.atomic = true;
+        capabilities.whole = true;
+        capabilities
+    }
+
+    /// The folder: tables have no account of their own.
+    async fn check(&self) -> Result<Account> {
+        Ok(Account::new(MARKER.format, self.config.path.display().to_string()))
+    }
+
+    async fn snapshot(&self, _options: SnapshotOptions) -> Result<Box<dyn Snapshot>> {
+        Err(Error::new(ErrorKind::Unsupported, "tables do not read back: use `jsonl` to have a copy"))
+    }
+
+    async fn sink(&self, options: SinkOptions) -> Result<Box<dyn Sink>> {
+        let (path, tables) = (self.config.path.clone(), Tables { spreadsheet: self.config.spreadsheet });
+        let session = blocking(move || Session::open(&path, MARKER, &options, false)).await?;
+        Ok(Box::new(FolderSink::new(session, move |open, report| publish(&tables, open, report))))
+    }
+}
