@@ -10,9 +10,17 @@
 //! | `bagit` | a bag with RO-Crate metadata and a page for the person who finds it | everything |
 //! | `csv` | a table a collection, with types and keys in a Data Package | no |
 //! | `markdown` | one page a document with front matter, attachments and links that resolve | everything, from its `_source` |
+//! | `sqlite` | tables with keys and full-text search, and every record as it came | everything |
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![cfg_attr(
-    not(all(feature = "bagit", feature = "csv", feature = "jsonl", feature = "markdown", feature = "packed")),
+    not(all(
+        feature = "bagit",
+        feature = "csv",
+        feature = "jsonl",
+        feature = "markdown",
+        feature = "packed",
+        feature = "sqlite"
+    )),
     allow(
         dead_code,
         unused_imports,
@@ -45,6 +53,8 @@ pub mod jsonl;
 pub mod markdown;
 #[cfg(feature = "packed")]
 pub mod packed;
+#[cfg(feature = "sqlite")]
+pub mod sqlite;
 
 pub use folder::Audit;
 #[cfg(feature = "_form")]

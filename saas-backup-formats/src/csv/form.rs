@@ -22,7 +22,7 @@ impl Form for Tables {
 
     fn write(&self, dataset: &Dataset, desk: &mut Desk) -> Result<()> {
         let survey = Survey::new(dataset)?;
-        let Plan { tables, mut collections } = Plan::new(&survey, true);
+        let Plan { tables, mut collections, .. } = Plan::new(&survey, true);
         let mut resources: Vec<_> = tables.iter().map(|_| None).collect();
         for (number, surveyed) in survey.collections.iter().enumerate() {
             let of_it = |table: &Table| table.collection == surveyed.name;

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use saas_backup_core::{Account, CollectionName};
 use serde::{Deserialize, Serialize};
 
-use crate::table::{Column, Kind, NULL, Scalar, Seen, Spill, Table};
+use crate::table::{Column, Kind, NULL, Scalar, Seen, Table};
 
 pub(super) const PACKAGE: &str = "datapackage.json";
 
@@ -176,17 +176,7 @@ impl Resource {
 }
 
 fn field(column: &Column) -> Field {
-    let kind = match column.kind {
-        Kind::Plain(Scalar::Boolean) => "boolean",
-        Kind::Plain(Scalar::Integer) => "integer",
-        Kind::Plain(Scalar::Number) => "number",
-        Kind::Plain(Scalar::Text) => "string",
-        Kind::Plain(Scalar::Date) => "date",
-        Kind::Plain(Scalar::Instant | Scalar::Local) => "datetime",
-        Kind::Json(Spill::Object) => "object",
-        Kind::Json(Spill::Array) => "array",
-        Kind::Json(Spill::Any) => "any",
-    };
+    let kind = column.kind.word();
     let constraints = column.required.then(|| ("required".to_owned(), true)).into_iter().collect();
     let format = matches!(column.kind, Kind::Plain(Scalar::Instant | Scalar::Local)).then(|| "any".to_owned());
     Field {

@@ -12,4 +12,4 @@ pub(crate) use staging::{Marker, Policy, Staging};
 pub use sums::Audit;
 pub(crate) use sums::audit;
 pub(crate) use sums::{REPORT, SUMS};
-pub(crate) use sums::{SumsWriter, digest_of};
+pub(crate) use sums::{SumsWriter, digest_from, digest_of};

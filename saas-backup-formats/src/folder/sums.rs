@@ -124,10 +124,14 @@ pub(crate) fn audit(folder: &Path) -> Result<Audit> {
 
 /// The SHA-256 of a file.
 pub(crate) fn digest_of(path: &Path) -> io::Result<Digest> {
-    let mut file = File::open(path)?;
+    digest_from(File::open(path)?)
+}
+
+/// The SHA-256 of what is left to read.
+pub(crate) fn digest_from(mut from: impl io::Read) -> io::Result<Digest> {
     let (mut digest, mut buffer) = (Sha256::new(), vec![0; 64 * 1024]);
     loop {
-        match file.read(&mut buffer)? {
+        match from.read(&mut buffer)? {
             0 => return Ok(Digest::from_bytes(digest.finalize().into())),
             length => digest.update(buffer.get(..length).unwrap_or_default()),
         }

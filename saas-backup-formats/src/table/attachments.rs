@@ -1,19 +1,30 @@
 use std::collections::BTreeSet;
+use std::path::PathBuf;
 
 use saas_backup_core::{Digest, Result};
 
-use super::rows::blob_file;
 use crate::dataset::Dataset;
 use crate::folder::Output;
 
+/// Where attachments lie in an export.
+pub(crate) fn blob_file(digest: &str) -> String {
+    format!("blobs/{}/{digest}", digest.get(..2).unwrap_or_default())
+}
+
+/// The attachments that are held, each once: digest, file, and length in bytes.
+pub(crate) fn held_blobs(dataset: &Dataset) -> impl Iterator<Item = (Digest, PathBuf, u64)> {
+    let held: BTreeSet<Digest> = dataset.records.values().flat_map(|lines| lines.blobs.iter().copied()).collect();
+    held.into_iter().filter_map(|digest| {
+        let path = dataset.blobs.path(&digest);
+        let bytes = path.metadata().ok()?.len();
+        Some((digest, path, bytes))
+    })
+}
+
 /// Puts every attachment into the export, once: where the tables say that it is.
 pub(crate) fn copy_blobs(dataset: &Dataset, output: &mut Output) -> Result<()> {
-    let held: BTreeSet<&Digest> = dataset.records.values().flat_map(|lines| &lines.blobs).collect();
-    for digest in held {
-        let path = dataset.blobs.path(digest);
-        if let Ok(metadata) = path.metadata() {
-            output.copy(&path, &blob_file(&digest.to_string()), (*digest, metadata.len()))?;
-        }
+    for (digest, path, bytes) in held_blobs(dataset) {
+        output.copy(&path, &blob_file(&digest.to_string()), (digest, bytes))?;
     }
     Ok(())
 }

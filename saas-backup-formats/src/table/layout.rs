@@ -18,13 +18,13 @@ impl Plan {
             .iter()
             .map(|collection| names.give(&table_name(collection.name.as_str()), collection.name.as_str()))
             .collect();
-        let mut plan = Self { tables: Vec::new(), collections: Vec::new() };
+        let mut plan = Self { tables: Vec::new(), collections: Vec::new(), names };
         // The tables of records come first, so that others can point to them.
         for (surveyed, name) in survey.collections.iter().zip(roots) {
             plan.tables.push(Table::new(name, surveyed, Role::Records));
         }
         for (root, surveyed) in survey.collections.iter().enumerate() {
-            let collection = Layout { plan: &mut plan, names: &mut names, survey, surveyed, root, strict }.collection();
+            let collection = Layout { plan: &mut plan, survey, surveyed, root, strict }.collection();
             plan.collections.push(collection);
         }
         plan
@@ -34,7 +34,6 @@ impl Plan {
 /// Lays out the tables of one collection.
 struct Layout<'a> {
     plan: &'a mut Plan,
-    names: &'a mut Identifiers,
     survey: &'a Survey,
     surveyed: &'a Surveyed,
     root: usize,
@@ -85,7 +84,7 @@ impl Layout<'_> {
         let Some(above) = self.plan.tables.get(parent) else { return parent };
         let wanted = format!("{}__{suffix}", above.name);
         let (keys, depth) = (above.columns.get(..above.key).unwrap_or_default().to_vec(), above.key);
-        let mut table = Table::new(self.names.give(&wanted, &wanted), self.surveyed, role);
+        let mut table = Table::new(self.plan.names.give(&wanted, &wanted), self.surveyed, role);
         table.title = format!("{}: {}", above.title, suffix);
         table.columns = keys;
         let order = if depth == 1 { "_order".to_owned() } else { format!("_order_{depth}") };

@@ -14,9 +14,10 @@ mod scalar;
 mod shape;
 mod survey;
 
-pub(crate) use attachments::copy_blobs;
-pub(crate) use plan::{Column, Kind, Plan, Table};
+pub(crate) use attachments::{blob_file, copy_blobs, held_blobs};
+pub(crate) use names::{Identifiers, column_name};
+pub(crate) use plan::{Column, Kind, Link, Plan, Role, Table};
 pub(crate) use rows::{Cell, RowWriter, Sheet};
 pub(crate) use scalar::{NULL, is_awkward, tamed};
-pub(crate) use shape::{Scalar, Seen, Spill};
+pub(crate) use shape::{Scalar, Seen};
 pub(crate) use survey::Survey;

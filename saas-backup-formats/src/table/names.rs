@@ -17,6 +17,11 @@ pub(crate) struct Identifiers(HashSet<String>);
 impl Identifiers {
     /// Gives a name; if it is taken, with six digits of the id's digest behind it.
     pub(crate) fn give(&mut self, wanted: &str, id: &str) -> String {
+        self.give_with(wanted, id, &[])
+    }
+
+    /// Gives a name that is free with each of these endings, too.
+    pub(crate) fn give_with(&mut self, wanted: &str, id: &str, endings: &[&str]) -> String {
         let digest = Digest::of(id.as_bytes()).to_string();
         let long = wanted.len() > MAX_BYTES;
         let mut digits = if long { 6 } else { 0 };
@@ -26,7 +31,9 @@ impl Identifiers {
             if digits > 0 {
                 name = format!("{name}_{}", digest.get(..digits).unwrap_or(&digest));
             }
-            if self.0.insert(name.to_lowercase()) {
+            let lower = name.to_lowercase();
+            let taken = endings.iter().any(|ending| self.0.contains(&format!("{lower}{ending}")));
+            if !taken && self.0.insert(lower) {
                 return name;
             }
             digits += 6;
@@ -40,7 +47,7 @@ pub(crate) fn table_name(text: &str) -> String {
     let name = joined(lower.chars().map(|character| if character.is_ascii() { character } else { '_' }));
     // Names that some file system or database keeps for itself.
     let taken = safe_name(&name, MAX_PART) != name || name.starts_with("sqlite_") || name.is_empty();
-    if taken { format!("{}_table", if name.is_empty() { "other" } else { &name }) } else { name }
+    if taken { format!("table_{name}").trim_end_matches('_').to_owned() } else { name }
 }
 
 /// A name for a column: letters and digits of any script, with no `_` at its ends.
@@ -82,10 +89,10 @@ mod tests {
             ("posts", "posts"),
             ("Wiki Pages/2", "wiki_pages_2"),
             ("people & ☃", "people"),
-            ("задачи", "other_table"),
-            ("../..", "other_table"),
-            ("CON", "con_table"),
-            ("sqlite_master", "sqlite_master_table"),
+            ("задачи", "table"),
+            ("../..", "table"),
+            ("CON", "table_con"),
+            ("sqlite_master", "table_sqlite_master"),
             ("_archive", "archive"),
             ("a__b", "a_b"),
         ];

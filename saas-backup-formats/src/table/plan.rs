@@ -2,6 +2,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use saas_backup_core::CollectionName;
 
+use super::names::Identifiers;
 use super::shape::{Scalar, Seen, Spill};
 use super::survey::Surveyed;
 
@@ -10,6 +11,8 @@ use super::survey::Surveyed;
 pub(crate) struct Plan {
     pub(crate) tables: Vec<Table>,
     pub(crate) collections: Vec<CollectionPlan>,
+    /// The names that are taken.
+    pub(crate) names: Identifiers,
 }
 
 /// One table. Its rows come sorted by their keys.
@@ -69,6 +72,23 @@ pub(crate) struct Column {
 pub(crate) enum Kind {
     Plain(Scalar),
     Json(Spill),
+}
+
+impl Kind {
+    /// Its name in Data Packages, which other formats use, too.
+    pub(crate) const fn word(self) -> &'static str {
+        match self {
+            Self::Plain(Scalar::Boolean) => "boolean",
+            Self::Plain(Scalar::Integer) => "integer",
+            Self::Plain(Scalar::Number) => "number",
+            Self::Plain(Scalar::Text) => "string",
+            Self::Plain(Scalar::Date) => "date",
+            Self::Plain(Scalar::Instant | Scalar::Local) => "datetime",
+            Self::Json(Spill::Object) => "object",
+            Self::Json(Spill::Array) => "array",
+            Self::Json(Spill::Any) => "any",
+        }
+    }
 }
 
 /// Columns that have the key of another table, or the beginning of it, or are NULL.

@@ -3,6 +3,7 @@ use std::borrow::Cow;
 use saas_backup_core::{Access, BlobRef, Json, Principal, Record, RecordState, Reference, Result};
 use serde::Serialize;
 
+use super::attachments::blob_file;
 use super::json::{Member, Value, items, members, unquoted};
 use super::plan::{CollectionPlan, Link, Members, Place, Row};
 use super::scalar::is_awkward;
@@ -43,11 +44,6 @@ impl<'a> Cell<'a> {
 pub(crate) trait Sheet {
     /// Takes a row of a table, by its number in the plan. What it cannot hold goes to `losses`.
     fn row(&mut self, table: usize, cells: &[Cell<'_>], losses: &mut Losses) -> Result<()>;
-}
-
-/// Where attachments lie in an export.
-pub(crate) fn blob_file(digest: &str) -> String {
-    format!("blobs/{}/{digest}", digest.get(..2).unwrap_or_default())
 }
 
 /// Turns records into rows.

@@ -7,8 +7,8 @@ use super::scalar::{number, text};
 const MAX_ROW_MEMBERS: usize = 500;
 /// Members of an object in a row: with more, it is a dictionary and not a part of the row.
 const MAX_MEMBERS: usize = 100;
-/// Places that all records of a collection have together.
-const MAX_PLACES: usize = 2000;
+/// Places that all records of a collection have together: two columns each are within what databases take.
+const MAX_PLACES: usize = 900;
 /// Lists that all records of a collection have together: each may be a file that is open.
 const MAX_LISTS: usize = 60;
 /// Objects and lists in each other that are taken apart; what is deeper stands in a column of JSON.

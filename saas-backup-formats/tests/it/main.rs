@@ -1,5 +1,5 @@
 //! What the formats promise, seen from outside.
-#![cfg(any(feature = "bagit", feature = "csv", feature = "jsonl", feature = "markdown"))]
+#![cfg(any(feature = "bagit", feature = "csv", feature = "jsonl", feature = "markdown", feature = "sqlite"))]
 #![expect(clippy::unwrap_used, reason = "a helper of a test may panic as the test itself may")]
 
 #[cfg(feature = "bagit")]
@@ -14,6 +14,8 @@ mod jsonl_hostile;
 mod markdown;
 #[cfg(all(feature = "jsonl", feature = "packed"))]
 mod packed;
+#[cfg(feature = "sqlite")]
+mod sqlite;
 mod support;
-#[cfg(feature = "csv")]
+#[cfg(any(feature = "csv", feature = "sqlite"))]
 mod tables;

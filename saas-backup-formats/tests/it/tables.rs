@@ -6,8 +6,8 @@ use std::process::Command;
 use bytes::Bytes;
 use saas_backup_core::testkit::{NASTY_JSON, sample_blob, sample_records};
 use saas_backup_core::{
-    Access, BlobId, BlobRef, BlobStatus, Catalog, Collection, Event, Json, Key, Kind, Principal, Record, RefRule,
-    Reference,
+    Access, BlobId, BlobRef, BlobStatus, Catalog, Collection, Event, FieldMapping, Json, Key, Kind, Principal, Record,
+    RefRule, Reference,
 };
 
 use crate::support::{name, puts, time};
@@ -22,6 +22,8 @@ pub(crate) fn reference(collection: &str, id: &str) -> Reference {
 
 /// A small shop: every kind of column, relationship and trap, few enough to be looked at.
 pub(crate) fn shop() -> (Catalog, Vec<Event>, Vec<(BlobRef, Bytes)>) {
+    let mut person = FieldMapping::default();
+    person.title = Some("name".to_owned());
     let catalog = Catalog::new(vec![
         Collection::new(name("orders"), Kind::Transaction)
             .with_title("Orders")
@@ -31,6 +33,7 @@ pub(crate) fn shop() -> (Catalog, Vec<Event>, Vec<(BlobRef, Bytes)>) {
             .with_ref(RefRule::one("about", name("orders")).or(name("customers"))),
         Collection::new(name("customers"), Kind::Contact)
             .with_title("Customers")
+            .with_fields(person)
             .with_ref(RefRule::one("referred_by", name("customers"))),
         Collection::new(name("tags"), Kind::Record).with_title("Tags"),
         Collection::new(name("Empty Ones"), Kind::Record).with_ref(RefRule::one("order", name("orders"))),
@@ -46,7 +49,7 @@ pub(crate) fn shop() -> (Catalog, Vec<Event>, Vec<(BlobRef, Bytes)>) {
         "customer":{"name":"Jane, \"J\"","mail":null,"address":{"city":"Köln","geo":{"lat":50.9375}}},
         "_links":{"self":"https://shop.example/1"},
         "items":[{"sku":"a-1","price":9.90,"options":["red","XL"]},{"sku":"b-2","price":10,"options":[]}],
-        "labels":["new","-5",""],"matrix":[[1,2],[3]],"never":[],"nothing":null,"text":"two\r\nlines","id":"other"}"#,
+        "labels":["new","-5",""],"matrix":[[1,2],[3]],"never":[],"void":null,"text":"two\r\nlines","id":"other"}"#,
     )
     .with_ref("customer", reference("customers", "c1"))
     .with_refs("tags", vec![reference("tags", "t1"), reference("tags", "gone")])
