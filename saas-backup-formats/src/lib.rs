@@ -10,6 +10,7 @@
 //! | `bagit` | a bag with RO-Crate metadata and a page for the person who finds it | everything |
 //! | `csv` | a table a collection, with types and keys in a Data Package | no |
 //! | `markdown` | one page a document with front matter, attachments and links that resolve | everything, from its `_source` |
+//! | `parquet` | columns with nested types, for analysis | no |
 //! | `sqlite` | tables with keys and full-text search, and every record as it came | everything |
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![cfg_attr(
@@ -19,6 +20,7 @@
         feature = "jsonl",
         feature = "markdown",
         feature = "packed",
+        feature = "parquet",
         feature = "sqlite"
     )),
     allow(
@@ -53,6 +55,8 @@ pub mod jsonl;
 pub mod markdown;
 #[cfg(feature = "packed")]
 pub mod packed;
+#[cfg(feature = "parquet")]
+pub mod parquet;
 #[cfg(feature = "sqlite")]
 pub mod sqlite;
 

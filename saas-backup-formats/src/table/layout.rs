@@ -9,15 +9,17 @@ use super::plan::{
 use super::shape::{Parts, Seen, Shape, Spill};
 use super::survey::{Relation, Survey, Surveyed};
 
+/// The names of the tables with the records of the collections.
+pub(crate) fn root_names(survey: &Survey, names: &mut Identifiers) -> Vec<String> {
+    let names_of = survey.collections.iter().map(|collection| collection.name.as_str());
+    names_of.map(|name| names.give(&table_name(name), name)).collect()
+}
+
 impl Plan {
     /// Lays out tables; `strict` as in [`Shape::parts`].
     pub(crate) fn new(survey: &Survey, strict: bool) -> Self {
         let mut names = Identifiers::default();
-        let roots: Vec<String> = survey
-            .collections
-            .iter()
-            .map(|collection| names.give(&table_name(collection.name.as_str()), collection.name.as_str()))
-            .collect();
+        let roots = root_names(survey, &mut names);
         let mut plan = Self { tables: Vec::new(), collections: Vec::new(), names };
         // The tables of records come first, so that others can point to them.
         for (surveyed, name) in survey.collections.iter().zip(roots) {
@@ -248,6 +250,6 @@ fn access_columns() -> Vec<Column> {
 }
 
 /// A member in a JSON pointer (RFC 6901).
-fn pointer(path: &str, name: &str) -> String {
+pub(crate) fn pointer(path: &str, name: &str) -> String {
     format!("{path}/{}", name.replace('~', "~0").replace('/', "~1"))
 }

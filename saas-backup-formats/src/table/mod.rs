@@ -15,9 +15,11 @@ mod shape;
 mod survey;
 
 pub(crate) use attachments::{blob_file, copy_blobs, held_blobs};
+pub(crate) use json::{Member, Value, items, members, unquoted};
+pub(crate) use layout::{pointer, root_names};
 pub(crate) use names::{Identifiers, column_name};
 pub(crate) use plan::{Column, Kind, Link, Plan, Role, Table};
-pub(crate) use rows::{Cell, RowWriter, Sheet};
+pub(crate) use rows::{Cell, RowWriter, Sheet, extra, state, word};
 pub(crate) use scalar::{NULL, is_awkward, tamed};
-pub(crate) use shape::{Scalar, Seen};
-pub(crate) use survey::Survey;
+pub(crate) use shape::{Parts, Scalar, Seen, Shape};
+pub(crate) use survey::{Survey, Surveyed};

@@ -308,7 +308,7 @@ fn set<'r>(cells: &mut [Cell<'r>], column: Option<usize>, cell: impl FnOnce() ->
 }
 
 /// The members of the envelope that this version does not know, token for token.
-fn extra(record: &Record) -> String {
+pub(crate) fn extra(record: &Record) -> String {
     let mut object = String::from("{");
     for (name, value) in &record.extra {
         let comma = if object.len() > 1 { "," } else { "" };
@@ -328,7 +328,8 @@ fn text_of(json: Json) -> String {
     json.as_str().to_owned()
 }
 
-fn state(state: RecordState) -> Cow<'static, str> {
+/// The word that stands for a state.
+pub(crate) fn state(state: RecordState) -> Cow<'static, str> {
     match state {
         RecordState::Live => Cow::Borrowed("live"),
         other => Cow::Owned(word(&other)),
@@ -336,7 +337,7 @@ fn state(state: RecordState) -> Cow<'static, str> {
 }
 
 /// The word that stands for a value on a line.
-fn word(value: &impl Serialize) -> String {
+pub(crate) fn word(value: &impl Serialize) -> String {
     match serde_json::to_value(value) {
         Ok(serde_json::Value::String(word)) => word,
         _ => String::new(),

@@ -117,7 +117,7 @@ impl Shape {
     /// What becomes of the items that are no objects, if this is the shape of a list's items.
     pub(crate) fn plain_parts(&self, strict: bool) -> Option<Parts> {
         let plain = Seen(self.seen.0 & !Seen::OBJECT.and(Seen::MORE).0);
-        let objects = plain == Seen::default() && self.seen.any(Seen::OBJECT);
+        let objects = plain == Seen::default() && !self.members.is_empty();
         (!objects).then(|| plain.parts(false, self.items.is_some(), strict))
     }
 }
