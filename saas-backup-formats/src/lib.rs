@@ -8,15 +8,19 @@
 //! |---|---|---|
 //! | `jsonl` (default) | lines of the provider's own JSON, schemas, blobs, digests | everything |
 //! | `bagit` | a bag with RO-Crate metadata and a page for the person who finds it | everything |
-//! | `csv` | a table a collection, with types and keys in a Data Package | no |
+//! | `csv` | a table a collection, with types and keys in a Data Package | CSVREAD |
+//! | `files` | original files in their folders, with their names and times | everything |
 //! | `markdown` | one page a document with front matter, attachments and links that resolve | everything, from its `_source` |
 //! | `parquet` | columns with nested types, for analysis | no |
 //! | `sqlite` | tables with keys and full-text search, and every record as it came | everything |
+//!
+//! `packed` makes one file of any of them.
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![cfg_attr(
     not(all(
         feature = "bagit",
         feature = "csv",
+        feature = "files",
         feature = "jsonl",
         feature = "markdown",
         feature = "packed",
@@ -36,6 +40,8 @@ mod names;
 mod session;
 mod spool;
 
+#[cfg(feature = "_beside")]
+mod beside;
 #[cfg(feature = "_form")]
 mod form;
 #[cfg(feature = "_import")]
@@ -49,6 +55,8 @@ mod text;
 pub mod bagit;
 #[cfg(feature = "csv")]
 pub mod csv;
+#[cfg(feature = "files")]
+pub mod files;
 #[cfg(feature = "jsonl")]
 pub mod jsonl;
 #[cfg(feature = "markdown")]

@@ -2,6 +2,7 @@ use std::fs::{self, File};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
+use chrono::{DateTime, Utc};
 use saas_backup_core::{Digest, Error, ErrorKind, Result};
 
 use super::files::{HashingWriter, create_parents};
@@ -57,6 +58,29 @@ impl Output {
             io::copy(&mut File::open(from)?, &mut File::create_new(&to)?)?;
         }
         self.note(path, digest, bytes)
+    }
+
+    /// As [`copy`](Self::copy), and always a file of its own: whoever edits it edits no other one.
+    pub(crate) fn duplicate(&mut self, from: &Path, path: &str, (digest, bytes): (Digest, u64)) -> Result<()> {
+        let to = self.folder.join(path);
+        create_parents(&to)?;
+        io::copy(&mut File::open(from)?, &mut File::create_new(&to)?)?;
+        self.note(path, digest, bytes)
+    }
+
+    /// Sets when a file was last changed.
+    pub(crate) fn set_modified(&self, path: &str, time: DateTime<Utc>) -> Result<()> {
+        let file = File::options().write(true).open(self.folder.join(path))?;
+        // Not every file system knows every year.
+        match file.set_modified(time.into()) {
+            Err(error) if matches!(error.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::Unsupported) => Ok(()),
+            set => Ok(set?),
+        }
+    }
+
+    /// Makes a folder that may stay empty.
+    pub(crate) fn create_folder(&self, path: &str) -> Result<()> {
+        Ok(fs::create_dir_all(self.folder.join(path))?)
     }
 
     /// Notes a file that was ended elsewhere.

@@ -66,7 +66,7 @@ fn separate(name: &mut String, with: char) {
 }
 
 /// Characters that print nothing or turn the direction of what follows.
-fn is_invisible(character: char) -> bool {
+pub(super) fn is_invisible(character: char) -> bool {
     matches!(
         character,
         '\u{00AD}'
@@ -82,7 +82,7 @@ fn is_invisible(character: char) -> bool {
     )
 }
 
-fn is_device(name: &str) -> bool {
+pub(super) fn is_device(name: &str) -> bool {
     let stem = name.split('.').next().unwrap_or_default().trim_end();
     let upper = stem.to_ascii_uppercase();
     if DEVICES.contains(&upper.as_str()) {

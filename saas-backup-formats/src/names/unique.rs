@@ -60,7 +60,7 @@ impl Names {
 }
 
 /// Equal for names that some file system takes for one.
-fn fingerprint(folder: &str, name: &str) -> u64 {
+pub(crate) fn fingerprint(folder: &str, name: &str) -> u64 {
     let fold =
         |text: &str| text.nfc().flat_map(char::to_uppercase).flat_map(char::to_lowercase).nfc().collect::<String>();
     short_hash(format!("{}\0{}", fold(folder), fold(name)).as_bytes())

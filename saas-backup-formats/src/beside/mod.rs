@@ -1,0 +1,19 @@
+//! What the forms have in common that keep original files: a line for every record in `_source/`, attachments, and
+//! `names.json`, which says which file is which record.
+
+mod check;
+mod files;
+mod names_file;
+mod read;
+
+pub(crate) use check::check_names;
+pub(crate) use files::{Beside, BlobFile};
+pub(crate) use names_file::{NAMES, Named};
+pub(crate) use read::{read_source, whole_files};
+
+/// The folder of all records as lines of the stored profile.
+pub(crate) const SOURCE: &str = "_source";
+/// The folder of attachments that have no place in the files of the form.
+pub(crate) const ATTACHMENTS: &str = "_attachments";
+/// The member of the manifest's content that says which file has the lines of a collection.
+const SOURCES: &str = "sources";
