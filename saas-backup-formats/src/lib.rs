@@ -10,6 +10,7 @@
 //! | `bagit` | a bag with RO-Crate metadata and a page for the person who finds it | everything |
 //! | `csv` | a table a collection, with types and keys in a Data Package | CSVREAD |
 //! | `files` | original files in their folders, with their names and times | everything |
+//! | `ics` | calendars: events with their time zones, repetitions and attendees | everything, from its `_source` |
 //! | `markdown` | one page a document with front matter, attachments and links that resolve | everything, from its `_source` |
 //! | `parquet` | columns with nested types, for analysis | no |
 //! | `sqlite` | tables with keys and full-text search, and every record as it came | everything |
@@ -21,6 +22,7 @@
         feature = "bagit",
         feature = "csv",
         feature = "files",
+        feature = "ics",
         feature = "jsonl",
         feature = "markdown",
         feature = "packed",
@@ -42,6 +44,8 @@ mod spool;
 
 #[cfg(feature = "_beside")]
 mod beside;
+#[cfg(feature = "_content_line")]
+mod content_line;
 #[cfg(feature = "_form")]
 mod form;
 #[cfg(feature = "_import")]
@@ -57,6 +61,8 @@ pub mod bagit;
 pub mod csv;
 #[cfg(feature = "files")]
 pub mod files;
+#[cfg(feature = "ics")]
+pub mod ics;
 #[cfg(feature = "jsonl")]
 pub mod jsonl;
 #[cfg(feature = "markdown")]

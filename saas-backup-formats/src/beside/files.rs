@@ -2,7 +2,7 @@ use std::collections::{BTreeMap, HashSet};
 use std::fs;
 
 use chrono::{DateTime, Utc};
-use saas_backup_core::{BlobRef, BlobStatus, Collection, CollectionName, Digest, Key, Result};
+use saas_backup_core::{BlobRef, BlobStatus, Collection, CollectionName, Digest, Key, Record, Result};
 
 use super::names_file::{Named, NamesFile};
 use super::{ATTACHMENTS, NAMES, SOURCE, SOURCES};
@@ -88,6 +88,17 @@ impl Beside {
         }
         self.note(&path, key, Some(&blob.role), original, Some(digest))?;
         Ok(Some(path))
+    }
+
+    /// Gives all blobs of a record files below the attachments' folder.
+    pub(crate) fn attachments(&mut self, dataset: &Dataset, desk: &mut Desk, record: &Record) -> Result<Vec<String>> {
+        let folder = format!("{ATTACHMENTS}/{}", self.folder(&record.key.collection));
+        let mut paths = Vec::new();
+        for blob in &record.blobs {
+            let file = BlobFile { key: &record.key, blob, title: None, modified: None };
+            paths.extend(self.blob(dataset, desk, &folder, &file)?);
+        }
+        Ok(paths)
     }
 
     /// Notes which record a file is of.

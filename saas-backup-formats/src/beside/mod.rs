@@ -1,15 +1,25 @@
 //! What the forms have in common that keep original files: a line for every record in `_source/`, attachments, and
 //! `names.json`, which says which file is which record.
 
+mod body;
 mod check;
 mod files;
 mod names_file;
+mod original;
+mod person;
+mod property;
 mod read;
+mod titles;
 
+pub(crate) use body::readable_body;
 pub(crate) use check::check_names;
 pub(crate) use files::{Beside, BlobFile};
 pub(crate) use names_file::{NAMES, Named};
+pub(crate) use original::original;
+pub(crate) use person::Person;
+pub(crate) use property::{Properties, member_of, text_of};
 pub(crate) use read::{read_source, whole_files};
+pub(crate) use titles::Titles;
 
 /// The folder of all records as lines of the stored profile.
 pub(crate) const SOURCE: &str = "_source";

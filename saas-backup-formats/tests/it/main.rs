@@ -8,6 +8,8 @@ mod bagit;
 mod csv;
 #[cfg(feature = "files")]
 mod files;
+#[cfg(feature = "ics")]
+mod ics;
 mod jsonl;
 mod jsonl_hostile;
 #[cfg(feature = "markdown")]

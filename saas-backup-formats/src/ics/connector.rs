@@ -1,0 +1,82 @@
+use saas_backup_core::{
+    Account, Capabilities, CheckReport, Connector, Result, Sink, SinkOptions, Snapshot, SnapshotOptions, async_trait,
+};
+
+use super::check::check;
+use super::config::IcsConfig;
+use super::form::Calendars;
+use crate::folder::{Audit, Marker, audit};
+use crate::form::{Form as _, publish};
+use crate::import::{capabilities, read_back};
+use crate::session::{FolderSink, Session, blocking};
+
+const MARKER: Marker = Marker { file: "manifest.json", format: Calendars::FORMAT };
+
+/// Opens a folder of calendars for writing, and for reading what its `_source` folder and its attachments hold.
+///
+/// ```no_run
+/// use saas_backup_core::memory::{MemoryConnector, MemoryStore};
+/// use saas_backup_core::{TransferOptions, WriteMode, transfer};
+/// use saas_backup_formats::ics::{IcsConfig, IcsConnector};
+///
+/// # async fn example() -> saas_backup_core::Result<()> {
+/// let source = MemoryConnector::new(MemoryStore::new());
+/// let calendars = IcsConnector::new(IcsConfig::new("/home/me/calendars"));
+/// transfer(&source, &calendars, TransferOptions::new(WriteMode::Overwrite)).await?;
+/// assert!(calendars.check_content().await?.is_clean());
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone, Debug)]
+pub struct IcsConnector {
+    config: IcsConfig,
+}
+
+impl IcsConnector {
+    /// A connector for the folder of this configuration.
+    pub fn new(config: IcsConfig) -> Self {
+        Self { config }
+    }
+
+    /// Looks through all calendars for what programs trip over. Cancel safe.
+    ///
+    /// # Errors
+    ///
+    /// If a file cannot be read.
+    pub async fn check_content(&self) -> Result<CheckReport> {
+        let path = self.config.path.clone();
+        blocking(move || check(&path)).await
+    }
+
+    /// Compares every file with its digest. Cancel safe.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidData`](saas_backup_core::ErrorKind::InvalidData) if the folder has no list of digests, or a damaged one.
+    pub async fn verify(&self) -> Result<Audit> {
+        let path = self.config.path.clone();
+        blocking(move || audit(&path)).await
+    }
+}
+
+#[async_trait]
+impl Connector for IcsConnector {
+    fn capabilities(&self) -> Capabilities {
+        capabilities(true)
+    }
+
+    /// The folder: calendars in a folder have no account of its own.
+    async fn check(&self) -> Result<Account> {
+        Ok(Account::new(MARKER.format, self.config.path.display().to_string()))
+    }
+
+    async fn snapshot(&self, options: SnapshotOptions) -> Result<Box<dyn Snapshot>> {
+        read_back(Calendars, self.config.path.clone(), options).await
+    }
+
+    async fn sink(&self, options: SinkOptions) -> Result<Box<dyn Sink>> {
+        let path = self.config.path.clone();
+        let session = blocking(move || Session::open(&path, MARKER, &options, false)).await?;
+        Ok(Box::new(FolderSink::new(session, |open, report| publish(&Calendars, open, report))))
+    }
+}
