@@ -14,6 +14,7 @@
 //! | `markdown` | one page a document with front matter, attachments and links that resolve | everything, from its `_source` |
 //! | `parquet` | columns with nested types, for analysis | no |
 //! | `sqlite` | tables with keys and full-text search, and every record as it came | everything |
+//! | `vcf` | contacts and their groups, as vCard 4.0 and 3.0 | everything, from its `_source` |
 //!
 //! `packed` makes one file of any of them.
 #![cfg_attr(docsrs, feature(doc_cfg))]
@@ -27,7 +28,8 @@
         feature = "markdown",
         feature = "packed",
         feature = "parquet",
-        feature = "sqlite"
+        feature = "sqlite",
+        feature = "vcf"
     )),
     allow(
         dead_code,
@@ -73,6 +75,8 @@ pub mod packed;
 pub mod parquet;
 #[cfg(feature = "sqlite")]
 pub mod sqlite;
+#[cfg(feature = "vcf")]
+pub mod vcf;
 
 pub use folder::Audit;
 #[cfg(feature = "_form")]

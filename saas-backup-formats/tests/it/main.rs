@@ -25,3 +25,5 @@ mod sqlite;
 mod support;
 #[cfg(feature = "_table")]
 mod tables;
+#[cfg(feature = "vcf")]
+mod vcf;
