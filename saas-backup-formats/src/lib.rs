@@ -10,7 +10,9 @@
 //! | `bagit` | a bag with RO-Crate metadata and a page for the person who finds it | everything |
 //! | `csv` | a table a collection, with types and keys in a Data Package | CSVREAD |
 //! | `files` | original files in their folders, with their names and times | everything |
+//! | `git` | repositories as bundles that `git clone` takes, with what was said about them | everything, from its `_source` |
 //! | `ics` | calendars: events with their time zones, repetitions and attendees | everything, from its `_source` |
+//! | `mail` | messages, byte for byte: `eml` files, `mbox` files or Maildirs | everything, from its `_source` and the messages |
 //! | `markdown` | one page a document with front matter, attachments and links that resolve | everything, from its `_source` |
 //! | `parquet` | columns with nested types, for analysis | no |
 //! | `sqlite` | tables with keys and full-text search, and every record as it came | everything |
@@ -23,8 +25,10 @@
         feature = "bagit",
         feature = "csv",
         feature = "files",
+        feature = "git",
         feature = "ics",
         feature = "jsonl",
+        feature = "mail",
         feature = "markdown",
         feature = "packed",
         feature = "parquet",
@@ -63,10 +67,14 @@ pub mod bagit;
 pub mod csv;
 #[cfg(feature = "files")]
 pub mod files;
+#[cfg(feature = "git")]
+pub mod git;
 #[cfg(feature = "ics")]
 pub mod ics;
 #[cfg(feature = "jsonl")]
 pub mod jsonl;
+#[cfg(feature = "mail")]
+pub mod mail;
 #[cfg(feature = "markdown")]
 pub mod markdown;
 #[cfg(feature = "packed")]

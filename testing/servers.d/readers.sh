@@ -1,6 +1,12 @@
-# No server: a Python with libraries that read open formats and that nobody here wrote. Checks of exports run in it.
+# No server: programs, and a Python with libraries, that read open formats and that nobody here wrote. Checks of exports
+# run in it.
 
-install() { venv=$(python_tools readers); }
+install() {
+    need doveadm dovecot-core
+    need git git
+    need notmuch notmuch
+    venv=$(python_tools readers)
+}
 
 start() { tell PYTHON "$venv/bin/python"; }
 

@@ -11,15 +11,17 @@ use crate::folder::{contained, digest_of, list};
 use crate::form::RESERVED;
 use crate::names::{fault_of, fingerprint};
 
-/// Looks through the names of all files, and compares `names.json` with what is there. Gives the paths of all files.
-pub(crate) fn check_names(folder: &Path, report: &mut CheckReport) -> Result<BTreeSet<String>> {
+/// Looks through the names of all files, and compares `names.json` with what is there; it need not name the files `own`
+/// of the form. Gives the paths of all files.
+pub(crate) fn check_names(folder: &Path, own: &[&str], report: &mut CheckReport) -> Result<BTreeSet<String>> {
     let files: BTreeSet<String> = list(folder)?.into_iter().collect();
     let mut seen = BTreeSet::new();
     for path in &files {
         report.files += 1;
         check_name(path, &mut seen, report);
     }
-    let mut unnamed: BTreeSet<&str> = files.iter().map(String::as_str).filter(|path| has_to_be_named(path)).collect();
+    let mut unnamed: BTreeSet<&str> =
+        files.iter().map(String::as_str).filter(|path| has_to_be_named(path, own)).collect();
     let Ok(lines) = File::open(folder.join(NAMES)) else {
         report.find(NAMES, "", "it is missing");
         return Ok(files);
@@ -46,7 +48,7 @@ pub(crate) fn check_names(folder: &Path, report: &mut CheckReport) -> Result<BTr
 fn check_name(path: &str, seen: &mut BTreeSet<u64>, report: &mut CheckReport) {
     let mut above = "";
     for part in path.split('/') {
-        if let Some(fault) = fault_of(part) {
+        if let Some(fault) = fault_of(without_flags(part)) {
             report.find(path, part, format!("not every system takes this name: {fault}"));
         }
         let end = above.len() + usize::from(!above.is_empty()) + part.len();
@@ -58,9 +60,16 @@ fn check_name(path: &str, seen: &mut BTreeSet<u64>, report: &mut CheckReport) {
     }
 }
 
-fn has_to_be_named(path: &str) -> bool {
+/// The flags of a Maildir's file may stand behind a colon: somebody chose that, and a separator that every system takes
+/// is the default.
+fn without_flags(name: &str) -> &str {
+    let flagged = name.rsplit_once(":2,").filter(|(_, flags)| flags.bytes().all(|flag| flag.is_ascii_uppercase()));
+    flagged.map_or(name, |(name, _)| name)
+}
+
+fn has_to_be_named(path: &str, own: &[&str]) -> bool {
     let above = path.split('/').next().unwrap_or_default();
-    path != NAMES && !RESERVED.contains(&path) && above != SOURCE
+    path != NAMES && !own.contains(&path) && !RESERVED.contains(&path) && above != SOURCE
 }
 
 fn check_named(folder: &Path, named: &Named, report: &mut CheckReport) -> Result<()> {

@@ -1,5 +1,6 @@
 use std::collections::{BTreeMap, HashSet};
 use std::fs;
+use std::path::Path;
 
 use chrono::{DateTime, Utc};
 use saas_backup_core::{BlobRef, BlobStatus, Collection, CollectionName, Digest, Key, Record, Result};
@@ -77,17 +78,29 @@ impl Beside {
         let (stem, extension) = split_extension(original.unwrap_or(key.id.as_str()), media_type);
         let id = format!("{key}\0{}\0{digest}", blob.role);
         let path = format!("{folder}/{}", self.names.give(folder, stem, &extension, &id, FILE_NAME));
-        let written = (digest, fs::metadata(&from)?.len());
-        if self.taken.insert(short_hash(digest.as_bytes())) {
-            desk.output.copy(&from, &path, written)?;
-        } else {
-            desk.output.duplicate(&from, &path, written)?;
-        }
-        if let Some(modified) = modified {
-            desk.output.set_modified(&path, modified)?;
-        }
+        self.place(desk, &path, (&from, digest), modified)?;
         self.note(&path, key, Some(&blob.role), original, Some(digest))?;
         Ok(Some(path))
+    }
+
+    /// Gives the bytes of a blob a file of their own.
+    pub(crate) fn place(
+        &mut self,
+        desk: &mut Desk,
+        path: &str,
+        (from, digest): (&Path, Digest),
+        modified: Option<DateTime<Utc>>,
+    ) -> Result<()> {
+        let written = (digest, fs::metadata(from)?.len());
+        if self.taken.insert(short_hash(digest.as_bytes())) {
+            desk.output.copy(from, path, written)?;
+        } else {
+            desk.output.duplicate(from, path, written)?;
+        }
+        match modified {
+            Some(modified) => desk.output.set_modified(path, modified),
+            None => Ok(()),
+        }
     }
 
     /// Gives all blobs of a record files below the attachments' folder.

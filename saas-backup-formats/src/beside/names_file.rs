@@ -1,3 +1,4 @@
+use std::collections::BTreeMap;
 use std::io::Write as _;
 
 use saas_backup_core::{Digest, Result};
@@ -34,6 +35,9 @@ pub(crate) struct Named {
     /// Where in the file it is, if the file holds more.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) span: Option<Span>,
+    /// What a repository has: the object that each of its references names.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) refs: BTreeMap<String, String>,
 }
 
 /// A part of a file.

@@ -10,8 +10,8 @@ use crate::folder::{audit, contained};
 use crate::form::{Form, Store, lines};
 use crate::import::Loading;
 
-/// Longest line of `names.json`: two names and a path.
-const MAX_LINE: u64 = 64 * 1024;
+/// Longest line of `names.json`: names, a path, and all references of a repository.
+const MAX_LINE: u64 = 64 * 1024 * 1024;
 
 /// Copies bytes that a file holds among others to a file of their own.
 pub(crate) type Extract = fn(file: &Path, span: Span, to: &Path) -> Result<()>;

@@ -12,6 +12,6 @@ use crate::beside::check_names;
 /// If a file cannot be read.
 pub fn check(folder: &Path) -> Result<CheckReport> {
     let mut report = CheckReport::default();
-    check_names(folder, &mut report)?;
+    check_names(folder, &[], &mut report)?;
     Ok(report)
 }

@@ -21,7 +21,7 @@ use crate::names::short_hash;
 /// If a file cannot be read.
 pub fn check(folder: &Path) -> Result<CheckReport> {
     let mut report = CheckReport::default();
-    let files = check_names(folder, &mut report)?;
+    let files = check_names(folder, &[], &mut report)?;
     for file in files.iter().filter(|file| is_calendar(file)) {
         let lines = LogicalLines::new(BufReader::new(File::open(contained(folder, file)?)?));
         Checker::new(file, &mut report).run(lines)?;

@@ -20,7 +20,7 @@ use crate::names::short_hash;
 /// If a file cannot be read.
 pub fn check(folder: &Path) -> Result<CheckReport> {
     let mut report = CheckReport::default();
-    let files = check_names(folder, &mut report)?;
+    let files = check_names(folder, &[], &mut report)?;
     let mut books: BTreeMap<&str, Vec<(u64, u64)>> = BTreeMap::new();
     for file in files.iter().filter(|file| is_book(file)) {
         let lines = LogicalLines::new(BufReader::new(File::open(contained(folder, file)?)?));

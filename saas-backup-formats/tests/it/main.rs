@@ -8,10 +8,14 @@ mod bagit;
 mod csv;
 #[cfg(feature = "files")]
 mod files;
+#[cfg(feature = "git")]
+mod git;
 #[cfg(feature = "ics")]
 mod ics;
 mod jsonl;
 mod jsonl_hostile;
+#[cfg(feature = "mail")]
+mod mail;
 #[cfg(feature = "markdown")]
 mod markdown;
 #[cfg(feature = "packed")]
