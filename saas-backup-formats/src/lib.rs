@@ -56,6 +56,8 @@ mod content_line;
 mod form;
 #[cfg(feature = "_import")]
 mod import;
+#[cfg(feature = "_pages")]
+mod pages;
 #[cfg(feature = "_table")]
 mod table;
 #[cfg(feature = "_text")]

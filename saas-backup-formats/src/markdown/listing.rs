@@ -2,22 +2,10 @@ use std::io::Write as _;
 
 use saas_backup_core::Result;
 
-use super::manifest::CollectionPages;
+use super::vault::STYLE;
 use crate::folder::{HashingWriter, Output};
+use crate::pages::CollectionPages;
 use crate::text::{inline, relative};
-
-/// Entries on one page of a listing.
-pub(super) const ROWS: u64 = 1000;
-
-/// The file name of a page of a listing, counted from 1.
-pub(super) fn listing_name(page: u64) -> String {
-    if page <= 1 { "index.md".to_owned() } else { format!("index-{page}.md") }
-}
-
-/// The path of a page of a listing.
-pub(super) fn listing_path(folder: &str, page: u64) -> String {
-    format!("{folder}/{}", listing_name(page))
-}
 
 /// The pages that list a collection's records: links to pages, or rows of a table.
 #[derive(Debug)]
@@ -43,7 +31,7 @@ impl Listing {
 
     /// Where the next entry will stand: links in it start there.
     pub(super) fn path(&self) -> String {
-        listing_path(&self.folder, self.entries / ROWS + 1)
+        STYLE.listing_path(&self.folder, self.entries / STYLE.rows + 1)
     }
 
     /// Adds a link to a page.
@@ -72,8 +60,8 @@ impl Listing {
     }
 
     fn page(&mut self, output: &mut Output) -> Result<&mut HashingWriter> {
-        if self.entries.is_multiple_of(ROWS) {
-            let next = (self.pages > 0).then(|| listing_name(self.pages + 1));
+        if self.entries.is_multiple_of(STYLE.rows) {
+            let next = (self.pages > 0).then(|| STYLE.listing_name(self.pages + 1));
             if let (Some(next), Some((_, file))) = (next, &mut self.file) {
                 writeln!(file, "\n[More]({next})")?;
             }
@@ -89,7 +77,7 @@ impl Listing {
 
     fn begin(&mut self, output: &Output) -> Result<()> {
         self.pages += 1;
-        let path = listing_path(&self.folder, self.pages);
+        let path = STYLE.listing_path(&self.folder, self.pages);
         let mut file = output.create(&path)?;
         writeln!(file, "# {}\n", inline(&self.title))?;
         let source = relative(&path, &self.source);

@@ -19,17 +19,12 @@ mod check;
 mod config;
 mod connector;
 mod front_matter;
-mod layout;
-mod linker;
 mod listing;
 mod manifest;
 mod page;
-mod place;
-mod read;
-mod survey;
 mod vault;
 
+pub use crate::pages::{AttachmentTotals, LinkCounts};
 pub use check::check;
 pub use config::MarkdownConfig;
 pub use connector::MarkdownConnector;
-pub use manifest::{AttachmentTotals, LinkCounts};

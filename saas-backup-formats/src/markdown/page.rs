@@ -7,11 +7,11 @@ use saas_backup_core::{
 use url::Url;
 
 use super::front_matter::FrontMatter;
-use super::linker::{Here, Linker};
 use crate::form::Losses;
 use crate::form::value::{
     author, body_of, excerpt, raw_at, refs, shortened, text_at, time_of, time_text, title_of, url_of,
 };
+use crate::pages::{Here, Linker};
 use crate::text::{Resolution, code, html_to_markdown, inline, paragraphs, relative, rewrite};
 
 /// Links of one relationship that are shown; the source has all of them.
@@ -254,7 +254,7 @@ impl Renderer<'_> {
         let mut links = Vec::new();
         for to in targets.iter().take(MAX_RELATED) {
             links.push(match self.linker.place(to)? {
-                Some(placed) => format!("[{}]({})", inline(&placed.title), relative(path, &placed.path)),
+                Some(placed) => format!("[{}]({})", inline(&placed.title), placed.link(path)),
                 None => code(&format!("{}/{}", to.collection, to.id)),
             });
         }

@@ -1,20 +1,31 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
+use std::path::Path;
 
 use saas_backup_core::{Collection, CollectionName, Record, Result};
 
-use super::layout::Shape;
-use super::linker::Linker;
 use super::listing::Listing;
-use super::manifest::{AttachmentTotals, CollectionPages, LinkCounts};
 use super::page::{Renderer, columns};
-use super::survey::{NamesFile, Survey};
 use crate::dataset::Dataset;
 use crate::folder::Output;
 use crate::form::value::key_text;
 use crate::form::{Desk, Form, LOSSES, Losses, Place};
+use crate::import::{Import, Loading};
+use crate::pages::{
+    AttachmentTotals, CollectionPages, LinkCounts, Linker, NamesFile, Shape, Style, Survey, read_sources,
+};
 use crate::spool::Merge;
 use crate::text::{inline, relative};
+
+pub(super) const STYLE: Style = Style {
+    extension: ".md",
+    reserved: &[],
+    reserved_below: &[],
+    rows: 1000,
+    anchors: false,
+    fragments: "",
+    browsed: false,
+};
 
 /// The form of a vault.
 #[derive(Clone, Copy, Debug)]
@@ -26,7 +37,7 @@ impl Form for Vault {
 
     fn write(&self, dataset: &Dataset, desk: &mut Desk) -> Result<()> {
         let mut names_file = NamesFile::create(&desk.output)?;
-        let mut survey = Survey::new(dataset)?;
+        let mut survey = Survey::new(dataset, STYLE)?;
         survey.run(dataset, &mut desk.output, &mut names_file)?;
         survey.place(&mut names_file)?;
         names_file.finish(&mut desk.output)?;
@@ -42,7 +53,11 @@ impl Form for Vault {
             threads: threads.finish()?,
             listings: BTreeMap::new(),
             output: &mut desk.output,
-            renderer: Renderer { catalog: &dataset.catalog, linker: Linker::new(&mut index), losses: &mut desk.losses },
+            renderer: Renderer {
+                catalog: &dataset.catalog,
+                linker: Linker::new(&mut index, STYLE),
+                losses: &mut desk.losses,
+            },
         };
         let (collections, links) = writer.render()?;
         let index = index_page(dataset, &collections, attachments, &desk.losses);
@@ -50,6 +65,12 @@ impl Form for Vault {
         desk.content.insert("attachments".to_owned(), serde_json::to_value(attachments)?);
         desk.content.insert("links".to_owned(), serde_json::to_value(links)?);
         Ok(())
+    }
+}
+
+impl Import for Vault {
+    fn read(&self, folder: &Path, into: &mut Loading) -> Result<()> {
+        read_sources::<Self>(folder, STYLE.extension, into)
     }
 }
 

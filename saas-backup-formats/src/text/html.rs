@@ -57,6 +57,18 @@ pub(crate) fn html_to_markdown(html: &str) -> (String, BTreeSet<String>) {
     )
 }
 
+/// The tree of HTML of any size, which is not to be walked by recursion; `None` if the parser fails.
+pub(crate) fn parse_html(html: &str) -> Option<Rc<Node>> {
+    let parse = || HtmlToMarkdown::builder().scripting_enabled(false).build().html_to_tree(html).ok();
+    catch_unwind(parse).ok().flatten()
+}
+
+/// The tree of HTML; `None` if it is too large or nests too deep to be walked.
+pub(crate) fn html_to_tree(html: &str) -> Option<Rc<Node>> {
+    let tree = is_tame(html).then(|| parse_html(html)).flatten()?;
+    is_shallow(&tree).then_some(tree)
+}
+
 fn convert(html: &str, lost: &Lost) -> Option<String> {
     let converter = converter(lost);
     let tree = converter.html_to_tree(html).ok()?;

@@ -8,7 +8,7 @@ mod table;
 
 pub(crate) use destination::{relative, resolve_path, unescape_path};
 pub(crate) use escape::{code, inline, paragraphs};
-pub(crate) use html::{html_to_markdown, plain_from_html};
+pub(crate) use html::{html_to_markdown, html_to_tree, parse_html, plain_from_html};
 pub(crate) use rewrite::{Resolution, markdown_options, rewrite};
 
 #[cfg(test)]

@@ -5,11 +5,10 @@ use std::path::Path;
 use saas_backup_core::{Digest, Error, ErrorKind, Result};
 use serde::Deserialize;
 
-use super::survey::{NAMES, source_of};
-use super::vault::Vault;
+use super::names_file::{NAMES, source_of};
 use crate::folder::{audit, contained};
-use crate::form::Store;
-use crate::import::{Import, Loading};
+use crate::form::{Form, Store};
+use crate::import::Loading;
 
 /// Longest line of `names.json`: two names and a path.
 const MAX_LINE: u64 = 64 * 1024;
@@ -20,26 +19,21 @@ struct Named {
     sha256: Option<Digest>,
 }
 
-impl Import for Vault {
-    fn read(&self, folder: &Path, into: &mut Loading) -> Result<()> {
-        let manifest = into.manifest::<Self>(folder)?;
-        let edited = audit(folder)?
-            .changed
-            .iter()
-            .filter(|file| Path::new(file).extension().is_some_and(|it| it == "md"))
-            .count();
-        if edited > 0 {
-            into.lossy(&format!("{edited} pages of the vault were edited: records are read as they were exported"));
-        }
-        let mut files = attachments(folder, into)?;
-        for place in manifest.collections.values() {
-            into.source(&contained(folder, &source_of(&place.at))?, |digest| {
-                let file: Option<String> = files.get(&digest.to_string())?;
-                file.map(|file| contained(folder, &file)).transpose()
-            })?;
-        }
-        Ok(())
+/// Reads the sources beside the pages of an export, and its attachments.
+pub(crate) fn read_sources<F: Form>(folder: &Path, extension: &str, into: &mut Loading) -> Result<()> {
+    let manifest = into.manifest::<F>(folder)?;
+    let edited = audit(folder)?.changed.iter().filter(|file| file.ends_with(extension)).count();
+    if edited > 0 {
+        into.lossy(&format!("{edited} pages of the export were edited: records are read as they were exported"));
     }
+    let mut files = attachments(folder, into)?;
+    for place in manifest.collections.values() {
+        into.source(&contained(folder, &source_of(&place.at))?, |digest| {
+            let file: Option<String> = files.get(&digest.to_string())?;
+            file.map(|file| contained(folder, &file)).transpose()
+        })?;
+    }
+    Ok(())
 }
 
 /// The files of attachments by their digests.

@@ -4,7 +4,7 @@ use saas_backup_core::{Catalog, Collection, CollectionName, Kind};
 
 /// What becomes of the records of a collection.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Shape {
+pub(crate) enum Shape {
     /// Each is a page.
     Pages,
     /// Each stands on the page of the record that this relationship points to.
@@ -14,7 +14,7 @@ pub(super) enum Shape {
 }
 
 /// Chooses the shape of each collection by its kind and its field mapping.
-pub(super) fn shapes(catalog: &Catalog) -> BTreeMap<CollectionName, Shape> {
+pub(crate) fn shapes(catalog: &Catalog) -> BTreeMap<CollectionName, Shape> {
     catalog.collections.iter().map(|collection| (collection.name.clone(), shape(catalog, collection))).collect()
 }
 

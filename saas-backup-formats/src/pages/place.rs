@@ -1,7 +1,10 @@
 use saas_backup_core::Result;
 use serde::{Deserialize, Serialize};
 
-use super::survey::{NamesFile, Node, Place, Survey};
+use super::names_file::NamesFile;
+use super::survey::{Node, Place, Survey};
+use crate::names::short_hash;
+use crate::text::relative;
 
 /// Longest path of a folder in which pages are put below one another, in bytes: with the root above it and a name below
 /// it, it stays within the 260 characters that Windows takes.
@@ -13,21 +16,35 @@ const MAX_ANCESTORS: usize = 64;
 
 /// Where a record is to be found, and how it is called there.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Placed {
-    pub(super) path: String,
-    pub(super) title: String,
+pub(crate) struct Placed {
+    pub(crate) path: String,
+    pub(crate) title: String,
+    /// The place on the page; empty for the whole page.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub(crate) anchor: String,
+}
+
+impl Placed {
+    /// The link from a page.
+    pub(crate) fn link(&self, from: &str) -> String {
+        let link = relative(from, &self.path);
+        if self.anchor.is_empty() { link } else { format!("{link}#{}", self.anchor) }
+    }
 }
 
 impl Survey {
     /// Gives every record its place: a page below its parent's, in the order of collections and ids.
-    pub(super) fn place(&mut self, names_file: &mut NamesFile) -> Result<()> {
+    pub(crate) fn place(&mut self, names_file: &mut NamesFile) -> Result<()> {
         let nodes = self.index.nodes.scan::<Node>()?;
         let mut threads = Vec::new();
         for entry in nodes {
             let (key, node) = entry?;
             match node.place {
                 Place::Page { .. } => self.place_page(key, node, names_file)?,
-                Place::Row(path) => self.index.places.put(&key, &Placed { path, title: node.title })?,
+                Place::Row(path) => {
+                    let anchor = self.anchor(&key, &path);
+                    self.index.places.put(&key, &Placed { path, title: node.title, anchor })?;
+                }
                 Place::Thread { .. } => threads.push(key),
             }
         }
@@ -38,9 +55,16 @@ impl Survey {
             let is_page = matches!(self.index.nodes.get(&target)?, Some(Node { place: Place::Page { .. }, .. }));
             let on: Option<Placed> = if is_page { self.index.places.get(&target)? } else { None };
             let path = on.map_or(otherwise, |on| on.path);
-            self.index.places.put(&key, &Placed { path, title })?;
+            let anchor = self.anchor(&key, &path);
+            self.index.places.put(&key, &Placed { path, title, anchor })?;
         }
         Ok(())
+    }
+
+    /// The place of a row or a comment on its page; none for a file.
+    fn anchor(&self, key: &str, path: &str) -> String {
+        let is_file = path.contains("/_attachments/");
+        if self.style.anchors && !is_file { anchor_of(key) } else { String::new() }
     }
 
     fn place_page(&mut self, key: String, node: Node, names_file: &mut NamesFile) -> Result<()> {
@@ -57,34 +81,40 @@ impl Survey {
             }
             line.push((parent.clone(), node));
         }
-        let mut above = above.and_then(|above| below(&above.path));
+        let extension = self.style.extension;
+        let mut above = above.and_then(|above| below(&above.path, extension));
         while let Some((key, node)) = line.pop() {
             let Place::Page { folder, .. } = node.place else { continue };
             if self.index.places.contains(&key) {
                 continue;
             }
             let folder = above.take().filter(|above| above.len() <= MAX_FOLDER).unwrap_or(folder);
-            let stem = strip_extension(&node.title);
-            let name = self.names.give(&folder, stem, ".md", &key, MAX_NAME);
+            let stem = strip_extension(&node.title, extension);
+            let name = self.names.give(&folder, stem, extension, &key, MAX_NAME);
             let path = format!("{folder}/{name}");
             names_file.page(&path, &key)?;
-            above = below(&path);
-            self.index.places.put(&key, &Placed { path, title: node.title })?;
+            above = below(&path, extension);
+            self.index.places.put(&key, &Placed { path, title: node.title, anchor: String::new() })?;
         }
         Ok(())
     }
 }
 
 /// The folder for what stands below a page.
-fn below(path: &str) -> Option<String> {
-    path.strip_suffix(".md").map(str::to_owned)
+pub(crate) fn below(path: &str, extension: &str) -> Option<String> {
+    path.strip_suffix(extension).map(str::to_owned)
+}
+
+/// The name of the place of a row or a comment, by the record's key in a store.
+pub(crate) fn anchor_of(key: &str) -> String {
+    format!("r-{:016x}", short_hash(key.as_bytes()))
 }
 
 /// No name of a folder may end like that of a page.
-fn strip_extension(title: &str) -> &str {
+fn strip_extension<'a>(title: &'a str, extension: &str) -> &'a str {
     let mut stem = title;
-    while let Some(shorter) = stem.len().checked_sub(3).and_then(|end| stem.split_at_checked(end))
-        && shorter.1.eq_ignore_ascii_case(".md")
+    while let Some(shorter) = stem.len().checked_sub(extension.len()).and_then(|end| stem.split_at_checked(end))
+        && shorter.1.eq_ignore_ascii_case(extension)
     {
         stem = shorter.0;
     }

@@ -3,55 +3,64 @@ use std::collections::BTreeSet;
 use saas_backup_core::{Error, Reference, Result};
 use url::Url;
 
-use super::manifest::LinkCounts;
+use super::counts::LinkCounts;
 use super::place::Placed;
-use super::survey::{Index, Target};
+use super::style::Style;
+use super::survey::{Index, Node, Place, Target};
 use crate::form::value::reference_text;
 use crate::text::{Resolution, relative, unescape_path};
 
 /// Where a text stands, and what it may speak of by name.
 #[derive(Debug, Default)]
-pub(super) struct Here {
+pub(crate) struct Here {
     /// The page.
-    pub(super) path: String,
+    pub(crate) path: String,
     /// The record's own address: relative links start there.
-    pub(super) base: Option<Url>,
+    pub(crate) base: Option<Url>,
     /// Names and ids of the record's own attachments, and their paths.
-    pub(super) own: Vec<(String, String)>,
+    pub(crate) own: Vec<(String, String)>,
     /// Paths of attachments that the text leads to.
-    pub(super) used: BTreeSet<String>,
+    pub(crate) used: BTreeSet<String>,
+    /// Records that the text leads to, by their keys in a store.
+    pub(crate) reached: BTreeSet<String>,
 }
 
 /// Turns addresses into links within the vault.
 #[derive(Debug)]
-pub(super) struct Linker<'a> {
+pub(crate) struct Linker<'a> {
     index: &'a mut Index,
-    pub(super) counts: LinkCounts,
+    pub(crate) counts: LinkCounts,
+    fragments: &'static str,
     error: Option<Error>,
 }
 
 impl<'a> Linker<'a> {
-    pub(super) fn new(index: &'a mut Index) -> Self {
-        Self { index, counts: LinkCounts::default(), error: None }
+    pub(crate) fn new(index: &'a mut Index, style: Style) -> Self {
+        Self { index, counts: LinkCounts::default(), fragments: style.fragments, error: None }
     }
 
     /// Where a record is.
-    pub(super) fn place(&mut self, to: &Reference) -> Result<Option<Placed>> {
+    pub(crate) fn place(&mut self, to: &Reference) -> Result<Option<Placed>> {
         reference_text(to).map_or(Ok(None), |key| self.index.places.get(&key))
     }
 
     /// Where a record is, by its key in a store.
-    pub(super) fn place_of(&mut self, key: &str) -> Result<Option<Placed>> {
+    pub(crate) fn place_of(&mut self, key: &str) -> Result<Option<Placed>> {
         self.index.places.get(key)
     }
 
+    /// How a record is placed, by its key in a store.
+    pub(crate) fn node(&mut self, key: &str) -> Result<Option<Place>> {
+        Ok(self.index.nodes.get::<Node>(key)?.map(|node| node.place))
+    }
+
     /// Where an attachment is.
-    pub(super) fn attachment(&mut self, digest: &saas_backup_core::Digest) -> Result<Option<String>> {
+    pub(crate) fn attachment(&mut self, digest: &saas_backup_core::Digest) -> Result<Option<String>> {
         self.index.attachments.get(&digest.to_string())
     }
 
     /// Decides about the address of a link; a failure is kept for [`check`](Self::check).
-    pub(super) fn resolve(&mut self, here: &mut Here, address: &str, is_image: bool) -> Resolution {
+    pub(crate) fn resolve(&mut self, here: &mut Here, address: &str, is_image: bool) -> Resolution {
         match self.try_resolve(here, address, is_image) {
             Ok(resolution) => resolution,
             Err(error) => {
@@ -62,7 +71,7 @@ impl<'a> Linker<'a> {
     }
 
     /// The first failure since the last call.
-    pub(super) fn check(&mut self) -> Result<()> {
+    pub(crate) fn check(&mut self) -> Result<()> {
         self.error.take().map_or(Ok(()), Err)
     }
 
@@ -100,13 +109,16 @@ impl<'a> Linker<'a> {
     }
 
     fn web(&mut self, here: &mut Here, url: &Url, address: &str) -> Result<Resolution> {
-        if let Some(path) = self.find(url)? {
+        if let Some(Found { path, anchor, record }) = self.find(url)? {
             self.counts.rewritten += 1;
             let mut link = relative(&here.path, &path);
             if let Some(fragment) = url.fragment().filter(|fragment| !fragment.is_empty()) {
-                link = format!("{link}#{}", fragment.replace(['(', ')', '<', '>'], ""));
+                link = format!("{link}#{}{}", self.fragments, fragment.replace(['(', ')', '<', '>'], ""));
+            } else if !anchor.is_empty() {
+                link = format!("{link}#{anchor}");
             }
             here.used.insert(path);
+            here.reached.extend(record);
             return Ok(Resolution::To(link));
         }
         if host_of(url).is_some_and(|host| self.index.hosts.contains(&host)) {
@@ -121,7 +133,7 @@ impl<'a> Linker<'a> {
         Ok(Resolution::To(url.as_str().replace('(', "%28").replace(')', "%29")))
     }
 
-    fn find(&mut self, url: &Url) -> Result<Option<String>> {
+    fn find(&mut self, url: &Url) -> Result<Option<Found>> {
         let Some(address) = normal(url) else { return Ok(None) };
         let (target, exact) = match self.index.urls.get::<Target>(&address)? {
             Some(target) => (Some(target), true),
@@ -130,12 +142,23 @@ impl<'a> Linker<'a> {
         match target {
             // A query may name another page; to a file it says how large to show it.
             Some(Target::Record(key)) if exact || is_tracking(url) => {
-                Ok(self.index.places.get::<Placed>(&key)?.map(|placed| placed.path))
+                let placed = self.index.places.get::<Placed>(&key)?;
+                Ok(placed.map(|Placed { path, anchor, .. }| Found { path, anchor, record: Some(key) }))
             }
-            Some(Target::Blob(digest)) => self.attachment(&digest),
+            Some(Target::Blob(digest)) => {
+                let path = self.attachment(&digest)?;
+                Ok(path.map(|path| Found { path, anchor: String::new(), record: None }))
+            }
             _ => Ok(None),
         }
     }
+}
+
+/// What an address leads to.
+struct Found {
+    path: String,
+    anchor: String,
+    record: Option<String>,
 }
 
 /// An address that names one of the record's attachments, by id, by `cid:` or by file name.

@@ -1,0 +1,21 @@
+//! What formats of pages share: which record becomes a page, where it stands, how it is found, what texts link to.
+
+mod attachments;
+mod counts;
+mod layout;
+mod linker;
+mod names_file;
+mod place;
+mod read;
+mod style;
+mod survey;
+
+pub(crate) use counts::CollectionPages;
+pub use counts::{AttachmentTotals, LinkCounts};
+pub(crate) use layout::Shape;
+pub(crate) use linker::{Here, Linker};
+pub(crate) use names_file::NamesFile;
+pub(crate) use place::{Placed, anchor_of, below};
+pub(crate) use read::read_sources;
+pub(crate) use style::Style;
+pub(crate) use survey::{Place, Survey};
