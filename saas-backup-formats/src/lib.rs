@@ -11,6 +11,7 @@
 //! | `csv` | a table a collection, with types and keys in a Data Package | CSVREAD |
 //! | `files` | original files in their folders, with their names and times | everything |
 //! | `git` | repositories as bundles that `git clone` takes, with what was said about them | everything, from its `_source` |
+//! | `html` | a site of pages with a search, for any browser and without a server | everything, from its `_source` |
 //! | `ics` | calendars: events with their time zones, repetitions and attendees | everything, from its `_source` |
 //! | `mail` | messages, byte for byte: `eml` files, `mbox` files or Maildirs | everything, from its `_source` and the messages |
 //! | `markdown` | one page a document with front matter, attachments and links that resolve | everything, from its `_source` |
@@ -26,6 +27,7 @@
         feature = "csv",
         feature = "files",
         feature = "git",
+        feature = "html",
         feature = "ics",
         feature = "jsonl",
         feature = "mail",
@@ -71,6 +73,8 @@ pub mod csv;
 pub mod files;
 #[cfg(feature = "git")]
 pub mod git;
+#[cfg(feature = "html")]
+pub mod html;
 #[cfg(feature = "ics")]
 pub mod ics;
 #[cfg(feature = "jsonl")]

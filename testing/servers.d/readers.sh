@@ -5,6 +5,7 @@ install() {
     need doveadm dovecot-core
     need git git
     need notmuch notmuch
+    need chromium chromium
     venv=$(python_tools readers)
 }
 

@@ -10,6 +10,8 @@ mod csv;
 mod files;
 #[cfg(feature = "git")]
 mod git;
+#[cfg(feature = "html")]
+mod html;
 #[cfg(feature = "ics")]
 mod ics;
 mod jsonl;
