@@ -7,6 +7,7 @@
 //! | feature | format | reads back |
 //! |---|---|---|
 //! | `jsonl` (default) | lines of the provider's own JSON, schemas, blobs, digests | everything |
+//! | `auto` | each collection in the form that fits it | no |
 //! | `bagit` | a bag with RO-Crate metadata and a page for the person who finds it | everything |
 //! | `csv` | a table a collection, with types and keys in a Data Package | CSVREAD |
 //! | `files` | original files in their folders, with their names and times | everything |
@@ -23,6 +24,7 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![cfg_attr(
     not(all(
+        feature = "auto",
         feature = "bagit",
         feature = "csv",
         feature = "files",
@@ -65,6 +67,8 @@ mod table;
 #[cfg(feature = "_text")]
 mod text;
 
+#[cfg(feature = "auto")]
+pub mod auto;
 #[cfg(feature = "bagit")]
 pub mod bagit;
 #[cfg(feature = "csv")]

@@ -11,9 +11,9 @@ pub(super) const MARKER: Marker = Marker { file: "manifest.json", format: Tables
 
 /// The form of tables.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Tables {
+pub(crate) struct Tables {
     /// As in [`CsvConfig`](super::CsvConfig).
-    pub(super) spreadsheet: bool,
+    pub(crate) spreadsheet: bool,
 }
 
 impl Form for Tables {

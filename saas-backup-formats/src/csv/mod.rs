@@ -28,3 +28,6 @@ mod spreadsheet;
 pub use check::check;
 pub use config::CsvConfig;
 pub use connector::CsvConnector;
+
+#[cfg(feature = "auto")]
+pub(crate) use form::Tables;

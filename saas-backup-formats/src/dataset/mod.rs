@@ -2,6 +2,8 @@
 
 mod settle;
 
+pub(crate) use settle::LinesWriter;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
@@ -28,7 +30,7 @@ pub(crate) struct Dataset {
 }
 
 /// A file of lines in the stored profile.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Lines {
     pub(crate) path: PathBuf,
     /// Its digest and its length in bytes.

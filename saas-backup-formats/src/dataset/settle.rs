@@ -87,7 +87,7 @@ impl Dataset {
 }
 
 /// Writes lines to a file that begins with the first one.
-struct LinesWriter {
+pub(crate) struct LinesWriter {
     path: PathBuf,
     writer: Option<HashingWriter>,
     count: u64,
@@ -95,11 +95,11 @@ struct LinesWriter {
 }
 
 impl LinesWriter {
-    fn new(path: PathBuf) -> Self {
+    pub(crate) fn new(path: PathBuf) -> Self {
         Self { path, writer: None, count: 0, blobs: BTreeSet::new() }
     }
 
-    fn line(&mut self, line: &[u8]) -> Result<()> {
+    pub(crate) fn line(&mut self, line: &[u8]) -> Result<()> {
         let writer = match &mut self.writer {
             Some(writer) => writer,
             none => none.insert(HashingWriter::create(&self.path)?),
@@ -110,7 +110,7 @@ impl LinesWriter {
         Ok(())
     }
 
-    fn finish(self) -> Result<Option<Lines>> {
+    pub(crate) fn finish(self) -> Result<Option<Lines>> {
         let Some(writer) = self.writer else { return Ok(None) };
         Ok(Some(Lines { path: self.path, written: writer.finish(true)?, count: self.count, blobs: self.blobs }))
     }

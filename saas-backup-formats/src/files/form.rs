@@ -12,7 +12,7 @@ use crate::import::{Import, Loading};
 
 /// The form of a tree of files.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Files;
+pub(crate) struct Files;
 
 impl Form for Files {
     const FORMAT: &'static str = "saas-backup-files";

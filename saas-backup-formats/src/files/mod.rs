@@ -18,3 +18,6 @@ mod tree;
 pub use check::check;
 pub use config::FilesConfig;
 pub use connector::FilesConnector;
+
+#[cfg(feature = "auto")]
+pub(crate) use form::Files;

@@ -90,6 +90,22 @@ impl Output {
         self.sums.push("", path, digest.as_bytes().to_vec())
     }
 
+    /// An output for a folder in this one, to be joined when it is filled.
+    pub(crate) fn part(&self, folder: &str, scratch: &Path) -> Self {
+        Self::new(&self.folder.join(folder), scratch)
+    }
+
+    /// Takes in what was written to a part.
+    pub(crate) fn join(&mut self, folder: &str, part: Self) -> Result<()> {
+        self.files += part.files;
+        self.bytes += part.bytes;
+        for entry in part.sums.finish()? {
+            let entry = entry?;
+            self.sums.push("", &format!("{folder}/{}", entry.id), entry.line)?;
+        }
+        Ok(())
+    }
+
     /// Writes the list of digests.
     pub(crate) fn finish(self) -> Result<(u64, u64)> {
         let mut writer = SumsWriter::new(&self.folder)?;

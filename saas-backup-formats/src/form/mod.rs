@@ -3,6 +3,7 @@
 
 mod losses;
 mod manifest;
+mod part;
 mod records;
 mod store;
 pub(crate) mod value;
@@ -85,7 +86,7 @@ pub(crate) fn publish<F: Form>(form: &F, open: Open, report: &RunReport) -> Resu
 }
 
 /// Writes the files of a form, its losses and its manifest.
-fn fill<F: Form>(form: &F, dataset: &Dataset, output: Output) -> Result<Output> {
+pub(crate) fn fill<F: Form>(form: &F, dataset: &Dataset, output: Output) -> Result<Output> {
     let losses = Losses::create(&output)?;
     let mut desk = Desk { output, losses, places: BTreeMap::new(), content: Map::new() };
     for gap in dataset.gaps()? {

@@ -24,7 +24,7 @@ const MEDIA_TYPES: [&str; 2] = ["application/x-git-bundle", "application/vnd.git
 
 /// The form of repositories.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Repositories;
+pub(crate) struct Repositories;
 
 impl Form for Repositories {
     const FORMAT: &'static str = "saas-backup-git";

@@ -22,3 +22,6 @@ mod owners;
 pub use check::check;
 pub use config::GitConfig;
 pub use connector::GitConnector;
+
+#[cfg(feature = "auto")]
+pub(crate) use form::Repositories;

@@ -27,7 +27,7 @@ const MEDIA_TYPES: [&str; 2] = ["text/calendar", "application/ics"];
 
 /// The form of calendars.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Calendars;
+pub(crate) struct Calendars;
 
 impl Form for Calendars {
     const FORMAT: &'static str = "saas-backup-ics";

@@ -25,3 +25,6 @@ mod zone;
 pub use check::check;
 pub use config::IcsConfig;
 pub use connector::IcsConnector;
+
+#[cfg(feature = "auto")]
+pub(crate) use form::Calendars;

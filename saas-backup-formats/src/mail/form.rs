@@ -26,7 +26,7 @@ const INBOX: &str = "\0INBOX";
 
 /// A file a message.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Eml;
+pub(crate) struct Eml;
 
 /// A file a mailbox.
 #[derive(Clone, Copy, Debug)]

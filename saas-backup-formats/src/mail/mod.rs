@@ -33,3 +33,6 @@ mod quote;
 pub use check::check;
 pub use config::{MailConfig, MaildirSeparator};
 pub use connector::{MailConnector, MailLayout};
+
+#[cfg(feature = "auto")]
+pub(crate) use form::Eml;

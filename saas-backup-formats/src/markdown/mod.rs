@@ -28,3 +28,6 @@ pub use crate::pages::{AttachmentTotals, LinkCounts};
 pub use check::check;
 pub use config::MarkdownConfig;
 pub use connector::MarkdownConnector;
+
+#[cfg(feature = "auto")]
+pub(crate) use vault::Vault;

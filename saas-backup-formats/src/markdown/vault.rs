@@ -29,7 +29,7 @@ pub(super) const STYLE: Style = Style {
 
 /// The form of a vault.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Vault;
+pub(crate) struct Vault;
 
 impl Form for Vault {
     const FORMAT: &'static str = "saas-backup-markdown";

@@ -12,7 +12,7 @@ mod survey;
 
 pub(crate) use counts::CollectionPages;
 pub use counts::{AttachmentTotals, LinkCounts};
-pub(crate) use layout::Shape;
+pub(crate) use layout::{Shape, shapes};
 pub(crate) use linker::{Here, Linker};
 pub(crate) use names_file::NamesFile;
 pub(crate) use place::{Placed, anchor_of, below};

@@ -25,6 +25,11 @@ impl BlobStore {
         Self { folder, held: HashMap::new(), parts: 0 }
     }
 
+    /// The same blobs, for one who only reads them.
+    pub(crate) fn another(&self) -> Self {
+        Self::new(self.folder.clone())
+    }
+
     /// The blob if it is held, else the file to write it to.
     pub(crate) fn ask(&mut self, id: &BlobId) -> Result<Result<StoredBlob, PathBuf>> {
         if let Some(held) = self.held.get(&short(id)) {

@@ -28,7 +28,7 @@ const MEDIA_TYPES: [&str; 3] = ["text/vcard", "text/x-vcard", "text/directory"];
 
 /// The form of contacts.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Contacts;
+pub(crate) struct Contacts;
 
 impl Form for Contacts {
     const FORMAT: &'static str = "saas-backup-vcf";

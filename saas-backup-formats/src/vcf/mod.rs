@@ -23,3 +23,6 @@ mod version;
 pub use check::check;
 pub use config::VcfConfig;
 pub use connector::VcfConnector;
+
+#[cfg(feature = "auto")]
+pub(crate) use form::Contacts;

@@ -2,6 +2,8 @@
 #![cfg(feature = "jsonl")]
 #![expect(clippy::unwrap_used, reason = "a helper of a test may panic as the test itself may")]
 
+#[cfg(feature = "auto")]
+mod auto;
 #[cfg(feature = "bagit")]
 mod bagit;
 #[cfg(feature = "csv")]
