@@ -6,14 +6,34 @@ type AddTo = fn(&mut Registry);
 
 /// One entry a feature.
 const BUILT_IN: &[AddTo] = &[
+    #[cfg(feature = "auto")]
+    auto,
     #[cfg(feature = "bagit")]
     bagit,
+    #[cfg(feature = "csv")]
+    csv,
+    #[cfg(feature = "files")]
+    files,
+    #[cfg(feature = "git")]
+    git,
+    #[cfg(feature = "html")]
+    html,
+    #[cfg(feature = "ics")]
+    ics,
     #[cfg(feature = "jsonl")]
     jsonl,
+    #[cfg(feature = "mail")]
+    mail,
     #[cfg(feature = "markdown")]
     markdown,
     #[cfg(feature = "open-export")]
     open_export,
+    #[cfg(feature = "parquet")]
+    parquet,
+    #[cfg(feature = "sqlite")]
+    sqlite,
+    #[cfg(feature = "vcf")]
+    vcf,
     #[cfg(feature = "wordpress")]
     wordpress,
 ];
@@ -32,7 +52,19 @@ macro_rules! folder_format {
     };
 }
 
+folder_format!("auto", auto, AutoConfig, AutoConnector, "Each collection in the form that fits it: a folder for each");
 folder_format!("bagit", bagit, BagItConfig, BagItConnector, "Bag with RO-Crate metadata, for years; reads back");
+folder_format!("csv", csv, CsvConfig, CsvConnector, "Tables with types and keys in a Data Package");
+folder_format!("files", files, FilesConfig, FilesConnector, "Original files in their folders; reads back");
+folder_format!(
+    "git",
+    git,
+    GitConfig,
+    GitConnector,
+    "Repositories as bundles, and what was said about them; reads back"
+);
+folder_format!("html", html, HtmlConfig, HtmlConnector, "Site of pages with a search, without a server; reads back");
+folder_format!("ics", ics, IcsConfig, IcsConnector, "Calendars for every calendar program; reads back");
 folder_format!(
     "markdown",
     markdown,
@@ -40,6 +72,27 @@ folder_format!(
     MarkdownConnector,
     "Vault of pages with front matter, attachments and links that resolve; reads back"
 );
+folder_format!("parquet", parquet, ParquetConfig, ParquetConnector, "Columns with nested types, for analysis");
+folder_format!("sqlite", sqlite, SqliteConfig, SqliteConnector, "Database with keys and full-text search; reads back");
+folder_format!("vcf", vcf, VcfConfig, VcfConnector, "Contacts as vCard 4.0 and 3.0; reads back");
+
+/// Mail in three layouts: three formats of one feature.
+#[cfg(feature = "mail")]
+fn mail(registry: &mut Registry) {
+    use std::sync::Arc;
+
+    use saas_backup_formats::mail::{MailConfig, MailConnector, MailLayout, check};
+
+    for (name, layout, summary) in [
+        ("eml", MailLayout::Eml, "Mail, a file a message, byte for byte; reads back"),
+        ("mbox", MailLayout::Mbox, "Mail, a file a mailbox, for import; reads back"),
+        ("maildir", MailLayout::Maildir, "Mail, a Maildir a mailbox, for mail servers; reads back"),
+    ] {
+        registry
+            .format(name, summary, move |path, _| Ok(Arc::new(MailConnector::new(layout, MailConfig::new(path)))))
+            .checked_by(check);
+    }
+}
 
 /// All connectors and formats that this build has.
 impl Default for Registry {

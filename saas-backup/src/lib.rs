@@ -25,7 +25,8 @@
 //! | `open-export` | the connector to services that speak the Open Export Protocol |
 //! | `wordpress` | the connector to WordPress sites, for backup and restore |
 //! | `tls` (default) | HTTPS for connectors |
-//! | `jsonl` (default), `bagit`, `markdown` | open formats |
+//! | `jsonl` (default), `bagit`, `csv`, `files`, `git`, `html`, `ics`, `mail`, `markdown`, `parquet`, `sqlite`, `vcf` | open formats |
+//! | `auto` | each collection in the form that fits it |
 //! | `packed` | any of them as one file: `.zip`, `.tar.zst` |
 //! | `encryption` (default) | repositories whose objects are age files |
 //! | `fs` (default), `s3`, `gcs`, `azure`, `webdav` | where repositories lie |
@@ -52,7 +53,7 @@ pub use saas_backup_connectors as connectors;
 pub use saas_backup_core as core;
 #[cfg(feature = "export-api")]
 pub use saas_backup_export_api as export_api;
-#[cfg(any(feature = "bagit", feature = "jsonl", feature = "markdown", feature = "packed"))]
+#[cfg(feature = "_formats")]
 pub use saas_backup_formats as formats;
 pub use saas_backup_ops as ops;
 pub use saas_backup_repository as repository;
