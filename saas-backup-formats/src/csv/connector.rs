@@ -1,6 +1,5 @@
 use saas_backup_core::{
-    Account, Capabilities, CheckReport, Connector, Error, ErrorKind, Result, Sink, SinkOptions, Snapshot,
-    SnapshotOptions, async_trait,
+    Account, Capabilities, CheckReport, Connector, Result, Sink, SinkOptions, Snapshot, SnapshotOptions, async_trait,
 };
 
 use super::check::check;
@@ -8,9 +7,10 @@ use super::config::CsvConfig;
 use super::form::{MARKER, Tables};
 use crate::folder::{Audit, audit};
 use crate::form::publish;
+use crate::import::{capabilities, read_back};
 use crate::session::{FolderSink, Session, blocking};
 
-/// Opens tables for writing.
+/// Opens tables for writing, and for reading what their cells hold.
 ///
 /// ```no_run
 /// use saas_backup_core::memory::{MemoryConnector, MemoryStore};
@@ -50,7 +50,7 @@ impl CsvConnector {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::InvalidData`] if the folder has no list of digests, or a damaged one.
+    /// [`ErrorKind::InvalidData`](saas_backup_core::ErrorKind::InvalidData) if the folder has no list of digests, or a damaged one.
     pub async fn verify(&self) -> Result<Audit> {
         let path = self.config.path.clone();
         blocking(move || audit(&path)).await
@@ -60,12 +60,7 @@ impl CsvConnector {
 #[async_trait]
 impl Connector for CsvConnector {
     fn capabilities(&self) -> Capabilities {
-        let mut capabilities = Capabilities::default();
-        capabilities.create = true;
-        capabilities.overwrite = true;
-        capabilities.atomic = true;
-        capabilities.whole = true;
-        capabilities
+        capabilities(false)
     }
 
     /// The folder: tables have no account of their own.
@@ -73,8 +68,9 @@ impl Connector for CsvConnector {
         Ok(Account::new(MARKER.format, self.config.path.display().to_string()))
     }
 
-    async fn snapshot(&self, _options: SnapshotOptions) -> Result<Box<dyn Snapshot>> {
-        Err(Error::new(ErrorKind::Unsupported, "tables do not read back: use `jsonl` to have a copy"))
+    /// Reads records back from the cells; the coverage says what those do not tell.
+    async fn snapshot(&self, options: SnapshotOptions) -> Result<Box<dyn Snapshot>> {
+        read_back(Tables::default(), self.config.path.clone(), options).await
     }
 
     async fn sink(&self, options: SinkOptions) -> Result<Box<dyn Sink>> {

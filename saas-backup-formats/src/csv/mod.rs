@@ -22,6 +22,8 @@ mod config;
 mod connector;
 mod form;
 mod package;
+mod read;
+mod rebuild;
 mod sheet;
 mod spreadsheet;
 

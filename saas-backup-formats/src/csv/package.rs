@@ -45,6 +45,12 @@ pub(super) struct Resource {
     /// What the rows are: `records`, `items`, `links`, `attachments` or `access`.
     #[serde(default)]
     pub(super) holds: String,
+    /// Where they stand in the record's line: a JSON pointer with `*` for the items of a list.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub(super) place: String,
+    /// Whether a record has at most one of these references.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(super) single: bool,
     /// How many there are.
     #[serde(default)]
     pub(super) rows: u64,
@@ -99,6 +105,9 @@ pub(super) struct Field {
     /// Where in the record's line it stands: a JSON pointer with `*` for the items of a list.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub(super) path: String,
+    /// The collection whose ids it has.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) target: Option<CollectionName>,
     /// It has numbers that a double rounds or prints in another way.
     #[serde(rename = "beyondDouble", default, skip_serializing_if = "std::ops::Not::not")]
     beyond_double: bool,
@@ -169,6 +178,8 @@ impl Resource {
             },
             collection: Some(table.collection.clone()),
             holds: table.role.as_str().to_owned(),
+            place: table.path.clone(),
+            single: !table.many,
             rows: written.rows,
             formula_cells: written.formula_cells,
         }
@@ -185,6 +196,7 @@ fn field(column: &Column) -> Field {
         format,
         constraints,
         path: column.path.clone(),
+        target: column.target.clone(),
         beyond_double: kind == "number" && column.seen.any(Seen::INEXACT),
     }
 }

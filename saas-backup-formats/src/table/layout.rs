@@ -66,8 +66,8 @@ impl Layout<'_> {
         let row = self.row(&surveyed.shape, root, "/data", false);
         envelope.data = used.data.then(|| self.add(root, Column::json("_data_json", "/data", Spill::Any)));
         envelope.extra = used.extra.then(|| self.add(root, Column::json("_extra_json", "", Spill::Object)));
-        let attachments = used.blobs.then(|| self.side("blobs", Role::Attachments, attachment_columns()));
-        let access = used.access.then(|| self.side("access", Role::Access, access_columns()));
+        let attachments = used.blobs.then(|| self.side("blobs", "/blobs/*", Role::Attachments, attachment_columns()));
+        let access = used.access.then(|| self.side("access", "/access/*", Role::Access, access_columns()));
         let mut row = row;
         row.width = self.width(root);
         CollectionPlan { row, envelope, by, refs, attachments, access }
@@ -82,13 +82,14 @@ impl Layout<'_> {
     }
 
     /// Begins a table whose rows belong to those of another: it has their key and an order.
-    fn below(&mut self, parent: usize, suffix: &str, role: Role) -> usize {
+    fn below(&mut self, parent: usize, suffix: &str, role: Role, path: String) -> usize {
         let Some(above) = self.plan.tables.get(parent) else { return parent };
         let wanted = format!("{}__{suffix}", above.name);
         let (keys, depth) = (above.columns.get(..above.key).unwrap_or_default().to_vec(), above.key);
         let mut table = Table::new(self.plan.names.give(&wanted, &wanted), self.surveyed, role);
         table.title = format!("{}: {}", above.title, suffix);
         table.columns = keys;
+        table.path = path;
         let order = if depth == 1 { "_order".to_owned() } else { format!("_order_{depth}") };
         table.columns.push(Column::integer(order, "").required());
         table.key = depth + 1;
@@ -97,8 +98,8 @@ impl Layout<'_> {
         self.plan.tables.len() - 1
     }
 
-    fn side(&mut self, suffix: &str, role: Role, columns: Vec<Column>) -> usize {
-        let table = self.below(self.root, suffix, role);
+    fn side(&mut self, suffix: &str, path: &str, role: Role, columns: Vec<Column>) -> usize {
+        let table = self.below(self.root, suffix, role, path.to_owned());
         for column in columns {
             self.add(table, column);
         }
@@ -119,8 +120,11 @@ impl Layout<'_> {
                     1 => table_name(&name),
                     _ => format!("{}__{}", table_name(&name), table_name(to.as_str())),
                 };
-                let table = self.below(self.root, &suffix, Role::Links);
-                let id = self.add(table, Column::text("_target", format!("{path}/*/id")).required());
+                let table = self.below(self.root, &suffix, Role::Links, format!("{path}/*"));
+                if let Some(table) = self.plan.tables.get_mut(table) {
+                    table.many = relation.many;
+                }
+                let id = self.add(table, Column::text("_target", format!("{path}/*/id")).to(to).required());
                 let held = self.resolve(table, id, "_target", to, (target.held, target.missing));
                 let account =
                     relation.accounts.then(|| self.add(table, Column::text("_account", format!("{path}/*/account"))));
@@ -132,7 +136,7 @@ impl Layout<'_> {
             return Link::Columns { id: None, held: None, account: None };
         };
         let name = format!("_{name}");
-        let id = self.add(self.root, Column::text(name.clone(), format!("{path}/id")));
+        let id = self.add(self.root, Column::text(name.clone(), format!("{path}/id")).to(to));
         let held = self.resolve(self.root, id, &name, to, (target.held, target.missing));
         let account = relation
             .accounts
@@ -210,7 +214,7 @@ impl Layout<'_> {
         });
         let items = shape.items.as_deref().filter(|_| parts.list);
         let list = items.map(|items| {
-            let below = self.below(table, &table_name(wanted), Role::Items);
+            let below = self.below(table, &table_name(wanted), Role::Items, format!("{path}/*"));
             Box::new(self.row(items, below, &format!("{path}/*"), true))
         });
         Place { scalar, spill, list, ..Place::default() }

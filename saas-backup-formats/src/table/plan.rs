@@ -22,6 +22,10 @@ pub(crate) struct Table {
     pub(crate) title: String,
     pub(crate) collection: CollectionName,
     pub(crate) role: Role,
+    /// Where its rows stand in the record's line: a JSON pointer with `*` for the items of a list.
+    pub(crate) path: String,
+    /// Whether the rows of links are several of one record.
+    pub(crate) many: bool,
     pub(crate) columns: Vec<Column>,
     /// How many columns at the beginning are the key.
     pub(crate) key: usize,
@@ -61,6 +65,8 @@ pub(crate) struct Column {
     /// the tables themselves need.
     pub(crate) path: String,
     pub(crate) kind: Kind,
+    /// The collection whose ids it has.
+    pub(crate) target: Option<CollectionName>,
     /// Never NULL.
     pub(crate) required: bool,
     /// What has been seen in it.
@@ -172,6 +178,8 @@ impl Table {
             title: surveyed.title.clone(),
             collection: surveyed.name.clone(),
             role,
+            path: String::new(),
+            many: true,
             columns: vec![Column::text("_id", "/id").required()],
             key: 1,
             foreign: Vec::new(),
@@ -186,7 +194,7 @@ impl Table {
 
 impl Column {
     pub(super) fn new(name: impl Into<String>, path: impl Into<String>, kind: Kind) -> Self {
-        Self { name: name.into(), path: path.into(), kind, required: false, seen: Seen::default() }
+        Self { name: name.into(), path: path.into(), kind, target: None, required: false, seen: Seen::default() }
     }
 
     pub(super) fn text(name: impl Into<String>, path: impl Into<String>) -> Self {
@@ -203,6 +211,11 @@ impl Column {
 
     pub(super) fn json(name: impl Into<String>, path: impl Into<String>, spill: Spill) -> Self {
         Self::new(name, path, Kind::Json(spill))
+    }
+
+    pub(super) fn to(mut self, collection: &CollectionName) -> Self {
+        self.target = Some(collection.clone());
+        self
     }
 
     pub(super) fn required(mut self) -> Self {

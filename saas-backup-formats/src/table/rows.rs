@@ -198,10 +198,10 @@ impl<'a, S: Sheet> RowWriter<'a, S> {
     fn plain<'r>(&self, place: &Place, cell: Cell<'r>) -> Option<Cell<'r>> {
         let (_, scalar) = place.scalar?;
         let fits = match (&cell, scalar) {
-            (Cell::Text(text), Scalar::Text) => !self.strict || !is_awkward(text),
-            (Cell::Bool(_), Scalar::Boolean)
-            | (Cell::Number(_), Scalar::Integer | Scalar::Number)
-            | (Cell::Text(_), Scalar::Date | Scalar::Instant | Scalar::Local) => true,
+            (Cell::Text(text), Scalar::Text | Scalar::Date | Scalar::Instant | Scalar::Local) => {
+                !self.strict || !is_awkward(text)
+            }
+            (Cell::Bool(_), Scalar::Boolean) | (Cell::Number(_), Scalar::Integer | Scalar::Number) => true,
             _ => false,
         };
         fits.then_some(cell)
