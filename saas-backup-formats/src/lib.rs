@@ -19,6 +19,7 @@
 //! | `parquet` | columns with nested types, for analysis | no |
 //! | `sqlite` | tables with keys and full-text search, and every record as it came | everything |
 //! | `vcf` | contacts and their groups, as vCard 4.0 and 3.0 | everything, from its `_source` |
+//! | `wxr` | posts, pages and comments for the importer of WordPress | WXRREAD |
 //!
 //! `packed` makes one file of any of them.
 #![cfg_attr(docsrs, feature(doc_cfg))]
@@ -37,7 +38,8 @@
         feature = "packed",
         feature = "parquet",
         feature = "sqlite",
-        feature = "vcf"
+        feature = "vcf",
+        feature = "wxr"
     )),
     allow(
         dead_code,
@@ -95,6 +97,8 @@ pub mod parquet;
 pub mod sqlite;
 #[cfg(feature = "vcf")]
 pub mod vcf;
+#[cfg(feature = "wxr")]
+pub mod wxr;
 
 pub use folder::Audit;
 #[cfg(feature = "_form")]

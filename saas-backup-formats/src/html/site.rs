@@ -25,6 +25,7 @@ pub(super) const STYLE: Style = Style {
     anchors: true,
     fragments: "t-",
     browsed: true,
+    plain_names: false,
 };
 
 /// The form of a site.

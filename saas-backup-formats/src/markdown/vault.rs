@@ -25,6 +25,7 @@ pub(super) const STYLE: Style = Style {
     anchors: false,
     fragments: "",
     browsed: false,
+    plain_names: false,
 };
 
 /// The form of a vault.

@@ -3,10 +3,12 @@ use std::io::Read as _;
 use std::path::Path;
 
 use saas_backup_core::{BlobId, BlobRef, Record, Result};
+use unicode_normalization::UnicodeNormalization as _;
+use unicode_normalization::char::is_combining_mark;
 use url::Url;
 
 /// The addresses under which texts may speak of a blob: what stands at its place in the record.
-pub(super) fn addresses(record: &Record, blob: &BlobRef) -> Vec<Url> {
+pub(crate) fn addresses(record: &Record, blob: &BlobRef) -> Vec<Url> {
     // Where a provider gives files no id, their address is it.
     let named = blob.external_url.as_deref().into_iter().chain(blob.id.as_ref().map(BlobId::as_str));
     let mut found: Vec<Url> = named.filter_map(|url| Url::parse(url).ok()).collect();
@@ -95,4 +97,18 @@ pub(super) fn guard(extension: &str, file: &Path) -> Result<&'static str> {
     let text = head.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(&head).trim_ascii_start();
     let is_markup = text.starts_with(b"<") || head.starts_with(b"\xFF\xFE") || head.starts_with(b"\xFE\xFF");
     Ok(if ACTIVE.contains(&extension.as_str()) || is_markup { ".txt" } else { "" })
+}
+
+/// A name of letters and digits of ASCII, with hyphens between them.
+pub(super) fn plain_name(name: &str) -> String {
+    let mut out = String::new();
+    for character in name.nfkd().filter(|character| !is_combining_mark(*character)) {
+        if character.is_ascii_alphanumeric() || character == '_' {
+            out.push(character);
+        } else if !out.is_empty() && !out.ends_with('-') {
+            out.push('-');
+        }
+    }
+    out.truncate(out.trim_end_matches('-').len());
+    if out.is_empty() { "file".to_owned() } else { out }
 }

@@ -10,6 +10,7 @@ mod read;
 mod style;
 mod survey;
 
+pub(crate) use attachments::addresses;
 pub(crate) use counts::CollectionPages;
 pub use counts::{AttachmentTotals, LinkCounts};
 pub(crate) use layout::{Shape, shapes};
@@ -18,4 +19,4 @@ pub(crate) use names_file::NamesFile;
 pub(crate) use place::{Placed, anchor_of, below};
 pub(crate) use read::read_sources;
 pub(crate) use style::Style;
-pub(crate) use survey::{Place, Survey};
+pub(crate) use survey::{Node, Place, Survey};

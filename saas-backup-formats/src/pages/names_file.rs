@@ -1,6 +1,6 @@
 use std::io::Write as _;
 
-use saas_backup_core::{Digest, Result};
+use saas_backup_core::{Digest, Key, Result};
 use serde::Serialize;
 
 use crate::folder::{HashingWriter, Output};
@@ -16,6 +16,7 @@ pub(crate) struct NamesFile {
 #[serde(untagged)]
 enum NameLine<'a> {
     Page { file: &'a str, collection: &'a str, id: &'a str },
+    Post { post: u32, collection: &'a str, id: &'a str },
     Attachment { file: &'a str, sha256: Digest, name: Option<&'a str> },
 }
 
@@ -39,6 +40,11 @@ impl NamesFile {
     pub(crate) fn page(&mut self, file: &str, key: &str) -> Result<()> {
         let (collection, id) = key.split_once('\0').unwrap_or((key, ""));
         self.line(&NameLine::Page { file, collection, id })
+    }
+
+    /// Notes which record a numbered thing is.
+    pub(crate) fn post(&mut self, number: u32, key: &Key) -> Result<()> {
+        self.line(&NameLine::Post { post: number, collection: key.collection.as_str(), id: key.id.as_str() })
     }
 
     fn line(&mut self, line: &NameLine<'_>) -> Result<()> {

@@ -15,7 +15,7 @@ const MAX_LINE: u64 = 64 * 1024;
 
 #[derive(Deserialize)]
 struct Named {
-    file: String,
+    file: Option<String>,
     sha256: Option<Digest>,
 }
 
@@ -51,8 +51,8 @@ fn attachments(folder: &Path, into: &Loading) -> Result<Store> {
         }
         let named: Named = serde_json::from_str(line)
             .map_err(|error| Error::new(ErrorKind::InvalidData, "`names.json` is damaged").with_source(error))?;
-        if let Some(digest) = named.sha256 {
-            files.put(&digest.to_string(), &named.file)?;
+        if let (Some(digest), Some(file)) = (named.sha256, named.file) {
+            files.put(&digest.to_string(), &file)?;
         }
     }
 }

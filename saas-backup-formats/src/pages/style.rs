@@ -15,6 +15,8 @@ pub(crate) struct Style {
     pub(crate) fragments: &'static str,
     /// Whether a browser opens the attachments: what it would run gets a name that it shows.
     pub(crate) browsed: bool,
+    /// Whether attachments have names that need no escape in an address.
+    pub(crate) plain_names: bool,
 }
 
 impl Style {

@@ -6,7 +6,7 @@ use saas_backup_core::{BlobRef, Collection, CollectionName, Digest, Kind, Record
 use serde::{Deserialize, Serialize};
 use url::Url;
 
-use super::attachments::{addresses, file_name, guard};
+use super::attachments::{addresses, file_name, guard, plain_name};
 use super::counts::{AttachmentTotals, CollectionPages};
 use super::layout::{Shape, shapes};
 use super::linker::{host_of, normal};
@@ -204,7 +204,10 @@ impl Survey {
         let urls = addresses(record, blob);
         let hex = digest.to_string();
         if !self.index.attachments.contains(&hex) {
-            let (stem, mut extension) = file_name(blob, urls.first(), &hex);
+            let (mut stem, mut extension) = file_name(blob, urls.first(), &hex);
+            if self.style.plain_names {
+                stem = plain_name(&stem);
+            }
             if self.style.browsed {
                 extension.push_str(guard(&extension, &file)?);
             }

@@ -445,7 +445,7 @@ mod live_readers {
 
     fn browse(folder: &Path, steps: &Value) -> Value {
         let python = std::env::var("SAAS_BACKUP_TEST_READERS_PYTHON").unwrap();
-        let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/readers/html.py");
+        let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/readers/browse.py");
         let mut reader =
             Command::new(python).arg(script).arg(folder).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
         serde_json::to_writer(reader.stdin.take().unwrap(), steps).unwrap();

@@ -35,3 +35,5 @@ mod support;
 mod tables;
 #[cfg(feature = "vcf")]
 mod vcf;
+#[cfg(feature = "wxr")]
+mod wxr;

@@ -1,6 +1,6 @@
 """Opens a site of pages in headless Chromium, from its folder, and tells what happens as JSON.
 
-    html.py FOLDER < steps.json > answers.json
+    browse.py FOLDER < steps.json > answers.json
 
 A step is a list: ["open", PATH], ["type", TEXT], ["key", NAME], ["scheme", "light" | "dark"], ["size", WIDTH, HEIGHT],
 ["shot", FILE], ["ask", EXPRESSION], ["await", EXPRESSION, SECONDS]. Of each `ask` and `await` the value comes back;

@@ -1,0 +1,139 @@
+//! Posts, attachments and comments as elements.
+
+use std::fmt::Write as _;
+
+use chrono::{DateTime, Utc};
+use pulldown_cmark::{Options, Parser, html::push_html};
+use saas_backup_core::{Markup, Record, RecordState};
+
+use super::authors::Called;
+use super::xml::{Xml, cdata, text};
+
+/// States that WordPress knows.
+const STATES: [&str; 5] = ["publish", "draft", "pending", "private", "future"];
+
+/// A post, a page or an attachment.
+#[derive(Debug, Default)]
+pub(super) struct Item {
+    pub(super) id: u32,
+    pub(super) post_type: String,
+    pub(super) title: String,
+    pub(super) slug: String,
+    pub(super) link: String,
+    /// Its old address, by which links to it are found.
+    pub(super) guid: String,
+    pub(super) author: String,
+    pub(super) content: String,
+    pub(super) excerpt: String,
+    pub(super) created: Option<DateTime<Utc>>,
+    pub(super) modified: Option<DateTime<Utc>>,
+    pub(super) parent: u32,
+    pub(super) status: String,
+    pub(super) attachment_url: Option<String>,
+    /// Taxonomy and term.
+    pub(super) terms: Vec<(&'static str, Called)>,
+    pub(super) meta: Vec<(String, String)>,
+    /// Elements of comments.
+    pub(super) comments: String,
+}
+
+impl Item {
+    pub(super) fn element(&self) -> String {
+        let mut xml = Xml::default();
+        xml.cdata("title", &self.title);
+        xml.text("link", &self.link);
+        if let Some(created) = self.created {
+            xml.text("pubDate", &created.to_rfc2822());
+        }
+        xml.cdata("dc:creator", &self.author);
+        let _ = writeln!(xml.0, "<guid isPermaLink=\"false\">{}</guid>", text(&self.guid));
+        xml.text("description", "");
+        xml.cdata("content:encoded", &self.content);
+        xml.cdata("excerpt:encoded", &self.excerpt);
+        xml.text("wp:post_id", &self.id.to_string());
+        dates(&mut xml, "wp:post_date", self.created);
+        dates(&mut xml, "wp:post_modified", self.modified.or(self.created));
+        xml.cdata("wp:comment_status", "open");
+        xml.cdata("wp:ping_status", "closed");
+        xml.cdata("wp:post_name", &self.slug);
+        xml.cdata("wp:status", &self.status);
+        xml.text("wp:post_parent", &self.parent.to_string());
+        xml.text("wp:menu_order", "0");
+        xml.cdata("wp:post_type", &self.post_type);
+        xml.cdata("wp:post_password", "");
+        xml.text("wp:is_sticky", "0");
+        if let Some(url) = &self.attachment_url {
+            xml.cdata("wp:attachment_url", url);
+        }
+        for (taxonomy, called) in &self.terms {
+            let (nicename, title) = (text(&called.slug), cdata(&called.title));
+            let _ = writeln!(xml.0, "<category domain=\"{taxonomy}\" nicename=\"{nicename}\">{title}</category>");
+        }
+        for (key, value) in &self.meta {
+            xml.meta("wp:postmeta", key, value);
+        }
+        xml.0.push_str(&self.comments);
+        format!("<item>\n{}</item>\n", xml.0)
+    }
+}
+
+/// A comment.
+#[derive(Debug)]
+pub(super) struct Comment<'a> {
+    pub(super) id: u32,
+    pub(super) author: &'a str,
+    pub(super) content: String,
+    pub(super) created: Option<DateTime<Utc>>,
+    pub(super) state: RecordState,
+    pub(super) parent: u32,
+}
+
+impl Comment<'_> {
+    pub(super) fn element(&self) -> String {
+        let mut xml = Xml::default();
+        xml.text("wp:comment_id", &self.id.to_string());
+        xml.cdata("wp:comment_author", self.author);
+        xml.cdata("wp:comment_author_email", "");
+        xml.text("wp:comment_author_url", "");
+        xml.cdata("wp:comment_author_IP", "");
+        dates(&mut xml, "wp:comment_date", self.created);
+        xml.cdata("wp:comment_content", &self.content);
+        xml.cdata("wp:comment_approved", if self.state == RecordState::Trashed { "trash" } else { "1" });
+        xml.cdata("wp:comment_type", "comment");
+        xml.text("wp:comment_parent", &self.parent.to_string());
+        xml.text("wp:comment_user_id", "0");
+        format!("<wp:comment>\n{}</wp:comment>\n", xml.0)
+    }
+}
+
+fn dates(xml: &mut Xml, name: &str, time: Option<DateTime<Utc>>) {
+    let Some(time) = time else { return };
+    let time = time.format("%Y-%m-%d %H:%M:%S").to_string();
+    xml.cdata(name, &time);
+    xml.cdata(&format!("{name}_gmt"), &time);
+}
+
+/// A text as WordPress keeps texts: HTML.
+pub(super) fn html(text_of: &str, markup: Markup) -> String {
+    match markup {
+        Markup::Html => text_of.to_owned(),
+        Markup::Markdown => {
+            let options = Options::ENABLE_TABLES | Options::ENABLE_STRIKETHROUGH | Options::ENABLE_TASKLISTS;
+            let mut html = String::with_capacity(text_of.len() * 2);
+            push_html(&mut html, Parser::new_ext(text_of, options));
+            html
+        }
+        // WordPress makes paragraphs of empty lines itself.
+        _ => text(text_of),
+    }
+}
+
+/// The state of a post, by the record's own word for it where WordPress has that.
+pub(super) fn status(record: &Record, mapped: Option<&str>) -> String {
+    let word = match record.state {
+        RecordState::Trashed => "trash",
+        RecordState::Archived => "private",
+        _ => mapped.filter(|mapped| STATES.contains(mapped)).unwrap_or("publish"),
+    };
+    word.to_owned()
+}
