@@ -9,7 +9,7 @@
 //! | `jsonl` (default) | lines of the provider's own JSON, schemas, blobs, digests | everything |
 //! | `auto` | each collection in the form that fits it | no |
 //! | `bagit` | a bag with RO-Crate metadata and a page for the person who finds it | everything |
-//! | `csv` | a table a collection, with types and keys in a Data Package | CSVREAD |
+//! | `csv` | a table a collection, with types and keys in a Data Package | what the cells tell |
 //! | `files` | original files in their folders, with their names and times | everything |
 //! | `git` | repositories as bundles that `git clone` takes, with what was said about them | everything, from its `_source` |
 //! | `html` | a site of pages with a search, for any browser and without a server | everything, from its `_source` |
@@ -19,7 +19,7 @@
 //! | `parquet` | columns with nested types, for analysis | no |
 //! | `sqlite` | tables with keys and full-text search, and every record as it came | everything |
 //! | `vcf` | contacts and their groups, as vCard 4.0 and 3.0 | everything, from its `_source` |
-//! | `wxr` | posts, pages and comments for the importer of WordPress | WXRREAD |
+//! | `wxr` | posts, comments, terms and attachments for the importer of WordPress | everything, from its `_source` |
 //!
 //! `packed` makes one file of any of them.
 #![cfg_attr(docsrs, feature(doc_cfg))]

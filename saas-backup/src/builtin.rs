@@ -36,6 +36,8 @@ const BUILT_IN: &[AddTo] = &[
     vcf,
     #[cfg(feature = "wordpress")]
     wordpress,
+    #[cfg(feature = "wxr")]
+    wxr,
 ];
 
 /// Adds a format that is a folder: its configuration is the path.
@@ -54,7 +56,7 @@ macro_rules! folder_format {
 
 folder_format!("auto", auto, AutoConfig, AutoConnector, "Each collection in the form that fits it: a folder for each");
 folder_format!("bagit", bagit, BagItConfig, BagItConnector, "Bag with RO-Crate metadata, for years; reads back");
-folder_format!("csv", csv, CsvConfig, CsvConnector, "Tables with types and keys in a Data Package");
+folder_format!("csv", csv, CsvConfig, CsvConnector, "Tables with types and keys in a Data Package; cells read back");
 folder_format!("files", files, FilesConfig, FilesConnector, "Original files in their folders; reads back");
 folder_format!(
     "git",
@@ -75,6 +77,8 @@ folder_format!(
 folder_format!("parquet", parquet, ParquetConfig, ParquetConnector, "Columns with nested types, for analysis");
 folder_format!("sqlite", sqlite, SqliteConfig, SqliteConnector, "Database with keys and full-text search; reads back");
 folder_format!("vcf", vcf, VcfConfig, VcfConnector, "Contacts as vCard 4.0 and 3.0; reads back");
+
+folder_format!("wxr", wxr, WxrConfig, WxrConnector, "Posts and comments for the importer of WordPress; reads back");
 
 /// Mail in three layouts: three formats of one feature.
 #[cfg(feature = "mail")]

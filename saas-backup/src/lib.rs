@@ -25,7 +25,7 @@
 //! | `open-export` | the connector to services that speak the Open Export Protocol |
 //! | `wordpress` | the connector to WordPress sites, for backup and restore |
 //! | `tls` (default) | HTTPS for connectors |
-//! | `jsonl` (default), `bagit`, `csv`, `files`, `git`, `html`, `ics`, `mail`, `markdown`, `parquet`, `sqlite`, `vcf` | open formats |
+//! | `jsonl` (default), `bagit`, `csv`, `files`, `git`, `html`, `ics`, `mail`, `markdown`, `parquet`, `sqlite`, `vcf`, `wxr` | open formats |
 //! | `auto` | each collection in the form that fits it |
 //! | `packed` | any of them as one file: `.zip`, `.tar.zst` |
 //! | `encryption` (default) | repositories whose objects are age files |
