@@ -1,4 +1,4 @@
-use std::collections::BTreeSet;
+use std::collections::HashSet;
 use std::fs::File;
 use std::io::{BufRead as _, BufReader};
 use std::path::Path;
@@ -12,16 +12,15 @@ use crate::form::RESERVED;
 use crate::names::{fault_of, fingerprint};
 
 /// Looks through the names of all files, and compares `names.json` with what is there; it need not name the files `own`
-/// of the form. Gives the paths of all files.
-pub(crate) fn check_names(folder: &Path, own: &[&str], report: &mut CheckReport) -> Result<BTreeSet<String>> {
-    let files: BTreeSet<String> = list(folder)?.into_iter().collect();
-    let mut seen = BTreeSet::new();
+/// of the form. Gives the paths of all files, sorted.
+pub(crate) fn check_names(folder: &Path, own: &[&str], report: &mut CheckReport) -> Result<Vec<String>> {
+    let files = list(folder)?;
+    let mut seen = HashSet::new();
     for path in &files {
         report.files += 1;
         check_name(path, &mut seen, report);
     }
-    let mut unnamed: BTreeSet<&str> =
-        files.iter().map(String::as_str).filter(|path| has_to_be_named(path, own)).collect();
+    let mut known = vec![false; files.len()];
     let Ok(lines) = File::open(folder.join(NAMES)) else {
         report.find(NAMES, "", "it is missing");
         return Ok(files);
@@ -36,16 +35,22 @@ pub(crate) fn check_names(folder: &Path, own: &[&str], report: &mut CheckReport)
             }
         };
         report.add("names", 1);
-        unnamed.remove(named.file.as_str());
+        if let Ok(place) = files.binary_search(&named.file)
+            && let Some(known) = known.get_mut(place)
+        {
+            *known = true;
+        }
         check_named(folder, &named, report)?;
     }
-    for path in unnamed {
-        report.find(path, "", "names.json does not name it");
+    for (path, known) in files.iter().zip(known) {
+        if !known && has_to_be_named(path, own) {
+            report.find(path, "", "names.json does not name it");
+        }
     }
     Ok(files)
 }
 
-fn check_name(path: &str, seen: &mut BTreeSet<u64>, report: &mut CheckReport) {
+fn check_name(path: &str, seen: &mut HashSet<u64>, report: &mut CheckReport) {
     let mut above = "";
     for part in path.split('/') {
         if let Some(fault) = fault_of(without_flags(part)) {

@@ -225,11 +225,10 @@ impl<'a> Builder<'a> {
     }
 
     fn times(&mut self) {
-        if let Some(created) = self.record.created {
-            self.writer.line("CREATED", &instant(created));
-        }
-        if let Some(modified) = self.record.modified {
-            self.writer.line("LAST-MODIFIED", &instant(modified));
+        for (name, time) in [("CREATED", self.record.created), ("LAST-MODIFIED", self.record.modified)] {
+            if let Some(time) = time.and_then(instant) {
+                self.writer.line(name, &time);
+            }
         }
     }
 
@@ -264,15 +263,16 @@ impl<'a> Builder<'a> {
 
 /// When the event was last touched: calendars ask for it, and a time of our own would make every export another one.
 pub(super) fn stamp(record: &Record) -> String {
-    instant(record.modified.or(record.created).unwrap_or(DateTime::UNIX_EPOCH))
+    record.modified.or(record.created).and_then(instant).unwrap_or_else(|| "19700101T000000Z".to_owned())
 }
 
 pub(super) fn year_of(when: When) -> i32 {
     chrono::Datelike::year(&when.local())
 }
 
-fn instant(time: DateTime<Utc>) -> String {
-    time.format("%Y%m%dT%H%M%SZ").to_string()
+fn instant(time: DateTime<Utc>) -> Option<String> {
+    let four_digits = (1..=9999).contains(&chrono::Datelike::year(&time));
+    four_digits.then(|| time.format("%Y%m%dT%H%M%SZ").to_string())
 }
 
 /// An address of the web, as it may stand in a line.

@@ -1,5 +1,5 @@
 use calcard::common::timezone::Tz as AnyTz;
-use chrono::{DateTime, NaiveDate, NaiveDateTime, TimeZone as _, Utc};
+use chrono::{DateTime, Datelike as _, NaiveDate, NaiveDateTime, TimeZone as _, Utc};
 use chrono_tz::Tz;
 use serde_json::Value;
 
@@ -35,13 +35,22 @@ impl When {
             return Self::parse(&text, own.or(zone));
         }
         if let Value::Number(seconds) = value {
-            return DateTime::from_timestamp(seconds.as_i64()?, 0).map(|instant| Self::of_instant(instant, zone));
+            let instant = DateTime::from_timestamp(seconds.as_i64()?, 0)?;
+            return Some(Self::of_instant(instant, zone)).filter(|when| when.has_year());
         }
         Self::parse(&text_of(value)?, zone)
     }
 
     pub(super) fn parse(text: &str, zone: Option<Tz>) -> Option<Self> {
-        let text = text.trim();
+        Self::parse_any(text.trim(), zone).filter(|when| when.has_year())
+    }
+
+    /// Whether its year has the four digits that calendars give it.
+    fn has_year(self) -> bool {
+        (1..=9999).contains(&self.local().year())
+    }
+
+    fn parse_any(text: &str, zone: Option<Tz>) -> Option<Self> {
         let dates = ["%Y-%m-%d", "%Y%m%d"];
         if let Some(date) = dates.iter().find_map(|format| NaiveDate::parse_from_str(text, format).ok()) {
             return Some(Self::Date(date));

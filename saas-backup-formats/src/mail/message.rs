@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use base64::Engine as _;
 use base64::engine::DecodePaddingMode;
 use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig};
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, Datelike as _, Utc};
 use saas_backup_core::{Collection, Digest, Record, Result};
 
 use super::build::Builder;
@@ -86,16 +86,22 @@ pub(super) fn sent(collection: &Collection, record: &Record) -> Option<DateTime<
     let properties = Properties::new(collection, record);
     let mapped = || text_at(&record.data, collection.fields.time.as_deref()?);
     let text = properties.text("date").or_else(mapped);
-    text.and_then(|text| parse_date(&text)).or(record.created).or(record.modified)
+    let envelope = || record.created.or(record.modified).filter(has_year);
+    text.and_then(|text| parse_date(&text)).or_else(envelope)
+}
+
+/// Whether its year has the four digits that mail gives it.
+fn has_year(time: &DateTime<Utc>) -> bool {
+    (1..=9999).contains(&time.year())
 }
 
 /// A time as mail has it, as the web has it, or in seconds or milliseconds.
 pub(super) fn parse_date(text: &str) -> Option<DateTime<Utc>> {
     let text = text.trim();
     if let Ok(time) = DateTime::parse_from_rfc2822(text).or_else(|_| DateTime::parse_from_rfc3339(text)) {
-        return Some(time.to_utc());
+        return Some(time.to_utc()).filter(has_year);
     }
     let number: i64 = text.parse().ok()?;
     let seconds = if number.abs() > 100_000_000_000 { number / 1000 } else { number };
-    DateTime::from_timestamp(seconds, 0)
+    DateTime::from_timestamp(seconds, 0).filter(has_year)
 }

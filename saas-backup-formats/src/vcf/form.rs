@@ -170,7 +170,8 @@ impl<'a> Book<'a> {
             let name = name.unwrap_or_else(|| escape(record.key.id.as_str()));
             card.lines.insert(0, Line::new("FN", name));
         }
-        if let (Some(modified), None) = (record.modified, card.get("REV")) {
+        let modified = record.modified.filter(|time| (1..=9999).contains(&chrono::Datelike::year(time)));
+        if let (Some(modified), None) = (modified, card.get("REV")) {
             card.push(Line::new("REV", modified.format("%Y%m%dT%H%M%SZ").to_string()));
         }
         for label in labels {

@@ -6,7 +6,7 @@ use saas_backup_core::{BlobRef, Catalog, Collection, Connector, Kind, Record, Re
 use saas_backup_formats::git::{GitConfig, GitConnector, check};
 use serde_json::json;
 
-use crate::personal::{blob, mapping, record, reference, shown};
+use crate::personal::{assert_round_trip, blob, hostile_catalog, hostile_records, mapping, record, reference, shown};
 use crate::support::{assert_reads_back, files, name, puts, start, write};
 
 fn connector(path: &Path) -> GitConnector {
@@ -139,6 +139,20 @@ async fn the_conformance_checks_of_sinks_pass() {
     })
     .await;
     report.assert_passed();
+}
+
+const PROPERTIES: [&str; 2] = ["title", "body"];
+
+proptest::proptest! {
+    #![proptest_config(proptest::prelude::ProptestConfig::with_cases(40))]
+
+    #[test]
+    fn whatever_records_hold_the_files_have_no_fault_and_read_back(records in hostile_records("repositories", &PROPERTIES)) {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("out");
+        assert_round_trip(&connector(&path), hostile_catalog("repositories", Kind::Repository, &PROPERTIES), &records);
+        proptest::prop_assert_eq!(check(&path).unwrap().findings, []);
+    }
 }
 
 mod live_readers {

@@ -8,7 +8,7 @@ use saas_backup_core::{
 use saas_backup_formats::ics::{IcsConfig, IcsConnector, check};
 use serde_json::json;
 
-use crate::personal::{blob, record, reference, shown};
+use crate::personal::{assert_round_trip, blob, hostile_catalog, hostile_records, record, reference, shown};
 use crate::support::{assert_reads_back, files, name, puts, start, time, write};
 
 fn connector(path: &Path) -> IcsConnector {
@@ -251,6 +251,38 @@ async fn the_conformance_checks_of_sinks_pass() {
     })
     .await;
     report.assert_passed();
+}
+
+const PROPERTIES: [&str; 17] = [
+    "uid",
+    "start",
+    "end",
+    "all_day",
+    "time_zone",
+    "location",
+    "recurrence",
+    "recurrence_id",
+    "exceptions",
+    "organizer",
+    "attendees",
+    "status",
+    "sequence",
+    "url",
+    "reminders",
+    "title",
+    "body",
+];
+
+proptest::proptest! {
+    #![proptest_config(proptest::prelude::ProptestConfig::with_cases(40))]
+
+    #[test]
+    fn whatever_records_hold_the_files_have_no_fault_and_read_back(records in hostile_records("events", &PROPERTIES)) {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("out");
+        assert_round_trip(&connector(&path), hostile_catalog("events", Kind::Event, &PROPERTIES), &records);
+        proptest::prop_assert_eq!(check(&path).unwrap().findings, []);
+    }
 }
 
 mod live_readers {

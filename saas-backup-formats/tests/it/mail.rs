@@ -8,7 +8,7 @@ use saas_backup_core::{
 use saas_backup_formats::mail::{MailConfig, MailConnector, MailLayout, MaildirSeparator, check};
 use serde_json::json;
 
-use crate::personal::{blob, record, reference, shown};
+use crate::personal::{assert_round_trip, blob, hostile_catalog, hostile_records, record, reference, shown};
 use crate::support::{assert_reads_back, files, name, puts, start, time, write};
 
 const LAYOUTS: [MailLayout; 3] = [MailLayout::Eml, MailLayout::Mbox, MailLayout::Maildir];
@@ -255,6 +255,37 @@ async fn the_conformance_checks_of_sinks_pass() {
         })
         .await;
         report.assert_passed();
+    }
+}
+
+const PROPERTIES: [&str; 13] = [
+    "from",
+    "to",
+    "cc",
+    "reply_to",
+    "date",
+    "message_id",
+    "in_reply_to",
+    "references",
+    "labels",
+    "flags",
+    "read",
+    "title",
+    "body",
+];
+
+proptest::proptest! {
+    #![proptest_config(proptest::prelude::ProptestConfig::with_cases(12))]
+
+    #[test]
+    fn whatever_records_hold_the_files_have_no_fault_and_read_back(records in hostile_records("messages", &PROPERTIES)) {
+        for layout in LAYOUTS {
+            let folder = tempfile::tempdir().unwrap();
+            let path = folder.path().join("out");
+            let catalog = hostile_catalog("messages", Kind::Message, &PROPERTIES);
+            assert_round_trip(&connector(layout, &path), catalog, &records);
+            proptest::prop_assert_eq!(check(&path).unwrap().findings, []);
+        }
     }
 }
 

@@ -8,7 +8,7 @@ use saas_backup_core::{
 use saas_backup_formats::vcf::{VcfConfig, VcfConnector, check};
 use serde_json::json;
 
-use crate::personal::{blob, record, reference, shown};
+use crate::personal::{assert_round_trip, blob, hostile_catalog, hostile_records, record, reference, shown};
 use crate::support::{assert_reads_back, files, name, puts, start, time, write};
 
 fn connector(path: &Path) -> VcfConnector {
@@ -214,6 +214,37 @@ async fn the_conformance_checks_of_sinks_pass() {
     })
     .await;
     report.assert_passed();
+}
+
+const PROPERTIES: [&str; 16] = [
+    "given_name",
+    "family_name",
+    "middle_name",
+    "prefix",
+    "emails",
+    "phones",
+    "addresses",
+    "organization",
+    "title",
+    "birthday",
+    "photo",
+    "note",
+    "url",
+    "uid",
+    "groups",
+    "body",
+];
+
+proptest::proptest! {
+    #![proptest_config(proptest::prelude::ProptestConfig::with_cases(40))]
+
+    #[test]
+    fn whatever_records_hold_the_files_have_no_fault_and_read_back(records in hostile_records("contacts", &PROPERTIES)) {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("out");
+        assert_round_trip(&connector(&path), hostile_catalog("contacts", Kind::Contact, &PROPERTIES), &records);
+        proptest::prop_assert_eq!(check(&path).unwrap().findings, []);
+    }
 }
 
 mod live_readers {
