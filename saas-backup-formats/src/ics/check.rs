@@ -186,6 +186,9 @@ impl<'a> Checker<'a> {
                 self.find(open.number, "an end before the start");
             } else if form.starts_with("true") != end_form.starts_with("true") {
                 self.find(open.number, "a day and a time as start and end");
+            } else if (start.is_floating() && form.ends_with(' ')) != (end.is_floating() && end_form.ends_with(' ')) {
+                // A zone that its sender alone knows is a zone, too.
+                self.find(open.number, "a start and an end of which one alone has a zone");
             }
         }
         if let (Some((form, _)), Some((other, _))) = (open.times.get("DTSTART"), open.times.get("EXDATE"))

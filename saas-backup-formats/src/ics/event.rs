@@ -112,6 +112,9 @@ impl<'a> Builder<'a> {
         } else if end.is_date() {
             return self.lost("end", "a day as the end of an event that begins at an hour");
         }
+        if end.is_floating() != start.is_floating() {
+            end = end.like(start);
+        }
         if end.is_before(start) {
             return self.lost("end", "an end before the start");
         }

@@ -93,6 +93,9 @@ impl When {
             (Self::Utc(_), when @ Self::Zoned(..)) => when.instant().map_or(when, Self::Utc),
             (Self::Utc(start), Self::Date(date)) => Self::Utc(date.and_time(start.time())),
             (Self::Floating(start), Self::Date(date)) => Self::Floating(date.and_time(start.time())),
+            (Self::Zoned(_, zone), Self::Floating(time)) => Self::Zoned(time, zone),
+            (Self::Utc(_), Self::Floating(time)) => Self::Utc(time),
+            (Self::Floating(_), when) => Self::Floating(when.local()),
             (_, when) => when,
         }
     }
@@ -129,6 +132,11 @@ impl When {
 
     pub(super) fn is_date(self) -> bool {
         matches!(self, Self::Date(_))
+    }
+
+    /// Whether it is the time on the clock of whoever looks.
+    pub(super) fn is_floating(self) -> bool {
+        matches!(self, Self::Floating(_))
     }
 
     /// The zone that has to be described.

@@ -177,11 +177,16 @@ fn is_media_type(text: &str) -> bool {
     parts.is_some_and(|(kind, _)| !kind.eq_ignore_ascii_case("multipart") && !kind.eq_ignore_ascii_case("message"))
 }
 
-/// The ids in a text, each in its brackets.
+/// The ids in a text, each in its brackets; what no reader takes for one is left out.
 fn message_ids(text: &str) -> Vec<String> {
     let ids = text.split(|it: char| it.is_whitespace() || matches!(it, '<' | '>' | ','));
-    let ids = ids.filter(|id| !id.is_empty() && id.len() < 900 && id.bytes().all(|it| it.is_ascii_graphic()));
-    ids.map(|id| format!("<{id}>")).collect()
+    let is_part = |part: &str| {
+        let atom = |it: u8| it.is_ascii_alphanumeric() || b"!#$%&'*+-/=?^_`{|}~".contains(&it);
+        part.split('.').all(|word| !word.is_empty() && word.bytes().all(atom))
+    };
+    let is_id =
+        |id: &&str| id.len() < 900 && id.split_once('@').is_some_and(|(left, right)| is_part(left) && is_part(right));
+    ids.filter(is_id).map(|id| format!("<{id}>")).collect()
 }
 
 fn derived_id(of: &Reference) -> String {

@@ -175,6 +175,7 @@ fn planted_faults_are_found() {
             "end before the start",
         ),
         ("DTEND;TZID=Europe/Berlin:20240101T110000", "DTEND;VALUE=DATE:20240102", "a day and a time"),
+        ("DTEND;TZID=Europe/Berlin:20240101T110000", "DTEND:20240101T110000", "of which one alone has a zone"),
         ("UID:1\n", "", "without UID"),
         ("DTSTAMP:20240101T000000Z\n", "", "without DTSTAMP"),
         ("PRODID:x\n", "", "without PRODID"),
@@ -287,7 +288,7 @@ proptest::proptest! {
 
 mod live_readers {
     use super::*;
-    use crate::personal::python;
+    use crate::personal::{many_hostile_records, python};
 
     #[tokio::test]
     #[ignore = "needs Python with icalendar, vobject and radicale"]
@@ -295,5 +296,16 @@ mod live_readers {
         let folder = tempfile::tempdir().unwrap();
         let path = written(folder.path()).await;
         insta::assert_snapshot!(python("ics.py", &path));
+    }
+
+    #[tokio::test]
+    #[ignore = "needs Python with icalendar, vobject and radicale"]
+    async fn they_read_whatever_records_hold() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("out");
+        let catalog = hostile_catalog("events", Kind::Event, &PROPERTIES);
+        let records = many_hostile_records("events", &PROPERTIES);
+        write(&connector(&path), WriteMode::Create, &start(catalog, 0), puts(&records), &[]).await.unwrap();
+        assert!(python("ics.py", &path).lines().count() > 50);
     }
 }

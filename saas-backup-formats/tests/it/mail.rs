@@ -293,7 +293,7 @@ mod live_readers {
     use std::process::Command;
 
     use super::*;
-    use crate::personal::{python, succeeded};
+    use crate::personal::{many_hostile_records, python, succeeded};
 
     #[tokio::test]
     #[ignore = "needs Python"]
@@ -346,5 +346,18 @@ mod live_readers {
         let folder = tempfile::tempdir().unwrap();
         let path = maildirs(folder.path()).await;
         insta::assert_snapshot!(python("dovecot.py", &path.join("messages")));
+    }
+
+    #[tokio::test]
+    #[ignore = "needs Python"]
+    async fn python_reads_whatever_records_hold() {
+        for layout in LAYOUTS {
+            let folder = tempfile::tempdir().unwrap();
+            let path = folder.path().join("out");
+            let catalog = hostile_catalog("messages", Kind::Message, &PROPERTIES);
+            let records = many_hostile_records("messages", &PROPERTIES);
+            write(&connector(layout, &path), WriteMode::Create, &start(catalog, 0), puts(&records), &[]).await.unwrap();
+            assert!(python("mail.py", &path).lines().count() > records.len());
+        }
     }
 }

@@ -6,6 +6,8 @@ use std::process::{Command, Output};
 
 use bytes::Bytes;
 use proptest::prelude::{Just, Strategy, any, prop_oneof};
+use proptest::strategy::ValueTree as _;
+use proptest::test_runner::TestRunner;
 use saas_backup_core::memory::{MemoryConnector, MemoryStore};
 use saas_backup_core::testkit::assert_same;
 use saas_backup_core::{
@@ -79,7 +81,7 @@ fn hostile_value() -> impl Strategy<Value = serde_json::Value> {
             "2024-03-31T02:30:00",
             "2024-03-31T02:30:00+01:00",
             "20240101T000000Z",
-            "9999-12-31T23:59:59Z",
+            "9998-12-31T23:59:59Z",
             "-0001-01-01",
             "Europe/Berlin",
             "Pacific Standard Time",
@@ -138,9 +140,15 @@ pub(crate) fn hostile_records(
     collection: &'static str,
     properties: &'static [&str],
 ) -> impl Strategy<Value = Vec<Record>> {
+    let properties_of = properties;
     let properties = proptest::collection::btree_map(proptest::sample::select(properties), hostile_value(), 0..12);
     proptest::collection::vec((properties, any::<Option<u16>>()), 0..8).prop_map(move |all| {
-        let records = all.into_iter().enumerate().map(|(number, (data, parent))| {
+        let records = all.into_iter().enumerate().map(|(number, (mut data, parent))| {
+            // Without a start there is no event to look at.
+            let starts = ["2024-03-31T02:30:00+01:00", "2024-02-29", "2024-05-01T10:00:00"];
+            if let Some(start) = starts.get(number % 4).filter(|_| properties_of.contains(&"start")) {
+                data.insert("start", (*start).into());
+            }
             let record = record(collection, &format!("r{number}"), &serde_json::json!(data));
             match parent {
                 Some(parent) => record.with_ref("parent", reference("parents", &format!("p{}", parent % 3))),
@@ -175,4 +183,18 @@ pub(crate) fn assert_round_trip(connector: &dyn Connector, catalog: Catalog, rec
         let there = connector.snapshot(SnapshotOptions::default()).await.unwrap();
         assert_same(&*source, &*there).await.unwrap();
     });
+}
+
+/// The same few hundred records each time, of those that [`hostile_records`] gives.
+pub(crate) fn many_hostile_records(collection: &'static str, properties: &'static [&str]) -> Vec<Record> {
+    let mut runner = TestRunner::deterministic();
+    let strategy = hostile_records(collection, properties);
+    let mut records = Vec::new();
+    while records.len() < 400 {
+        for mut record in strategy.new_tree(&mut runner).unwrap().current() {
+            record.key = Key::parse(collection, format!("r{:04}", records.len())).unwrap();
+            records.push(record);
+        }
+    }
+    records
 }

@@ -249,7 +249,7 @@ proptest::proptest! {
 
 mod live_readers {
     use super::*;
-    use crate::personal::python;
+    use crate::personal::{many_hostile_records, python};
 
     #[tokio::test]
     #[ignore = "needs Python with vobject and radicale"]
@@ -257,5 +257,16 @@ mod live_readers {
         let folder = tempfile::tempdir().unwrap();
         let path = written(folder.path()).await;
         insta::assert_snapshot!(python("vcf.py", &path));
+    }
+
+    #[tokio::test]
+    #[ignore = "needs Python with icalendar, vobject and radicale"]
+    async fn they_read_whatever_records_hold() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("out");
+        let catalog = hostile_catalog("contacts", Kind::Contact, &PROPERTIES);
+        let records = many_hostile_records("contacts", &PROPERTIES);
+        write(&connector(&path), WriteMode::Create, &start(catalog, 0), puts(&records), &[]).await.unwrap();
+        assert!(python("vcf.py", &path).lines().count() > 50);
     }
 }
