@@ -104,3 +104,5 @@ pub use folder::Audit;
 #[cfg(feature = "_form")]
 pub use form::{Manifest, Place};
 pub use names::{MAX_NAME_BYTES, Names, safe_name};
+#[cfg(feature = "_pages")]
+pub use pages::{AttachmentTotals, LinkCounts};

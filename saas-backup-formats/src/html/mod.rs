@@ -43,5 +43,3 @@ mod words;
 pub use check::check;
 pub use config::HtmlConfig;
 pub use connector::HtmlConnector;
-
-pub use crate::pages::{AttachmentTotals, LinkCounts};

@@ -24,7 +24,6 @@ mod manifest;
 mod page;
 mod vault;
 
-pub use crate::pages::{AttachmentTotals, LinkCounts};
 pub use check::check;
 pub use config::MarkdownConfig;
 pub use connector::MarkdownConnector;
