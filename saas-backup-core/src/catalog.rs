@@ -334,6 +334,12 @@ pub enum Markup {
     Markdown,
     /// HTML.
     Html,
+    /// The storage format of Confluence.
+    Confluence,
+    /// The tree of the editor Lexical, as JSON or as a text with JSON.
+    Lexical,
+    /// Blocks of Notion with what stands below them in `children`, as JSON or as a text with JSON.
+    NotionBlocks,
 }
 
 #[cfg(test)]

@@ -1,10 +1,12 @@
 //! The parts of a record that a person reads, by the field mapping.
 
+use std::collections::BTreeSet;
+
 use chrono::{DateTime, SecondsFormat, Utc};
 use saas_backup_core::{Body, Collection, FieldMapping, Json, Key, Markup, Record, Reference, References};
 use serde_json::value::RawValue;
 
-use crate::text::plain_from_html;
+use crate::text::{confluence_to_html, lexical_to_html, notion_to_html, plain_from_html};
 
 /// Longest title that is shown, in characters.
 const MAX_TITLE: usize = 300;
@@ -37,10 +39,38 @@ pub(crate) fn text_at(data: &Json, path: &str) -> Option<String> {
     }
 }
 
+/// A text, its markup, and what of its own format did not arrive.
+#[derive(Debug)]
+pub(crate) struct Text {
+    pub(crate) words: String,
+    /// Plain text, Markdown or HTML: other markups have become HTML.
+    pub(crate) markup: Markup,
+    pub(crate) lost: BTreeSet<String>,
+}
+
+/// A text of a record in one of the markups that formats write.
+pub(crate) fn text_of(record: &Record, body: Option<&Body>) -> Option<Text> {
+    let body = body?;
+    let trees = matches!(body.markup, Markup::Lexical | Markup::NotionBlocks);
+    let tree = || raw_at(&record.data, &body.path).filter(|raw| trees && raw.get() != "null");
+    let text = text_at(&record.data, &body.path).filter(|text| !trees || text != "null");
+    let text = text.or_else(|| tree().map(|raw| raw.get().to_owned()))?;
+    let converted = match body.markup {
+        Markup::Confluence => Some(confluence_to_html(&text)),
+        Markup::Lexical => lexical_to_html(&text),
+        Markup::NotionBlocks => notion_to_html(&text),
+        markup => return Some(Text { words: text, markup, lost: BTreeSet::new() }),
+    };
+    let unread = || {
+        let lost = BTreeSet::from(["formatting: the text is not in the markup that it should be in".to_owned()]);
+        Text { words: text.clone(), markup: Markup::Plain, lost }
+    };
+    Some(converted.map_or_else(unread, |(words, lost)| Text { words, markup: Markup::Html, lost }))
+}
+
 /// A text and its markup.
 pub(crate) fn body_of(record: &Record, body: Option<&Body>) -> Option<(String, Markup)> {
-    let body = body?;
-    text_at(&record.data, &body.path).map(|text| (text, body.markup))
+    text_of(record, body).map(|Text { words, markup, .. }| (words, markup))
 }
 
 /// The title of a record; its id where the mapping names none.

@@ -3,7 +3,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 
-use pulldown_cmark::{Options, Parser, html::push_html};
 use saas_backup_core::{
     BlobId, BlobStatus, Catalog, Collection, Key, Markup, Principal, Record, RecordState, Reference, Result,
 };
@@ -19,10 +18,10 @@ use super::view::{Attachment, Link, Permission, Related, View};
 use crate::dataset::Dataset;
 use crate::form::Losses;
 use crate::form::value::{
-    author, body_of, excerpt, key_text, raw_at, refs, shortened, text_at, time_text, title_of, url_of,
+    Text, author, body_of, excerpt, key_text, raw_at, refs, shortened, text_at, text_of, time_text, title_of, url_of,
 };
 use crate::pages::{Here, Linker, Placed, anchor_of};
-use crate::text::{plain_from_html, relative};
+use crate::text::{markdown_to_html, plain_from_html, relative};
 
 /// Links of one relationship that are shown.
 pub(super) const MAX_RELATED: usize = 100;
@@ -146,7 +145,7 @@ impl Renderer<'_> {
             };
             return Ok(Cleaned { html, plain, ..Cleaned::default() });
         }
-        let Some((text, markup)) = body_of(record, body) else { return Ok(Cleaned::default()) };
+        let Some(Text { words: text, markup, lost }) = text_of(record, body) else { return Ok(Cleaned::default()) };
         let setting = match stand {
             Stand::Comment => Setting { level: 3, ids: false, bare_links: markup == Markup::Markdown },
             _ => Setting { level: 1, ids: true, bare_links: markup == Markup::Markdown },
@@ -156,9 +155,10 @@ impl Renderer<'_> {
         let mut resolve = |address: &str, is_image: bool| linker.resolve(here, address, is_image);
         let mut cleaned = match markup {
             Markup::Html => clean(&text, setting, &mut resolve),
-            Markup::Markdown => clean(&html_of(&text), setting, &mut resolve),
+            Markup::Markdown => clean(&markdown_to_html(&text), setting, &mut resolve),
             _ => plain_text(&text, &mut resolve),
         };
+        cleaned.lost.extend(lost);
         self.linker.check()?;
         if self.linker.counts.removed > removed {
             let what = "links that lead nowhere or could do harm: their addresses stand as text";
@@ -281,14 +281,6 @@ impl Renderer<'_> {
 pub(super) fn link_to(placed: &Placed, path: &str) -> Link {
     let href = Some(placed.link(path)).filter(|_| !is_unsafe_to_open(&placed.path));
     Link { text: placed.title.clone(), href }
-}
-
-fn html_of(markdown: &str) -> String {
-    let options =
-        Options::ENABLE_TABLES | Options::ENABLE_STRIKETHROUGH | Options::ENABLE_TASKLISTS | Options::ENABLE_FOOTNOTES;
-    let mut html = String::with_capacity(markdown.len() * 2);
-    push_html(&mut html, Parser::new_ext(markdown, options));
-    html
 }
 
 /// A value for a person: texts without quotes, lists without brackets, nothing where there is nothing.

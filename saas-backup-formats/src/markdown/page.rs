@@ -9,7 +9,7 @@ use url::Url;
 use super::front_matter::FrontMatter;
 use crate::form::Losses;
 use crate::form::value::{
-    author, body_of, excerpt, raw_at, refs, shortened, text_at, time_of, time_text, title_of, url_of,
+    Text, author, body_of, excerpt, raw_at, refs, shortened, text_at, text_of, time_of, time_text, title_of, url_of,
 };
 use crate::pages::{Here, Linker};
 use crate::text::{Resolution, code, html_to_markdown, inline, paragraphs, relative, rewrite};
@@ -156,8 +156,8 @@ impl Renderer<'_> {
     ) -> Result<(String, BTreeSet<String>)> {
         let fields = &collection.fields;
         let path = fields.body.as_ref().map(|body| format!("/data/{}", body.path.replace('.', "/")));
-        if let (Some((text, markup)), Some(path)) = (body_of(record, fields.body.as_ref()), path) {
-            return self.text(&record.key, here, &path, &text, markup);
+        if let (Some(text), Some(path)) = (text_of(record, fields.body.as_ref()), path) {
+            return self.text(&record.key, here, &path, text);
         }
         // A record that the mapping says nothing about is shown as it is rather than as an empty page.
         let data = record.data.as_str();
@@ -165,23 +165,16 @@ impl Renderer<'_> {
         Ok((if shown { format!("```json\n{data}\n```") } else { String::new() }, BTreeSet::new()))
     }
 
-    fn text(
-        &mut self,
-        key: &Key,
-        here: &mut Here,
-        path: &str,
-        text: &str,
-        markup: Markup,
-    ) -> Result<(String, BTreeSet<String>)> {
-        let mut lost = BTreeSet::new();
+    fn text(&mut self, key: &Key, here: &mut Here, path: &str, text: Text) -> Result<(String, BTreeSet<String>)> {
+        let Text { words: text, markup, mut lost } = text;
         let converted = match markup {
             Markup::Html => {
-                let (converted, losses) = html_to_markdown(text);
+                let (converted, losses) = html_to_markdown(&text);
                 lost.extend(losses);
                 converted
             }
             Markup::Markdown => text.replace("\r\n", "\n"),
-            _ => paragraphs(text),
+            _ => paragraphs(&text),
         };
         let removed = self.linker.counts.removed;
         let linker = &mut self.linker;

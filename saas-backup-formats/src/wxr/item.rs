@@ -3,11 +3,11 @@
 use std::fmt::Write as _;
 
 use chrono::{DateTime, Utc};
-use pulldown_cmark::{Options, Parser, html::push_html};
 use saas_backup_core::{Markup, Record, RecordState};
 
 use super::authors::Called;
 use super::xml::{Xml, cdata, text};
+use crate::text::markdown_to_html;
 
 /// States that WordPress knows.
 const STATES: [&str; 5] = ["publish", "draft", "pending", "private", "future"];
@@ -117,12 +117,7 @@ fn dates(xml: &mut Xml, name: &str, time: Option<DateTime<Utc>>) {
 pub(super) fn html(text_of: &str, markup: Markup) -> String {
     match markup {
         Markup::Html => text_of.to_owned(),
-        Markup::Markdown => {
-            let options = Options::ENABLE_TABLES | Options::ENABLE_STRIKETHROUGH | Options::ENABLE_TASKLISTS;
-            let mut html = String::with_capacity(text_of.len() * 2);
-            push_html(&mut html, Parser::new_ext(text_of, options));
-            html
-        }
+        Markup::Markdown => markdown_to_html(text_of),
         // WordPress makes paragraphs of empty lines itself.
         _ => text(text_of),
     }

@@ -9,7 +9,9 @@ use super::authors::{Called, slug};
 use super::blog::BlogWriter;
 use super::item::{Comment, Item, html, status};
 use super::xml::is_damaged;
-use crate::form::value::{author, body_of, key_text, raw_at, reference_text, refs, text_at, title_of, url_of};
+use crate::form::value::{
+    Text, author, body_of, key_text, raw_at, reference_text, refs, text_at, text_of, title_of, url_of,
+};
 use crate::pages::{Node, Shape, addresses};
 use crate::text::relative;
 
@@ -174,7 +176,7 @@ impl BlogWriter<'_> {
     /// What all items have.
     fn item(&mut self, of: &Collection, record: &Record) -> Result<Item> {
         let title = title_of(of, record);
-        let (text, markup) = body_of(record, of.fields.body.as_ref()).unwrap_or((String::new(), Markup::Plain));
+        let (text, markup) = self.text(record, of)?;
         let summary = body_of(record, of.fields.summary.as_ref());
         let mapped = of.fields.slug.as_deref().and_then(|path| text_at(&record.data, path));
         let time = of.fields.time.as_deref().and_then(|path| text_at(&record.data, path));
@@ -195,6 +197,20 @@ impl BlogWriter<'_> {
             modified: record.modified,
             ..Item::default()
         })
+    }
+
+    /// The text of a record; what of it does not arrive is noted.
+    fn text(&mut self, record: &Record, of: &Collection) -> Result<(String, Markup)> {
+        let Some(Text { words: text, markup, mut lost }) = text_of(record, of.fields.body.as_ref()) else {
+            return Ok((String::new(), Markup::Plain));
+        };
+        if text.contains("\"attachment:") {
+            lost.insert("files that a text names without an address".to_owned());
+        }
+        for reason in lost {
+            self.losses.part(&record.key, "/data", &reason)?;
+        }
+        Ok((text, markup))
     }
 
     fn keep(&mut self, chain: &str, item: &Item) -> Result<()> {
@@ -303,7 +319,7 @@ impl BlogWriter<'_> {
                 .and_then(|path| text_at(&record.data, path))
                 .unwrap_or_default(),
         };
-        let (text, markup) = body_of(record, collection.fields.body.as_ref()).unwrap_or((String::new(), Markup::Plain));
+        let (text, markup) = self.text(record, collection)?;
         for _ in record.blobs.iter().take(1) {
             self.losses.part(&record.key, "/blobs", "attachments of comments: in the source alone")?;
         }

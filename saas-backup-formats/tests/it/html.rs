@@ -435,6 +435,64 @@ async fn circles_large_texts_and_deep_nesting_are_survived() {
     assert_eq!(losses.matches("formatting: the HTML is too large or nests too deep").count(), 2, "{losses}");
 }
 
+#[tokio::test]
+async fn texts_that_are_trees_of_blocks_are_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("site");
+    let bodies = [
+        (
+            "pages",
+            Markup::Confluence,
+            serde_json::json!(
+                "<p>storage</p><ac:image><ri:attachment ri:filename=\"A cat (1).png\"/></ac:image><ac:structured-macro ac:name=\"jira\"/><script>x</script>"
+            ),
+        ),
+        (
+            "posts",
+            Markup::Lexical,
+            serde_json::json!(
+                r#"{"root":{"children":[{"type":"html","html":"<p>lexical</p><script>x</script>"},{"type":"paywall"}]}}"#
+            ),
+        ),
+        (
+            "notes",
+            Markup::NotionBlocks,
+            serde_json::json!([{"type": "paragraph", "paragraph": {"rich_text": [{"plain_text": "notion", "href": "javascript:1"}]}}]),
+        ),
+        ("others", Markup::Lexical, serde_json::json!("not JSON")),
+    ];
+    let collection = |(of, markup, _): &(&str, Markup, serde_json::Value)| {
+        Collection::new(name(of), Kind::Document)
+            .with_fields(mapping(|fields| fields.body = Some(Body::new("body", *markup))))
+    };
+    let catalog = Catalog::new(bodies.iter().map(collection).collect());
+    let blobs = &attachments()[..1];
+    let records: Vec<Record> = bodies
+        .iter()
+        .map(|(of, _, body)| {
+            record(of, "1", &serde_json::json!({ "title": of, "body": body })).with_blob(blobs[0].0.clone())
+        })
+        .collect();
+    write(&site(&path), WriteMode::Create, &start(catalog, 0), puts(&records), blobs).await.unwrap();
+    assert_eq!(check(&path).unwrap().findings, []);
+    let page = |of: &str| fs::read_to_string(path.join(format!("{of}/{of}.html"))).unwrap();
+    assert!(
+        page("pages").contains("<p>storage</p><figure><img src=\"../notes/_attachments/A%20cat%20%281%29.png\""),
+        "{}",
+        page("pages")
+    );
+    assert!(
+        page("posts").contains("<p>lexical</p>") && page("notes").contains("<p><span>notion</span>"),
+        "{}",
+        page("notes")
+    );
+    assert!(page("others").contains("<p class=\"plain\">not JSON</p>"));
+    let losses = fs::read_to_string(path.join("losses.ndjson")).unwrap();
+    for reason in ["macro `jira`", "block `paywall`", "not in the markup that it should be in", "scripts: removed"] {
+        assert!(losses.contains(reason), "{losses}");
+    }
+}
+
 /// Chromium opens what was written: Debian's packages `chromium`, and `testing/requirements/readers.txt`.
 mod live_readers {
     use std::process::{Command, Stdio};
