@@ -342,3 +342,96 @@ fn attribute_of(node: &Rc<Node>, name: &str) -> Option<String> {
     let found = attrs.iter().find(|attribute| &*attribute.name.local == name);
     found.map(|attribute| attribute.value.trim().to_owned())
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::text::parse_html;
+
+    /// What confuses filters: pieces of tags, of sections that browsers read by other rules, and of addresses.
+    const PIECES: [&str; 44] = [
+        "<",
+        ">",
+        "</",
+        "/>",
+        "\"",
+        "'",
+        "=",
+        " ",
+        "\n",
+        "\0",
+        "&lt;",
+        "&#x6a;",
+        "`",
+        "x",
+        "<!--",
+        "-->",
+        "--!>",
+        "]]>",
+        "<![CDATA[",
+        "<script>",
+        "</script>",
+        "<style>",
+        "</style>",
+        "<title>",
+        "<textarea>",
+        "<noscript>",
+        "<svg>",
+        "<math>",
+        "<mtext>",
+        "<table>",
+        "<td>",
+        "<p title=\"",
+        "<a href=\"",
+        "<a id=",
+        "<img src=",
+        "<img src=x onerror=1 alt=\"",
+        "javascript:1",
+        "java\tscript:1",
+        "data:text/html,1",
+        "https://evil.example/",
+        "<template>",
+        "<plaintext>",
+        "<iframe srcdoc=\"",
+        "<form><input name=",
+    ];
+
+    proptest! {
+        #[test]
+        fn no_text_makes_a_tag_an_attribute_or_an_address_that_is_not_allowed(
+            pieces in prop::collection::vec(0..PIECES.len(), 0..40),
+            words: String,
+        ) {
+            let mut html: String = pieces.iter().filter_map(|piece| PIECES.get(*piece).copied()).collect();
+            html.push_str(&words);
+            let setting = Setting { level: 1, ids: true, bare_links: true };
+            let cleaned = clean(&html, setting, &mut |_, _| Resolution::Keep);
+            let mut nodes = vec![parse_html(&format!("<body>{}", cleaned.html)).unwrap()];
+            while let Some(node) = nodes.pop() {
+                nodes.extend(node.children.borrow().iter().cloned());
+                let NodeData::Element { name, attrs, .. } = &node.data else {
+                    prop_assert!(!matches!(&node.data, NodeData::Comment { .. }), "{html:?}: {:?}", cleaned.html);
+                    continue;
+                };
+                let tag = &*name.local;
+                let ours = ["html", "head", "body", "a", "img", "h2", "h3", "h4", "h5", "h6"];
+                let known = ours.contains(&tag) || KEPT.iter().any(|(kept, _)| *kept == tag);
+                prop_assert!(known && &*name.ns == "http://www.w3.org/1999/xhtml", "{html:?}: {:?}", cleaned.html);
+                for attribute in attrs.borrow().iter() {
+                    let (name, value) = (&*attribute.name.local, &*attribute.value);
+                    let known = ["title", "dir", "lang", "id", "href", "src", "alt", "rel", "class", "loading"];
+                    let of_tag = KEPT.iter().any(|(kept, names)| *kept == tag && names.contains(&name));
+                    prop_assert!(known.contains(&name) || of_tag, "{name} in {html:?}: {:?}", cleaned.html);
+                    if name == "href" {
+                        let harmless = value.starts_with("https:") || value.starts_with("#t-");
+                        prop_assert!(harmless, "{value:?} in {html:?}");
+                    }
+                    prop_assert!(name != "id" || value.starts_with("t-"));
+                    prop_assert!(name != "src" || value.starts_with("data:"), "{value:?} in {html:?}");
+                }
+            }
+        }
+    }
+}

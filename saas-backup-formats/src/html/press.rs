@@ -24,7 +24,7 @@ const MAX_CHILDREN: usize = 1000;
 /// Entries of a hierarchy on one page, if a new one begins at its top.
 const TREE_PAGE: usize = 1000;
 /// Entries of a hierarchy on one page in any case.
-const TREE_PAGE_MOST: usize = 4000;
+const TREE_PAGE_MOST: usize = 2000;
 /// Gaps on one page.
 const GAPS: usize = 1000;
 
