@@ -7,6 +7,8 @@ use unicode_normalization::UnicodeNormalization as _;
 use unicode_normalization::char::is_combining_mark;
 use url::Url;
 
+use crate::names::split_extension;
+
 /// The addresses under which texts may speak of a blob: what stands at its place in the record.
 pub(crate) fn addresses(record: &Record, blob: &BlobRef) -> Vec<Url> {
     // Where a provider gives files no id, their address is it.
@@ -31,31 +33,8 @@ pub(super) fn file_name(blob: &BlobRef, url: Option<&Url>, hex: &str) -> (String
     };
     let name = blob.name.clone().filter(|name| !name.trim().is_empty()).or_else(of_url);
     let name = name.unwrap_or_else(|| hex.get(..16).unwrap_or(hex).to_owned());
-    if let Some((stem, extension)) = name.rsplit_once('.')
-        && (1..=10).contains(&extension.len())
-        && extension.bytes().all(|byte| byte.is_ascii_alphanumeric())
-        && !stem.is_empty()
-    {
-        return (stem.to_owned(), format!(".{extension}"));
-    }
-    let extension = match blob.media_type.as_deref().unwrap_or_default().split(';').next().unwrap_or_default().trim() {
-        "image/png" => ".png",
-        "image/jpeg" => ".jpg",
-        "image/gif" => ".gif",
-        "image/webp" => ".webp",
-        "image/svg+xml" => ".svg",
-        "application/pdf" => ".pdf",
-        "application/zip" => ".zip",
-        "application/json" => ".json",
-        "text/plain" => ".txt",
-        "text/html" => ".html",
-        "text/csv" => ".csv",
-        "text/markdown" => ".markdown",
-        "audio/mpeg" => ".mp3",
-        "video/mp4" => ".mp4",
-        _ => "",
-    };
-    (name, extension.to_owned())
+    let (stem, extension) = split_extension(&name, blob.media_type.as_deref());
+    (stem.to_owned(), extension)
 }
 
 /// Extensions of files that a browser runs when it opens them.

@@ -86,7 +86,7 @@ async fn an_empty_account_makes_a_bag_too() {
 
 mod live_readers {
     use super::*;
-    use crate::support::reader;
+    use crate::support::python;
 
     #[tokio::test]
     #[ignore = "needs the Python library bagit: testing/servers up readers"]
@@ -94,6 +94,6 @@ mod live_readers {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("bag");
         written(&path).await;
-        reader("bag.py", &[&path]);
+        python("bag.py", &path);
     }
 }

@@ -302,14 +302,14 @@ proptest! {
 
 mod live_readers {
     use super::*;
-    use crate::tables::foreign;
+    use crate::support::python;
 
     #[tokio::test]
     #[ignore = "needs frictionless, duckdb and pathvalidate"]
     async fn foreign_readers_accept_the_tables() {
         let folder = tempfile::tempdir().unwrap();
         for path in [written(folder.path()).await, written_hostile(folder.path()).await] {
-            let said = foreign("csv_tables.py", &[&path]);
+            let said = python("csv_tables.py", &path);
             assert!(said.ends_with("valid\n"), "{said}");
         }
     }

@@ -204,7 +204,7 @@ proptest::proptest! {
 
 mod live_readers {
     use super::*;
-    use crate::personal::python;
+    use crate::support::python;
 
     #[tokio::test]
     #[ignore = "needs Python with pathvalidate"]

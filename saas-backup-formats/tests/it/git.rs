@@ -159,7 +159,7 @@ mod live_readers {
     use std::process::Command;
 
     use super::*;
-    use crate::personal::succeeded;
+    use crate::support::succeeded;
 
     fn git(folder: &Path, arguments: &[&str]) -> String {
         let mut command = Command::new("git");

@@ -293,7 +293,8 @@ mod live_readers {
     use std::process::Command;
 
     use super::*;
-    use crate::personal::{many_hostile_records, python, succeeded};
+    use crate::personal::many_hostile_records;
+    use crate::support::{python, succeeded};
 
     #[tokio::test]
     #[ignore = "needs Python"]

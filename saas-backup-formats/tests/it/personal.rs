@@ -5,8 +5,6 @@
 )]
 
 use std::fmt::Write as _;
-use std::path::Path;
-use std::process::{Command, Output};
 
 use bytes::Bytes;
 use proptest::prelude::{Just, Strategy, any, prop_oneof};
@@ -58,21 +56,6 @@ pub(crate) fn shown(files: &std::collections::BTreeMap<String, Vec<u8>>) -> Stri
         let _ = writeln!(shown, "═══ {file}\n{}", text.trim_end());
     }
     shown
-}
-
-/// Runs a Python script of `tests/readers` on a folder; gives what it prints.
-pub(crate) fn python(script: &str, folder: &Path) -> String {
-    let python = std::env::var_os("SAAS_BACKUP_TEST_READERS_PYTHON").unwrap();
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/readers").join(script);
-    succeeded(Command::new(python).arg(script).arg(folder))
-}
-
-/// Runs a program that must succeed; gives what it prints.
-pub(crate) fn succeeded(command: &mut Command) -> String {
-    let Output { status, stdout, stderr } = command.output().unwrap();
-    let (stdout, stderr) = (String::from_utf8_lossy(&stdout), String::from_utf8_lossy(&stderr));
-    assert!(status.success(), "{command:?}: {status}\n{stdout}\n{stderr}");
-    stdout.into_owned()
 }
 
 /// Values as no provider should give them, and as some do.

@@ -205,14 +205,14 @@ async fn the_conformance_checks_of_sinks_pass() {
 
 mod live_readers {
     use super::*;
-    use crate::tables::foreign;
+    use crate::support::python;
 
     #[tokio::test]
     #[ignore = "needs datasette"]
     async fn foreign_readers_accept_the_database() {
         let folder = tempfile::tempdir().unwrap();
         for path in [written(folder.path()).await, written_hostile(folder.path()).await] {
-            let said = foreign("sqlite_database.py", &[&path]);
+            let said = python("sqlite_database.py", &path);
             assert!(said.ends_with("valid\n"), "{said}");
         }
     }

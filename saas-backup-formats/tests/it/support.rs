@@ -135,13 +135,19 @@ pub(crate) async fn assert_reads_back(connector: &dyn Connector) {
     assert!(report.passed().len() > 20, "{report}");
 }
 
-/// Runs a checker of `tests/readers` in the Python that has the foreign readers; what it says is in the failure.
-#[cfg(feature = "bagit")]
-pub(crate) fn reader(script: &str, arguments: &[&Path]) -> String {
+/// Runs a script of `tests/readers` in the Python that has the foreign readers; gives what it prints.
+#[cfg(feature = "_form")]
+pub(crate) fn python(script: &str, path: &Path) -> String {
     let python = std::env::var_os("SAAS_BACKUP_TEST_READERS_PYTHON").unwrap();
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/readers").join(script);
-    let output = std::process::Command::new(python).arg(script).args(arguments).output().unwrap();
+    succeeded(std::process::Command::new(python).arg(script).arg(path))
+}
+
+/// Runs a program that must succeed; gives what it prints.
+#[cfg(feature = "_form")]
+pub(crate) fn succeeded(command: &mut std::process::Command) -> String {
+    let output = command.output().unwrap();
     let [said, errors] = [output.stdout, output.stderr].map(|text| String::from_utf8_lossy(&text).into_owned());
-    assert!(output.status.success(), "{said}{errors}");
+    assert!(output.status.success(), "{command:?}: {}\n{said}\n{errors}", output.status);
     said
 }

@@ -1,8 +1,5 @@
 //! What the formats with rows and columns have to cope with, and what a foreign program says of them.
 
-use std::path::Path;
-use std::process::Command;
-
 use bytes::Bytes;
 use saas_backup_core::testkit::{NASTY_JSON, sample_blob, sample_records};
 use saas_backup_core::{
@@ -119,14 +116,4 @@ pub(crate) fn hostile() -> (Catalog, Vec<Event>, Vec<(BlobRef, Bytes)>) {
     records.push(record("lists", "1", &format!("{{{}}}", lists.join(","))));
     let catalog = Catalog::new(vec![Collection::new(name("sqlite_x"), Kind::Record)]);
     (catalog, puts(&records), vec![(empty, nothing), (large, bytes)])
-}
-
-/// Runs a check in the Python that has foreign readers; what it prints.
-pub(crate) fn foreign(script: &str, arguments: &[&Path]) -> String {
-    let python = std::env::var_os("SAAS_BACKUP_TEST_READERS_PYTHON").unwrap();
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/readers").join(script);
-    let done = Command::new(python).arg(script).args(arguments).output().unwrap();
-    let errors = String::from_utf8_lossy(&done.stderr);
-    assert!(done.status.success(), "{}\n{errors}", String::from_utf8_lossy(&done.stdout));
-    String::from_utf8(done.stdout).unwrap()
 }

@@ -249,7 +249,8 @@ proptest::proptest! {
 
 mod live_readers {
     use super::*;
-    use crate::personal::{many_hostile_records, python};
+    use crate::personal::many_hostile_records;
+    use crate::support::python;
 
     #[tokio::test]
     #[ignore = "needs Python with vobject and radicale"]

@@ -259,7 +259,7 @@ async fn the_conformance_checks_of_sinks_pass() {
 
 /// `feedparser` and `lxml` of `testing/requirements/readers.txt` read what was written.
 mod live_readers {
-    use std::process::Command;
+    use crate::support::python;
 
     use super::*;
 
@@ -268,11 +268,8 @@ mod live_readers {
     async fn readers_of_feeds_find_posts_comments_and_terms() {
         let folder = tempfile::tempdir().unwrap();
         let path = written(config(&folder.path().join("blog")).with_media_url("https://files.example/blog")).await;
-        let python = std::env::var("SAAS_BACKUP_TEST_READERS_PYTHON").unwrap();
-        let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/readers/wxr.py");
-        let output = Command::new(python).arg(script).arg(path.join("wordpress-001.xml")).output().unwrap();
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-        let told: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        let told = python("wxr.py", &path.join("wordpress-001.xml"));
+        let told: serde_json::Value = serde_json::from_str(&told).unwrap();
         assert_eq!(told["bozo"], false);
         assert_eq!(told["entries"].as_array().unwrap().len(), 6);
         let hello = &told["items"]["7"];
