@@ -22,6 +22,8 @@ use crate::pages::{LinkCounts, Linker, Place, Placed, Shape, Survey, anchor_of};
 use crate::spool::{Merge, Spool};
 use crate::text::relative;
 
+/// Memory of what is sorted, in bytes: four things are at the same time.
+pub(super) const SPOOL_BYTES: usize = 6 * 1024 * 1024;
 /// Records above one another that are shown.
 const MAX_ANCESTORS: usize = 64;
 
@@ -94,9 +96,9 @@ impl<'a> Drafter<'a> {
                 lost: BTreeMap::new(),
             },
             file: (path, file),
-            edges: Spool::new(scratch.join("edges")),
-            entries: Spool::new(scratch.join("entries")),
-            tree: Spool::new(scratch.join("tree")),
+            edges: Spool::with_limit(scratch.join("edges"), SPOOL_BYTES),
+            entries: Spool::with_limit(scratch.join("entries"), SPOOL_BYTES),
+            tree: Spool::with_limit(scratch.join("tree"), SPOOL_BYTES),
             deep: BTreeSet::new(),
             search: SearchWriter::new(scratch.join("words")),
             newest: None,

@@ -14,6 +14,7 @@ use std::collections::{BTreeMap, HashMap};
 use saas_backup_core::Result;
 use serde::Serialize;
 
+use super::drafts::SPOOL_BYTES;
 use super::words::words;
 use crate::folder::Output;
 use crate::spool::Spool;
@@ -24,7 +25,7 @@ const DOCUMENTS: u32 = 100;
 /// Bytes after which a file of words ends.
 const SHARD_BYTES: usize = 48 * 1024;
 /// Bytes of words and their documents that memory holds.
-const BATCH_BYTES: usize = 24 * 1024 * 1024;
+const BATCH_BYTES: usize = 12 * 1024 * 1024;
 /// Documents of one word that are told: a word that stands nearly everywhere finds nothing.
 const MAX_DOCUMENTS: usize = 50_000;
 /// How often a word counts.
@@ -70,7 +71,7 @@ struct Directory<'a> {
 impl SearchWriter {
     pub(super) fn new(scratch: std::path::PathBuf) -> Self {
         Self {
-            spool: Spool::new(scratch),
+            spool: Spool::with_limit(scratch, SPOOL_BYTES),
             batch: HashMap::new(),
             weight: 0,
             batches: 0,
