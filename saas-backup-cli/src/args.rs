@@ -154,7 +154,7 @@ pub(crate) struct InitArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct ConnectorsArgs {
-    /// The connector to document
+    /// The connector or format to document
     pub(crate) name: Option<String>,
     /// Print the JSON Schema of saas-backup.toml, for your editor
     #[arg(long, conflicts_with = "name")]
@@ -265,6 +265,9 @@ pub(crate) struct ExportArgs {
     /// A TOML file that says how the collections are read, otherwise than the connector does
     #[arg(long, value_name = "FILE")]
     pub(crate) overlay: Option<PathBuf>,
+    /// A setting of the format, such as spreadsheet=true; `saas-backup connectors FORMAT` has them; several times
+    #[arg(long = "set", value_name = "KEY=VALUE", value_parser = setting)]
+    pub(crate) settings: Vec<(String, serde_json::Value)>,
     /// Do not look through the export for faults when it is written
     #[arg(long)]
     pub(crate) no_check: bool,
@@ -350,6 +353,13 @@ fn at(text: &str) -> Result<At, String> {
 
 fn collection(text: &str) -> Result<CollectionName, String> {
     CollectionName::parse(text).map_err(|error| error.message().to_owned())
+}
+
+/// `KEY=VALUE`; a value that is JSON (`true`, `12`, `["a"]`) is that, anything else is a text.
+fn setting(text: &str) -> Result<(String, serde_json::Value), String> {
+    let (name, value) = text.split_once('=').ok_or("a setting is written KEY=VALUE")?;
+    let value = serde_json::from_str(value).unwrap_or_else(|_| value.into());
+    Ok((name.to_owned(), value))
 }
 
 fn percent(text: &str) -> Result<u8, String> {

@@ -40,7 +40,7 @@ const BUILT_IN: &[AddTo] = &[
     wxr,
 ];
 
-/// Adds a format that is a folder: its configuration is the path.
+/// Adds a format of one connector.
 macro_rules! folder_format {
     ($feature:literal, $name:ident, $config:ident, $connector:ident, $summary:literal) => {
         #[cfg(feature = $feature)]
@@ -48,7 +48,7 @@ macro_rules! folder_format {
             use saas_backup_formats::$name::{check, $config, $connector};
 
             registry
-                .format($feature, $summary, |path, _| Ok(std::sync::Arc::new($connector::new($config::new(path)))))
+                .format($feature, $summary, |config: $config, _| Ok(std::sync::Arc::new($connector::new(config))))
                 .checked_by(check);
         }
     };
@@ -93,7 +93,7 @@ fn mail(registry: &mut Registry) {
         ("maildir", MailLayout::Maildir, "Mail, a Maildir a mailbox, for mail servers; reads back"),
     ] {
         registry
-            .format(name, summary, move |path, _| Ok(Arc::new(MailConnector::new(layout, MailConfig::new(path)))))
+            .format(name, summary, move |config: MailConfig, _| Ok(Arc::new(MailConnector::new(layout, config))))
             .checked_by(check);
     }
 }
@@ -111,22 +111,19 @@ impl Default for Registry {
 
 #[cfg(feature = "jsonl")]
 fn jsonl(registry: &mut Registry) {
-    use std::path::Path;
     use std::sync::Arc;
 
-    use saas_backup_formats::jsonl::{JsonlConfig, JsonlConnector};
+    use saas_backup_formats::jsonl::{JsonlConfig, JsonlConnector, check};
 
-    let archive = |path: &Path| Arc::new(JsonlConnector::new(JsonlConfig::new(path)));
     registry
         .connector("jsonl", "An archive that an export made", move |config: JsonlConfig, context| {
-            Ok(archive(&context.base.join(config.path)))
+            Ok(Arc::new(JsonlConnector::new(JsonlConfig::new(context.base.join(config.path)))))
         })
         .document("Reads an archive as if it were an account: to look at one, or to move it into a repository.");
+    let summary = "Lossless archive: lines, schemas, attachments, digests; reads back";
     registry
-        .format("jsonl", "Lossless archive: lines, schemas, attachments, digests; reads back", move |path, _| {
-            Ok(archive(path))
-        })
-        .checked_by(saas_backup_formats::jsonl::check);
+        .format("jsonl", summary, |config: JsonlConfig, _| Ok(Arc::new(JsonlConnector::new(config))))
+        .checked_by(check);
 }
 
 #[cfg(feature = "open-export")]

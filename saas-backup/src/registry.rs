@@ -39,7 +39,6 @@ impl Context {
 }
 
 type Open = dyn Fn(&Settings, &Context) -> Result<Arc<dyn Connector>> + Send + Sync;
-type OpenFormat = dyn Fn(&Path, &Context) -> Result<Arc<dyn Connector>> + Send + Sync;
 type CheckFormat = dyn Fn(&Path) -> Result<CheckReport> + Send + Sync;
 
 /// A connector that can be named in a configuration.
@@ -100,7 +99,8 @@ impl fmt::Debug for ConnectorEntry {
 pub struct FormatEntry {
     name: String,
     summary: String,
-    open: Arc<OpenFormat>,
+    schema: Value,
+    open: Arc<Open>,
     check: Option<Arc<CheckFormat>>,
 }
 
@@ -115,19 +115,42 @@ impl FormatEntry {
         &self.summary
     }
 
+    /// The JSON Schema of its settings; `path` is where it is written.
+    pub fn schema(&self) -> Value {
+        self.schema.clone()
+    }
+
     /// Makes the connector to a folder in this format, or to a file where the folder is packed (`.zip`, `.tar.zst`); it
-    /// need not exist.
+    /// need not exist. Settings that are not given have their defaults.
     ///
     /// # Errors
     ///
     /// [`ErrorKind::Configuration`] if the path does not do.
     pub fn open(&self, path: &Path, context: &Context) -> Result<Arc<dyn Connector>> {
+        self.open_with(path, &Settings::new(), context)
+    }
+
+    /// As [`open`](Self::open), with settings of the format.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Configuration`] if the path or the settings do not do.
+    pub fn open_with(&self, path: &Path, settings: &Settings, context: &Context) -> Result<Arc<dyn Connector>> {
+        let (open, settings, context) = (Arc::clone(&self.open), settings.clone(), context.clone());
+        let open = move |folder: &Path| {
+            let folder = folder.to_str().ok_or_else(|| {
+                Error::new(ErrorKind::Configuration, "the path of an export is not UTF-8")
+                    .with_context("path", folder.display())
+            })?;
+            open(&settings.clone().with("path", folder), &context)
+        };
         #[cfg(feature = "packed")]
         if packed::Packing::of(path).is_some() {
-            let (open, context) = (Arc::clone(&self.open), context.clone());
-            return Ok(Arc::new(packed::Packed::new(path, move |folder| open(folder, &context))?));
+            // Settings that do not do are told before anything is written.
+            open(path)?;
+            return Ok(Arc::new(packed::Packed::new(path, open)?));
         }
-        (self.open)(path, context)
+        open(path)
     }
 
     /// Says how an export in this format is looked through; without it nothing is.
@@ -217,13 +240,21 @@ impl Registry {
         self.connectors.entry(name).or_insert(entry)
     }
 
-    /// Adds an open format, or replaces the one of this name.
-    pub fn format<F>(&mut self, name: impl Into<String>, summary: impl Into<String>, open: F) -> &mut FormatEntry
+    /// Adds an open format, or replaces the one of this name: its settings type gives the schema and reads the settings,
+    /// of which `path` is where the export is.
+    pub fn format<S, F>(&mut self, name: impl Into<String>, summary: impl Into<String>, open: F) -> &mut FormatEntry
     where
-        F: Fn(&Path, &Context) -> Result<Arc<dyn Connector>> + Send + Sync + 'static,
+        S: DeserializeOwned + JsonSchema,
+        F: Fn(S, &Context) -> Result<Arc<dyn Connector>> + Send + Sync + 'static,
     {
         let name = name.into();
-        let entry = FormatEntry { name: name.clone(), summary: summary.into(), open: Arc::new(open), check: None };
+        let entry = FormatEntry {
+            name: name.clone(),
+            summary: summary.into(),
+            schema: schemars::schema_for!(S).to_value(),
+            open: Arc::new(move |settings, context| open(settings.read(&context.base)?, context)),
+            check: None,
+        };
         self.formats.remove(&name);
         self.formats.entry(name).or_insert(entry)
     }

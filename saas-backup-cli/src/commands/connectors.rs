@@ -1,7 +1,7 @@
 use std::fmt::Write as _;
 
 use saas_backup::core::Result;
-use saas_backup::{ConnectorEntry, Registry};
+use saas_backup::{ConnectorEntry, FormatEntry, Registry};
 use serde_json::{Value, json};
 
 use super::Session;
@@ -19,12 +19,21 @@ pub(super) fn connectors(session: &Session, args: &ConnectorsArgs) -> Result<Out
         return Ok(Outcome::Done);
     }
     if let Some(name) = &args.name {
-        let entry = registry.find(name)?;
-        let object = json!({
-            "name": entry.name(), "summary": entry.summary(), "documentation": entry.documentation(),
-            "settings": entry.schema(),
-        });
-        output.result(&object, |_| document(entry))?;
+        // A connector and a format may have one name.
+        let format = registry.find_format(name).ok();
+        let of_format = |format: &FormatEntry| json!({ "name": format.name(), "summary": format.summary(), "settings": format.schema() });
+        match (registry.find(name), format) {
+            (Ok(entry), format) => {
+                let object = json!({
+                    "name": entry.name(), "summary": entry.summary(), "documentation": entry.documentation(),
+                    "settings": entry.schema(), "format": format.map(of_format),
+                });
+                let text = format.map_or_else(String::new, |format| format!("\n{}", document_format(format)));
+                output.result(&object, |_| document(entry) + &text)?;
+            }
+            (Err(_), Some(format)) => output.result(&of_format(format), |_| document_format(format))?,
+            (Err(error), None) => return Err(error),
+        }
         return Ok(Outcome::Done);
     }
     let object = json!({
@@ -44,7 +53,7 @@ fn list(registry: &Registry) -> String {
     let connectors = rows(registry.connectors().map(|one| (one.name(), one.summary())).collect());
     let formats = rows(registry.formats().map(|one| (one.name(), one.summary())).collect());
     format!(
-        "{}\n{}\n`saas-backup connectors NAME` documents a connector's settings.\n",
+        "{}\n{}\n`saas-backup connectors NAME` documents the settings of a connector or a format.\n",
         table(&["CONNECTOR", "WHAT IT BACKS UP"], &connectors),
         table(&["FORMAT", "WHAT IT IS"], &formats),
     )
@@ -52,26 +61,13 @@ fn list(registry: &Registry) -> String {
 
 /// A connector's settings, as a person writes them into a `[[source]]`.
 fn document(entry: &ConnectorEntry) -> String {
-    let schema = entry.schema();
     let mut text = format!(
         "{}: {}\n\nSettings of a [[source]] with connector = \"{}\":\n\n",
         entry.name(),
         entry.summary(),
         entry.name()
     );
-    let required: Vec<&str> =
-        schema.get("required").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str).collect();
-    let empty = serde_json::Map::new();
-    let properties = schema.get("properties").and_then(Value::as_object).unwrap_or(&empty);
-    let (needed, optional): (Vec<_>, Vec<_>) =
-        properties.iter().partition(|(name, _)| required.contains(&name.as_str()));
-    for (name, property) in needed.into_iter().chain(optional) {
-        let need = if required.contains(&name.as_str()) { "required" } else { "optional" };
-        let _ = writeln!(text, "  {name}  ({}, {need})", kind(property, &schema));
-        for line in property.get("description").and_then(Value::as_str).unwrap_or_default().lines() {
-            let _ = writeln!(text, "      {line}");
-        }
-    }
+    settings(&mut text, &entry.schema(), &[]);
     text.push_str(
         "\nEvery text may be \"…\", { env = \"NAME\" }, { file = \"PATH\" } or { command = [\"pass\", \"show\", \"x\"] }.\n",
     );
@@ -79,6 +75,34 @@ fn document(entry: &ConnectorEntry) -> String {
         let _ = write!(text, "\n{}\n", entry.documentation().trim_end());
     }
     text
+}
+
+/// A format's settings, as a person gives them to `export`.
+fn document_format(entry: &FormatEntry) -> String {
+    let mut text = format!("{}: {}\n\nSettings, for `export --set KEY=VALUE`:\n\n", entry.name(), entry.summary());
+    let before = text.len();
+    settings(&mut text, &entry.schema(), &["path"]);
+    if text.len() == before {
+        text.push_str("  none\n");
+    }
+    text
+}
+
+/// The properties of a schema, the required ones first.
+fn settings(text: &mut String, schema: &Value, hidden: &[&str]) {
+    let required: Vec<&str> =
+        schema.get("required").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str).collect();
+    let empty = serde_json::Map::new();
+    let properties = schema.get("properties").and_then(Value::as_object).unwrap_or(&empty);
+    let shown = properties.iter().filter(|(name, _)| !hidden.contains(&name.as_str()));
+    let (needed, optional): (Vec<_>, Vec<_>) = shown.partition(|(name, _)| required.contains(&name.as_str()));
+    for (name, property) in needed.into_iter().chain(optional) {
+        let need = if required.contains(&name.as_str()) { "required" } else { "optional" };
+        let _ = writeln!(text, "  {name}  ({}, {need})", kind(property, schema));
+        for line in property.get("description").and_then(Value::as_str).unwrap_or_default().lines() {
+            let _ = writeln!(text, "      {line}");
+        }
+    }
 }
 
 /// The type of a property in a person's words.

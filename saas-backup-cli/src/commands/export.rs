@@ -29,6 +29,9 @@ pub(super) async fn export(session: &Session, args: ExportArgs) -> Result<Outcom
     request.options = options;
     request.overlay = args.overlay.map(load_overlay).transpose()?;
     request.check = !args.no_check;
+    for (name, value) in args.settings {
+        request = request.with_setting(name, value);
+    }
     let result = project.export(request).await;
     console.end();
     let Exported { transferred, check, .. } = result?;

@@ -153,6 +153,23 @@ fn an_export_may_be_one_file() {
 }
 
 #[test]
+fn a_format_takes_settings() {
+    let sandbox = Sandbox::with_notes();
+    sandbox.run(&["backup"]).expect(0);
+    let export = ["export", "notes", "--format", "csv", "--to", "tables", "--set"];
+    sandbox.run(&[&export[..], &["spreadsheet=true"]].concat()).expect(0);
+    assert!(sandbox.path("tables/posts.excel.csv").exists());
+    for wrong in ["spreadsheets=true", "spreadsheet=perhaps", "spreadsheet"] {
+        sandbox.run(&[&export[..], &[wrong, "--overwrite"]].concat()).expect(2);
+    }
+    let told = sandbox.run(&["connectors", "csv"]).expect(0);
+    assert!(told.stdout.contains("spreadsheet  (true or false, optional)"), "{}", told.stdout);
+    let told = sandbox.run(&["connectors", "jsonl"]).expect(0);
+    assert!(told.stdout.contains("[[source]]") && told.stdout.contains("--set"), "{}", told.stdout);
+    sandbox.run(&["connectors", "papyrus"]).expect(2);
+}
+
+#[test]
 fn an_overlay_says_how_an_export_reads_the_records() {
     let sandbox = Sandbox::with_notes();
     sandbox.run(&["backup"]).expect(0);

@@ -7,7 +7,7 @@ use saas_backup_core::{
 };
 
 use super::{Project, check_mode};
-use crate::config::load_overlay;
+use crate::config::{Settings, load_overlay};
 use crate::registry::FormatEntry;
 
 /// What to write in an open format, and where.
@@ -35,6 +35,8 @@ pub struct ExportRequest {
     pub options: TransferOptions,
     /// What is said of the collections otherwise than their connector does; the source's own overlay is not used then.
     pub overlay: Option<Overlay>,
+    /// Settings of the format, such as `spreadsheet` of `csv`; [`FormatEntry::schema`] has them.
+    pub settings: Settings,
     /// Whether the export is looked through when it is written. Default: it is.
     pub check: bool,
 }
@@ -48,6 +50,7 @@ impl ExportRequest {
             path: path.into(),
             options: TransferOptions::new(WriteMode::Create),
             overlay: None,
+            settings: Settings::new(),
             check: true,
         }
     }
@@ -63,6 +66,13 @@ impl ExportRequest {
     #[must_use]
     pub fn with_overlay(mut self, overlay: Overlay) -> Self {
         self.overlay = Some(overlay);
+        self
+    }
+
+    /// Adds a setting of the format.
+    #[must_use]
+    pub fn with_setting(mut self, name: impl Into<String>, value: impl Into<serde_json::Value>) -> Self {
+        self.settings = self.settings.with(name, value);
         self
     }
 
@@ -93,11 +103,11 @@ impl Project {
     /// is not there; [`ErrorKind::Conflict`] if something is in the place and is not to be overwritten;
     /// [`ErrorKind::NotFound`] if there is no such point.
     pub async fn export(&self, request: ExportRequest) -> Result<Exported> {
-        let ExportRequest { source, format, path, options, overlay, check } = request;
+        let ExportRequest { source, format, path, options, overlay, settings, check } = request;
         check_mode(&options, &[WriteMode::Create, WriteMode::Overwrite], "an export creates or overwrites")?;
         let format = self.registry.find_format(&format)?.clone();
         let path = std::path::absolute(path)?;
-        let target = format.open(&path, &self.context)?;
+        let target = format.open_with(&path, &settings, &self.context)?;
         let mut copies = self.copies(&source).await?;
         let configured = || {
             let source = self.config.sources.iter().find(|configured| configured.name == source);
