@@ -149,10 +149,10 @@
   };
 
   const ask = async () => {
-    const turn = ++asking;
+    const turn = ++asking, text = input.value;
     let result;
     try {
-      result = await search(input.value);
+      result = await search(text);
     } catch {
       result = { failed: true };
     }
@@ -194,6 +194,7 @@
       list.dataset.more = String(hits.length > few.length);
     }
     list.replaceChildren(...items);
+    list.dataset.of = text;
     found.hidden = false;
     input.setAttribute("aria-expanded", "true");
     selected = -1;
