@@ -7,9 +7,9 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use saas_backup_core::{
-    At, BlobId, BlobRef, BlobStatus, Budget, ByteStream, Capabilities, Catalog, CollectionCoverage, Coverage, Digest,
-    Error, ErrorKind, Event, EventStream, FeedStream, Key, Line, LineCodec, Outcome, ReadRequest, Record, Result,
-    RunId, RunReport, RunStart, SinkOptions, Snapshot, SnapshotOptions, StoredBlob, Visibility, WriteMode, async_trait,
+    At, BlobId, BlobRef, BlobStatus, Budget, ByteStream, Catalog, CollectionCoverage, Coverage, Digest, Error,
+    ErrorKind, Event, EventStream, FeedStream, Key, Line, LineCodec, Outcome, ReadRequest, Record, Result, RunId,
+    RunReport, RunStart, SinkOptions, Snapshot, SnapshotOptions, StoredBlob, Visibility, WriteMode, async_trait,
 };
 use tempfile::TempDir;
 
@@ -26,23 +26,6 @@ pub(crate) trait Import: Send + Sync + 'static {
     ///
     /// If the folder is none of this format or is damaged: nothing is imported then.
     fn read(&self, folder: &Path, into: &mut Loading) -> Result<()>;
-}
-
-/// What a connector can do whose form reads back.
-pub(crate) fn capabilities(lossless: bool) -> Capabilities {
-    let mut capabilities = Capabilities::default();
-    capabilities.read = true;
-    capabilities.incremental = true;
-    capabilities.sweeps = true;
-    capabilities.reads_records = true;
-    capabilities.blobs = true;
-    capabilities.blob_ranges = true;
-    capabilities.create = true;
-    capabilities.overwrite = true;
-    capabilities.atomic = true;
-    capabilities.whole = true;
-    capabilities.lossless = lossless;
-    capabilities
 }
 
 /// Takes what an import finds.

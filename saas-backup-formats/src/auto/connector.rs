@@ -5,9 +5,9 @@ use saas_backup_core::{
 
 use super::check::check;
 use super::config::AutoConfig;
-use super::form::{Auto, MARKER};
-use crate::form::publish;
-use crate::session::{FolderSink, Session, blocking};
+use super::form::Auto;
+use crate::form::{account, sink};
+use crate::session::{blocking, writes};
 
 /// Opens a folder for writing each collection in the form that fits it.
 ///
@@ -49,17 +49,12 @@ impl AutoConnector {
 #[async_trait]
 impl Connector for AutoConnector {
     fn capabilities(&self) -> Capabilities {
-        let mut capabilities = Capabilities::default();
-        capabilities.create = true;
-        capabilities.overwrite = true;
-        capabilities.atomic = true;
-        capabilities.whole = true;
-        capabilities
+        writes()
     }
 
     /// The folder: what account it is of stands in its manifest.
     async fn check(&self) -> Result<Account> {
-        Ok(Account::new(MARKER.format, self.config.path.display().to_string()))
+        Ok(account::<Auto>(&self.config.path))
     }
 
     async fn snapshot(&self, _options: SnapshotOptions) -> Result<Box<dyn Snapshot>> {
@@ -67,8 +62,6 @@ impl Connector for AutoConnector {
     }
 
     async fn sink(&self, options: SinkOptions) -> Result<Box<dyn Sink>> {
-        let path = self.config.path.clone();
-        let session = blocking(move || Session::open(&path, MARKER, &options, false)).await?;
-        Ok(Box::new(FolderSink::new(session, |open, report| publish(&Auto, open, report))))
+        sink(Auto, &self.config.path, options).await
     }
 }

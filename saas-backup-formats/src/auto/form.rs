@@ -5,12 +5,9 @@ use saas_backup_core::{Collection, CollectionName, Result};
 
 use super::fit::{Fit, fitted, with_their_own};
 use crate::dataset::Dataset;
-use crate::folder::Marker;
 use crate::form::{Desk, Form, Place, fill};
 use crate::text::inline;
 use crate::{csv, files, git, ics, mail, markdown, vcf};
-
-pub(super) const MARKER: Marker = Marker { file: "manifest.json", format: Auto::FORMAT };
 
 /// The form of forms.
 #[derive(Clone, Copy, Debug)]

@@ -4,10 +4,10 @@ use saas_backup_core::{
 
 use super::check::check;
 use super::config::BagItConfig;
-use super::form::{Bag, MARKER};
-use crate::form::publish;
-use crate::import::{capabilities, read_back};
-use crate::session::{FolderSink, Session, blocking};
+use super::form::Bag;
+use crate::form::{account, sink};
+use crate::import::read_back;
+use crate::session::{blocking, reads_back};
 
 /// Opens a bag for writing and for reading.
 ///
@@ -49,12 +49,12 @@ impl BagItConnector {
 #[async_trait]
 impl Connector for BagItConnector {
     fn capabilities(&self) -> Capabilities {
-        capabilities(true)
+        reads_back(true)
     }
 
     /// The folder: what account the bag is of stands in its manifest.
     async fn check(&self) -> Result<Account> {
-        Ok(Account::new(MARKER.format, self.config.path.display().to_string()))
+        Ok(account::<Bag>(&self.config.path))
     }
 
     async fn snapshot(&self, options: SnapshotOptions) -> Result<Box<dyn Snapshot>> {
@@ -62,8 +62,6 @@ impl Connector for BagItConnector {
     }
 
     async fn sink(&self, options: SinkOptions) -> Result<Box<dyn Sink>> {
-        let path = self.config.path.clone();
-        let session = blocking(move || Session::open(&path, MARKER, &options, false)).await?;
-        Ok(Box::new(FolderSink::new(session, |open, report| publish(&Bag, open, report))))
+        sink(Bag, &self.config.path, options).await
     }
 }

@@ -7,12 +7,11 @@ use saas_backup_core::{CollectionName, Digest, Error, ErrorKind, Result};
 
 use super::metadata::{Crate, Part};
 use crate::dataset::Dataset;
-use crate::folder::{HashingWriter, Marker};
+use crate::folder::HashingWriter;
 use crate::form::{Desk, Form, Place};
 use crate::names::{MAX_NAME_BYTES, Names};
 use crate::spool::Spool;
 
-pub(super) const MARKER: Marker = Marker { file: "manifest.json", format: Bag::FORMAT };
 pub(super) const MANIFEST: &str = "manifest-sha256.txt";
 pub(super) const DECLARATION: &[u8] = b"BagIt-Version: 1.0\nTag-File-Character-Encoding: UTF-8\n";
 const README: &str = include_str!("readme.txt");

@@ -3,7 +3,7 @@ use std::fmt::Write as _;
 use saas_backup_core::Result;
 use serde_json::{Value, json};
 
-use crate::form::pretty;
+use crate::folder::pretty;
 
 /// A file of records.
 pub(super) struct Part {

@@ -27,3 +27,8 @@ pub(crate) const SOURCE: &str = "_source";
 pub(crate) const ATTACHMENTS: &str = "_attachments";
 /// The member of the manifest's content that says which file has the lines of a collection.
 const SOURCES: &str = "sources";
+
+/// Whether a form wrote this file: originals stand among the attachments as the provider gave them.
+pub(crate) fn is_of_form(file: &str, extension: &str) -> bool {
+    std::path::Path::new(file).extension().is_some_and(|it| it == extension) && !file.starts_with(ATTACHMENTS)
+}

@@ -4,11 +4,11 @@ use saas_backup_core::{
 
 use super::check::check;
 use super::config::CsvConfig;
-use super::form::{MARKER, Tables};
+use super::form::Tables;
 use crate::folder::{Audit, audit};
-use crate::form::publish;
-use crate::import::{capabilities, read_back};
-use crate::session::{FolderSink, Session, blocking};
+use crate::form::{account, sink};
+use crate::import::read_back;
+use crate::session::{blocking, reads_back};
 
 /// Opens tables for writing, and for reading what their cells hold.
 ///
@@ -60,12 +60,12 @@ impl CsvConnector {
 #[async_trait]
 impl Connector for CsvConnector {
     fn capabilities(&self) -> Capabilities {
-        capabilities(false)
+        reads_back(false)
     }
 
     /// The folder: tables have no account of their own.
     async fn check(&self) -> Result<Account> {
-        Ok(Account::new(MARKER.format, self.config.path.display().to_string()))
+        Ok(account::<Tables>(&self.config.path))
     }
 
     /// Reads records back from the cells; the coverage says what those do not tell.
@@ -74,8 +74,6 @@ impl Connector for CsvConnector {
     }
 
     async fn sink(&self, options: SinkOptions) -> Result<Box<dyn Sink>> {
-        let (path, tables) = (self.config.path.clone(), Tables { spreadsheet: self.config.spreadsheet });
-        let session = blocking(move || Session::open(&path, MARKER, &options, false)).await?;
-        Ok(Box::new(FolderSink::new(session, move |open, report| publish(&tables, open, report))))
+        sink(Tables { spreadsheet: self.config.spreadsheet }, &self.config.path, options).await
     }
 }

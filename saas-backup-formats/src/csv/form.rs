@@ -3,11 +3,9 @@ use saas_backup_core::Result;
 use super::package::{PACKAGE, Package};
 use super::sheet::Files;
 use crate::dataset::Dataset;
-use crate::folder::Marker;
-use crate::form::{Desk, Form, Place, pretty};
+use crate::folder::pretty;
+use crate::form::{Desk, Form, Place};
 use crate::table::{Plan, RowWriter, Survey, Table, copy_blobs};
-
-pub(super) const MARKER: Marker = Marker { file: "manifest.json", format: Tables::FORMAT };
 
 /// The form of tables.
 #[derive(Clone, Copy, Debug, Default)]

@@ -5,7 +5,7 @@ mod settle;
 pub(crate) use settle::LinesWriter;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use saas_backup_core::{Account, BlobRef, BlobStatus, Catalog, CollectionName, Coverage, Digest, Json, LineCodec};
 
@@ -51,6 +51,6 @@ impl Dataset {
 
     /// Where a form may keep files while it works.
     pub(crate) fn scratch(&self, name: &str) -> PathBuf {
-        Path::new(&self.scratch).join(name)
+        self.scratch.join(name)
     }
 }

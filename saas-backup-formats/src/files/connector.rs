@@ -5,12 +5,10 @@ use saas_backup_core::{
 use super::check::check;
 use super::config::FilesConfig;
 use super::form::Files;
-use crate::folder::{Audit, Marker, audit};
-use crate::form::{Form as _, publish};
-use crate::import::{capabilities, read_back};
-use crate::session::{FolderSink, Session, blocking};
-
-const MARKER: Marker = Marker { file: "manifest.json", format: Files::FORMAT };
+use crate::folder::{Audit, audit};
+use crate::form::{account, sink};
+use crate::import::read_back;
+use crate::session::{blocking, reads_back};
 
 /// Opens a tree of original files for writing and for reading.
 ///
@@ -62,12 +60,12 @@ impl FilesConnector {
 #[async_trait]
 impl Connector for FilesConnector {
     fn capabilities(&self) -> Capabilities {
-        capabilities(true)
+        reads_back(true)
     }
 
     /// The folder: a tree of files has no account of its own.
     async fn check(&self) -> Result<Account> {
-        Ok(Account::new(MARKER.format, self.config.path.display().to_string()))
+        Ok(account::<Files>(&self.config.path))
     }
 
     async fn snapshot(&self, options: SnapshotOptions) -> Result<Box<dyn Snapshot>> {
@@ -75,8 +73,6 @@ impl Connector for FilesConnector {
     }
 
     async fn sink(&self, options: SinkOptions) -> Result<Box<dyn Sink>> {
-        let path = self.config.path.clone();
-        let session = blocking(move || Session::open(&path, MARKER, &options, false)).await?;
-        Ok(Box::new(FolderSink::new(session, |open, report| publish(&Files, open, report))))
+        sink(Files, &self.config.path, options).await
     }
 }

@@ -3,6 +3,7 @@ use std::io::{self, BufWriter, Write};
 use std::path::{Component, Path, PathBuf};
 
 use saas_backup_core::{Digest, Error, ErrorKind, Result};
+use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 
 /// Joins a path that came from outside to a folder.
@@ -40,6 +41,20 @@ pub(crate) fn create_parents(path: &Path) -> Result<()> {
         Some(parent) => Ok(fs::create_dir_all(parent)?),
         None => Ok(()),
     }
+}
+
+/// JSON that a person can read, with a line feed at the end.
+pub(crate) fn pretty(value: &impl Serialize) -> Result<Vec<u8>> {
+    let mut text = serde_json::to_vec_pretty(value)?;
+    text.push(b'\n');
+    Ok(text)
+}
+
+/// Writes a new file of JSON that a person can read; `durable` as in [`HashingWriter::finish`].
+pub(crate) fn write_json(path: &Path, value: &impl Serialize, durable: bool) -> Result<(Digest, u64)> {
+    let mut writer = HashingWriter::create(path)?;
+    writer.write_all(&pretty(value)?)?;
+    writer.finish(durable)
 }
 
 /// The paths of all files below a folder, with `/` between their parts, sorted; a link counts as a file.

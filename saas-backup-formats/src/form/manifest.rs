@@ -7,7 +7,7 @@ use saas_backup_core::{Account, Catalog, CollectionName, Coverage, Error, ErrorK
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::Form;
+use super::{Form, MANIFEST};
 use crate::folder::contained;
 
 /// Largest manifest that is read.
@@ -47,7 +47,7 @@ impl Manifest {
             format: String,
             version: u32,
         }
-        let file = File::open(contained(folder, "manifest.json")?).map_err(|error| match error.kind() {
+        let file = File::open(contained(folder, MANIFEST)?).map_err(|error| match error.kind() {
             io::ErrorKind::NotFound => Error::new(ErrorKind::NotFound, "there is no export in this folder")
                 .with_context("folder", folder.display()),
             _ => error.into(),

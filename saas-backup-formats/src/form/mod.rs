@@ -11,22 +11,25 @@ pub(crate) mod value;
 use std::collections::BTreeMap;
 use std::fmt::Debug;
 use std::fs;
-use std::io::Write as _;
+use std::path::Path;
 
-use saas_backup_core::{CollectionName, Receipt, Result, RunReport};
+use saas_backup_core::{Account, CollectionName, Receipt, Result, RunReport, Sink, SinkOptions};
 use serde_json::{Map, Value};
 
 use crate::dataset::Dataset;
-use crate::folder::{HashingWriter, Output, REPORT, SUMS};
-use crate::session::Open;
+use crate::folder::{Marker, Output, REPORT, SUMS, pretty, write_json};
+use crate::session::{FolderSink, Open, Session, blocking};
 
 pub(crate) use losses::{LOSSES, Losses};
 pub use manifest::{Manifest, Place};
 pub(crate) use records::lines;
 pub(crate) use store::Store;
 
+/// What a folder says about itself.
+const MANIFEST: &str = "manifest.json";
+
 /// The names that every folder takes for itself.
-pub(crate) const RESERVED: [&str; 5] = ["manifest.json", LOSSES, GAPS, REPORT, SUMS];
+pub(crate) const RESERVED: [&str; 5] = [MANIFEST, LOSSES, GAPS, REPORT, SUMS];
 
 /// What is known to be missing, in lines of the stored profile; not there if nothing is.
 pub(crate) const GAPS: &str = "gaps.jsonl";
@@ -37,6 +40,8 @@ pub(crate) trait Form: Debug + Send + Sync + 'static {
     const FORMAT: &'static str;
     /// The version of the format that is written.
     const VERSION: u32;
+    /// How its folders are told from others.
+    const MARKER: Marker = Marker { file: MANIFEST, format: Self::FORMAT };
 
     /// Writes the files. What they cannot hold goes to [`Desk::losses`], where gaps are already.
     ///
@@ -64,14 +69,24 @@ impl Desk {
     }
 }
 
+/// Opens a sink that writes a folder in this form.
+pub(crate) async fn sink<F: Form>(form: F, path: &Path, options: SinkOptions) -> Result<Box<dyn Sink>> {
+    let path = path.to_path_buf();
+    let session = blocking(move || Session::open(&path, F::MARKER, &options, false)).await?;
+    Ok(Box::new(FolderSink::new(session, move |open, report| publish(&form, open, report))))
+}
+
+/// The account of a folder in this form: the folder itself, because a copy has none of its own.
+pub(crate) fn account<F: Form>(path: &Path) -> Account {
+    Account::new(F::FORMAT, path.display().to_string())
+}
+
 /// Ends a session: the form writes its files, and the folder takes its place when it is whole.
 pub(crate) fn publish<F: Form>(form: &F, open: Open, report: &RunReport) -> Result<Receipt> {
     let (dataset, staging) = Dataset::settle(open, report)?;
     let folder = staging.folder();
     let output = fill(form, &dataset, Output::new(folder, &dataset.scratch))?;
-    let mut report_file = HashingWriter::create(&folder.join(REPORT))?;
-    report_file.write_all(&pretty(report)?)?;
-    let (_, report_bytes) = report_file.finish(false)?;
+    let (_, report_bytes) = write_json(&folder.join(REPORT), report, false)?;
     let (files, bytes) = output.finish()?;
     if dataset.scratch.exists() {
         fs::remove_dir_all(&dataset.scratch)?;
@@ -109,13 +124,6 @@ pub(crate) fn fill<F: Form>(form: &F, dataset: &Dataset, output: Output) -> Resu
         gaps: losses.gaps,
     };
     losses.finish(&mut output)?;
-    output.write("manifest.json", &pretty(&manifest)?)?;
+    output.write(MANIFEST, &pretty(&manifest)?)?;
     Ok(output)
-}
-
-/// JSON that a person can read, with a line feed at the end.
-pub(crate) fn pretty(value: &impl serde::Serialize) -> Result<Vec<u8>> {
-    let mut text = serde_json::to_vec_pretty(value)?;
-    text.push(b'\n');
-    Ok(text)
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use chrono::{DateTime, SecondsFormat, Utc};
-use saas_backup_core::{Body, Collection, FieldMapping, Json, Key, Markup, Record, Reference, References};
+use saas_backup_core::{BlobStatus, Body, Collection, FieldMapping, Json, Key, Markup, Record, Reference, References};
 use serde_json::value::RawValue;
 
 use crate::text::{confluence_to_html, lexical_to_html, notion_to_html, plain_from_html};
@@ -137,4 +137,16 @@ pub(crate) fn time_text(time: DateTime<Utc>) -> String {
 pub(crate) fn time_of(collection: &Collection, record: &Record) -> Option<String> {
     let mapped = collection.fields.time.as_deref().and_then(|path| text_at(&record.data, path));
     mapped.or_else(|| record.created.or(record.modified).map(time_text))
+}
+
+/// Why the bytes of an attachment are not there, for a person.
+pub(crate) fn status_text(status: BlobStatus) -> &'static str {
+    match status {
+        BlobStatus::Available => "its bytes never came",
+        BlobStatus::Pending => "the provider was still making it",
+        BlobStatus::External => "it lies elsewhere",
+        BlobStatus::Blocked => "the provider refuses it",
+        BlobStatus::TooLarge => "it is larger than a limit",
+        _ => "it could not be read",
+    }
 }

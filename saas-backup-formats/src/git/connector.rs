@@ -5,12 +5,10 @@ use saas_backup_core::{
 use super::check::check;
 use super::config::GitConfig;
 use super::form::Repositories;
-use crate::folder::{Audit, Marker, audit};
-use crate::form::{Form as _, publish};
-use crate::import::{capabilities, read_back};
-use crate::session::{FolderSink, Session, blocking};
-
-const MARKER: Marker = Marker { file: "manifest.json", format: Repositories::FORMAT };
+use crate::folder::{Audit, audit};
+use crate::form::{account, sink};
+use crate::import::read_back;
+use crate::session::{blocking, reads_back};
 
 /// Opens a folder of repositories for writing and for reading.
 ///
@@ -62,12 +60,12 @@ impl GitConnector {
 #[async_trait]
 impl Connector for GitConnector {
     fn capabilities(&self) -> Capabilities {
-        capabilities(true)
+        reads_back(true)
     }
 
     /// The folder: repositories in a folder have no account of its own.
     async fn check(&self) -> Result<Account> {
-        Ok(Account::new(MARKER.format, self.config.path.display().to_string()))
+        Ok(account::<Repositories>(&self.config.path))
     }
 
     async fn snapshot(&self, options: SnapshotOptions) -> Result<Box<dyn Snapshot>> {
@@ -75,8 +73,6 @@ impl Connector for GitConnector {
     }
 
     async fn sink(&self, options: SinkOptions) -> Result<Box<dyn Sink>> {
-        let path = self.config.path.clone();
-        let session = blocking(move || Session::open(&path, MARKER, &options, false)).await?;
-        Ok(Box::new(FolderSink::new(session, |open, report| publish(&Repositories, open, report))))
+        sink(Repositories, &self.config.path, options).await
     }
 }

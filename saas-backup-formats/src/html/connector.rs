@@ -4,11 +4,11 @@ use saas_backup_core::{
 
 use super::check::check;
 use super::config::HtmlConfig;
-use super::site::{MARKER, Site};
+use super::site::Site;
 use crate::folder::{Audit, audit};
-use crate::form::publish;
-use crate::import::{capabilities, read_back};
-use crate::session::{FolderSink, Session, blocking};
+use crate::form::{account, sink};
+use crate::import::read_back;
+use crate::session::{blocking, reads_back};
 
 /// Opens a site for writing, and for reading what its `_source` folder and its attachments hold.
 ///
@@ -60,12 +60,12 @@ impl HtmlConnector {
 #[async_trait]
 impl Connector for HtmlConnector {
     fn capabilities(&self) -> Capabilities {
-        capabilities(true)
+        reads_back(true)
     }
 
     /// The folder: a site has no account of its own.
     async fn check(&self) -> Result<Account> {
-        Ok(Account::new(MARKER.format, self.config.path.display().to_string()))
+        Ok(account::<Site>(&self.config.path))
     }
 
     /// Reads the sources beside the pages.
@@ -74,8 +74,6 @@ impl Connector for HtmlConnector {
     }
 
     async fn sink(&self, options: SinkOptions) -> Result<Box<dyn Sink>> {
-        let path = self.config.path.clone();
-        let session = blocking(move || Session::open(&path, MARKER, &options, false)).await?;
-        Ok(Box::new(FolderSink::new(session, |open, report| publish(&Site, open, report))))
+        sink(Site, &self.config.path, options).await
     }
 }

@@ -18,7 +18,8 @@ use super::view::{Attachment, Link, Permission, Related, View};
 use crate::dataset::Dataset;
 use crate::form::Losses;
 use crate::form::value::{
-    Text, author, body_of, excerpt, key_text, raw_at, refs, shortened, text_at, text_of, time_text, title_of, url_of,
+    Text, author, body_of, excerpt, key_text, raw_at, refs, shortened, status_text, text_at, text_of, time_text,
+    title_of, url_of,
 };
 use crate::pages::{Here, Linker, Placed, anchor_of};
 use crate::text::{markdown_to_html, plain_from_html, relative};
@@ -301,16 +302,5 @@ pub(super) fn state_text(state: RecordState) -> Option<&'static str> {
         RecordState::Trashed => Some("in the trash"),
         RecordState::Archived => Some("archived"),
         _ => None,
-    }
-}
-
-fn status_text(status: BlobStatus) -> &'static str {
-    match status {
-        BlobStatus::Available => "its bytes never came",
-        BlobStatus::Pending => "the provider was still making it",
-        BlobStatus::External => "it lies elsewhere",
-        BlobStatus::Blocked => "the provider refuses it",
-        BlobStatus::TooLarge => "it is larger than a limit",
-        _ => "it could not be read",
     }
 }

@@ -7,12 +7,9 @@ use super::drafts::Drafter;
 use super::front::front_page;
 use super::press::Press;
 use crate::dataset::Dataset;
-use crate::folder::Marker;
-use crate::form::{Desk, Form, Place};
+use crate::form::{Desk, Form};
 use crate::import::{Import, Loading};
-use crate::pages::{NamesFile, Style, Survey, read_sources};
-
-pub(super) const MARKER: Marker = Marker { file: "manifest.json", format: Site::FORMAT };
+use crate::pages::{Style, Survey, read_sources};
 
 /// The folder of the style sheet and of the script.
 pub(super) const ASSETS: &str = "_site";
@@ -40,14 +37,9 @@ impl Form for Site {
     const VERSION: u32 = 1;
 
     fn write(&self, dataset: &Dataset, desk: &mut Desk) -> Result<()> {
-        let mut names_file = NamesFile::create(&desk.output)?;
-        let mut survey = Survey::new(dataset, STYLE)?;
-        survey.run(dataset, &mut desk.output, &mut names_file)?;
+        let (mut survey, mut names_file) = Survey::of(dataset, STYLE, desk)?;
         survey.place(&mut names_file)?;
         names_file.finish(&mut desk.output)?;
-        for (name, pages) in &survey.collections {
-            desk.place(name, Place::new(pages.folder.clone(), pages.records));
-        }
         let attachments = survey.attachments;
         let drafts = Drafter::new(dataset, &mut survey, desk)?.run()?;
         let links = drafts.links;

@@ -7,7 +7,7 @@ use saas_backup_core::{CheckReport, Result};
 
 use super::rule;
 use super::time::{When, zone_of};
-use crate::beside::{ATTACHMENTS, check_names};
+use crate::beside::{check_names, is_of_form};
 use crate::content_line::{ContentLine, LogicalLines};
 use crate::folder::contained;
 use crate::names::short_hash;
@@ -22,16 +22,11 @@ use crate::names::short_hash;
 pub fn check(folder: &Path) -> Result<CheckReport> {
     let mut report = CheckReport::default();
     let files = check_names(folder, &[], &mut report)?;
-    for file in files.iter().filter(|file| is_calendar(file)) {
+    for file in files.iter().filter(|file| is_of_form(file, "ics")) {
         let lines = LogicalLines::new(BufReader::new(File::open(contained(folder, file)?)?));
         Checker::new(file, &mut report).run(lines)?;
     }
     Ok(report)
-}
-
-/// Originals stand among the attachments as the provider gave them.
-fn is_calendar(file: &str) -> bool {
-    Path::new(file).extension().is_some_and(|it| it == "ics") && !file.starts_with(ATTACHMENTS)
 }
 
 /// A component that is open.

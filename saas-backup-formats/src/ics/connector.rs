@@ -5,12 +5,10 @@ use saas_backup_core::{
 use super::check::check;
 use super::config::IcsConfig;
 use super::form::Calendars;
-use crate::folder::{Audit, Marker, audit};
-use crate::form::{Form as _, publish};
-use crate::import::{capabilities, read_back};
-use crate::session::{FolderSink, Session, blocking};
-
-const MARKER: Marker = Marker { file: "manifest.json", format: Calendars::FORMAT };
+use crate::folder::{Audit, audit};
+use crate::form::{account, sink};
+use crate::import::read_back;
+use crate::session::{blocking, reads_back};
 
 /// Opens a folder of calendars for writing, and for reading what its `_source` folder and its attachments hold.
 ///
@@ -62,12 +60,12 @@ impl IcsConnector {
 #[async_trait]
 impl Connector for IcsConnector {
     fn capabilities(&self) -> Capabilities {
-        capabilities(true)
+        reads_back(true)
     }
 
     /// The folder: calendars in a folder have no account of its own.
     async fn check(&self) -> Result<Account> {
-        Ok(Account::new(MARKER.format, self.config.path.display().to_string()))
+        Ok(account::<Calendars>(&self.config.path))
     }
 
     async fn snapshot(&self, options: SnapshotOptions) -> Result<Box<dyn Snapshot>> {
@@ -75,8 +73,6 @@ impl Connector for IcsConnector {
     }
 
     async fn sink(&self, options: SinkOptions) -> Result<Box<dyn Sink>> {
-        let path = self.config.path.clone();
-        let session = blocking(move || Session::open(&path, MARKER, &options, false)).await?;
-        Ok(Box::new(FolderSink::new(session, |open, report| publish(&Calendars, open, report))))
+        sink(Calendars, &self.config.path, options).await
     }
 }

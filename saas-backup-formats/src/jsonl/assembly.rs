@@ -7,7 +7,7 @@ use saas_backup_core::{Catalog, CollectionName, Digest, Receipt, Result, RunRepo
 
 use super::manifest::{BlobTotals, CollectionFile, FORMAT, FileDigest, Manifest, VERSION};
 use crate::dataset::Dataset;
-use crate::folder::{HashingWriter, Marker, REPORT, SumsWriter, create_parents};
+use crate::folder::{HashingWriter, Marker, REPORT, SumsWriter, create_parents, pretty, write_json};
 use crate::names::{MAX_NAME_BYTES, Names};
 use crate::session::{BlobStore, Open};
 
@@ -56,9 +56,7 @@ impl Assembly<'_> {
             files: assembly.files.clone(),
         };
         assembly.text(MANIFEST, &pretty(&manifest)?)?;
-        let mut report_file = HashingWriter::create(&folder.join(REPORT))?;
-        report_file.write_all(&pretty(report)?)?;
-        let (_, report_bytes) = report_file.finish(true)?;
+        let (_, report_bytes) = write_json(&folder.join(REPORT), report, true)?;
         let sums_bytes = assembly.sums()?;
 
         let mut receipt = Receipt::default();
@@ -160,10 +158,4 @@ fn records_path(names: &mut Names, collection: &CollectionName) -> String {
 pub(super) fn blob_path(digest: &Digest) -> String {
     let hex = digest.to_string();
     format!("blobs/{}/{hex}", hex.get(..2).unwrap_or_default())
-}
-
-fn pretty(value: &impl serde::Serialize) -> Result<Vec<u8>> {
-    let mut text = serde_json::to_vec_pretty(value)?;
-    text.push(b'\n');
-    Ok(text)
 }

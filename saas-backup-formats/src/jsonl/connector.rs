@@ -9,7 +9,7 @@ use super::manifest::{FORMAT, Manifest};
 use super::open::Archive;
 use super::snapshot::JsonlSnapshot;
 use crate::folder::{Audit, audit};
-use crate::session::{FolderSink, Session, blocking};
+use crate::session::{FolderSink, Session, blocking, reads_back};
 
 /// Opens an archive for writing and for reading.
 ///
@@ -64,19 +64,7 @@ impl JsonlConnector {
 #[async_trait]
 impl Connector for JsonlConnector {
     fn capabilities(&self) -> Capabilities {
-        let mut capabilities = Capabilities::default();
-        capabilities.read = true;
-        capabilities.incremental = true;
-        capabilities.sweeps = true;
-        capabilities.reads_records = true;
-        capabilities.blobs = true;
-        capabilities.blob_ranges = true;
-        capabilities.create = true;
-        capabilities.overwrite = true;
-        capabilities.atomic = true;
-        capabilities.whole = true;
-        capabilities.lossless = true;
-        capabilities
+        reads_back(true)
     }
 
     /// The account that the archive was taken of; the folder itself where nothing is there yet.

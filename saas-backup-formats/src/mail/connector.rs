@@ -6,10 +6,10 @@ use serde::{Deserialize, Serialize};
 use super::check::check;
 use super::config::MailConfig;
 use super::form::{Eml, Maildir, Mbox};
-use crate::folder::{Audit, Marker, audit};
-use crate::form::{Form, publish};
-use crate::import::{capabilities, read_back};
-use crate::session::{FolderSink, Session, blocking};
+use crate::folder::{Audit, audit};
+use crate::form::{account, sink};
+use crate::import::read_back;
+use crate::session::{blocking, reads_back};
 
 /// How messages lie in files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -70,26 +70,21 @@ impl MailConnector {
         let path = self.config.path.clone();
         blocking(move || audit(&path)).await
     }
-
-    fn marker(&self) -> Marker {
-        let format = match self.layout {
-            MailLayout::Eml => Eml::FORMAT,
-            MailLayout::Mbox => Mbox::FORMAT,
-            MailLayout::Maildir => Maildir::FORMAT,
-        };
-        Marker { file: "manifest.json", format }
-    }
 }
 
 #[async_trait]
 impl Connector for MailConnector {
     fn capabilities(&self) -> Capabilities {
-        capabilities(true)
+        reads_back(true)
     }
 
     /// The folder: mail in a folder has no account of its own.
     async fn check(&self) -> Result<Account> {
-        Ok(Account::new(self.marker().format, self.config.path.display().to_string()))
+        Ok(match self.layout {
+            MailLayout::Eml => account::<Eml>(&self.config.path),
+            MailLayout::Mbox => account::<Mbox>(&self.config.path),
+            MailLayout::Maildir => account::<Maildir>(&self.config.path),
+        })
     }
 
     async fn snapshot(&self, options: SnapshotOptions) -> Result<Box<dyn Snapshot>> {
@@ -102,15 +97,11 @@ impl Connector for MailConnector {
     }
 
     async fn sink(&self, options: SinkOptions) -> Result<Box<dyn Sink>> {
-        let (path, marker) = (self.config.path.clone(), self.marker());
-        let session = blocking(move || Session::open(&path, marker, &options, false)).await?;
-        let separator = self.config.separator;
-        Ok(match self.layout {
-            MailLayout::Eml => Box::new(FolderSink::new(session, |open, report| publish(&Eml, open, report))),
-            MailLayout::Mbox => Box::new(FolderSink::new(session, |open, report| publish(&Mbox, open, report))),
-            MailLayout::Maildir => {
-                Box::new(FolderSink::new(session, move |open, report| publish(&Maildir(separator), open, report)))
-            }
-        })
+        let MailConfig { path, separator } = &self.config;
+        match self.layout {
+            MailLayout::Eml => sink(Eml, path, options).await,
+            MailLayout::Mbox => sink(Mbox, path, options).await,
+            MailLayout::Maildir => sink(Maildir(*separator), path, options).await,
+        }
     }
 }

@@ -5,12 +5,11 @@ use saas_backup_core::{
 
 use super::check::check;
 use super::config::MarkdownConfig;
-use super::manifest::MARKER;
 use super::vault::Vault;
 use crate::folder::{Audit, audit};
-use crate::form::publish;
-use crate::import::{capabilities, read_back};
-use crate::session::{FolderSink, Session, blocking};
+use crate::form::{Form as _, account, publish};
+use crate::import::read_back;
+use crate::session::{FolderSink, Session, blocking, reads_back};
 
 /// Opens a vault for writing, and for reading what its `_source` folder and its attachments hold.
 ///
@@ -63,12 +62,12 @@ impl MarkdownConnector {
 #[async_trait]
 impl Connector for MarkdownConnector {
     fn capabilities(&self) -> Capabilities {
-        capabilities(true)
+        reads_back(true)
     }
 
     /// The folder: a vault has no account of its own.
     async fn check(&self) -> Result<Account> {
-        Ok(Account::new(MARKER.format, self.config.path.display().to_string()))
+        Ok(account::<Vault>(&self.config.path))
     }
 
     /// Reads the sources beside the pages; edits of pages are not read, and the coverage says that there are some.
@@ -79,7 +78,7 @@ impl Connector for MarkdownConnector {
     async fn sink(&self, options: SinkOptions) -> Result<Box<dyn Sink>> {
         let path = self.config.path.clone();
         let session = blocking(move || {
-            let session = Session::open(&path, MARKER, &options, true)?;
+            let session = Session::open(&path, Vault::MARKER, &options, true)?;
             refuse_edits(&path, session)
         });
         Ok(Box::new(FolderSink::new(session.await?, |open, report| publish(&Vault, open, report))))
@@ -88,7 +87,7 @@ impl Connector for MarkdownConnector {
 
 /// Stops before somebody's edits of an earlier export are replaced.
 fn refuse_edits(path: &std::path::Path, session: std::sync::Arc<Session>) -> Result<std::sync::Arc<Session>> {
-    if !MARKER.marks(path) {
+    if !Vault::MARKER.marks(path) {
         return Ok(session);
     }
     let changed = audit(path)?.changed;

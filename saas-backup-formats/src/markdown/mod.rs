@@ -20,7 +20,6 @@ mod config;
 mod connector;
 mod front_matter;
 mod listing;
-mod manifest;
 mod page;
 mod vault;
 

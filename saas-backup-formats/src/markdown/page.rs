@@ -9,7 +9,8 @@ use url::Url;
 use super::front_matter::FrontMatter;
 use crate::form::Losses;
 use crate::form::value::{
-    Text, author, body_of, excerpt, raw_at, refs, shortened, text_at, text_of, time_of, time_text, title_of, url_of,
+    Text, author, body_of, excerpt, raw_at, refs, shortened, status_text, text_at, text_of, time_of, time_text,
+    title_of, url_of,
 };
 use crate::pages::{Here, Linker};
 use crate::text::{Resolution, code, html_to_markdown, inline, paragraphs, relative, rewrite};
@@ -317,17 +318,6 @@ fn state_text(state: RecordState) -> Option<&'static str> {
         RecordState::Trashed => Some("trashed"),
         RecordState::Archived => Some("archived"),
         _ => None,
-    }
-}
-
-fn status_text(status: BlobStatus) -> &'static str {
-    match status {
-        BlobStatus::Available => "its bytes never came",
-        BlobStatus::Pending => "the provider was still making it",
-        BlobStatus::External => "it lies elsewhere",
-        BlobStatus::Blocked => "the provider refuses it",
-        BlobStatus::TooLarge => "it is larger than a limit",
-        _ => "it could not be read",
     }
 }
 

@@ -9,11 +9,9 @@ use super::page::{Renderer, columns};
 use crate::dataset::Dataset;
 use crate::folder::Output;
 use crate::form::value::key_text;
-use crate::form::{Desk, Form, LOSSES, Losses, Place};
+use crate::form::{Desk, Form, LOSSES, Losses};
 use crate::import::{Import, Loading};
-use crate::pages::{
-    AttachmentTotals, CollectionPages, LinkCounts, Linker, NamesFile, Shape, Style, Survey, read_sources,
-};
+use crate::pages::{AttachmentTotals, CollectionPages, LinkCounts, Linker, Shape, Style, Survey, read_sources};
 use crate::spool::Merge;
 use crate::text::{inline, relative};
 
@@ -37,16 +35,11 @@ impl Form for Vault {
     const VERSION: u32 = 1;
 
     fn write(&self, dataset: &Dataset, desk: &mut Desk) -> Result<()> {
-        let mut names_file = NamesFile::create(&desk.output)?;
-        let mut survey = Survey::new(dataset, STYLE)?;
-        survey.run(dataset, &mut desk.output, &mut names_file)?;
+        let (mut survey, mut names_file) = Survey::of(dataset, STYLE, desk)?;
         survey.place(&mut names_file)?;
         names_file.finish(&mut desk.output)?;
 
         let Survey { shapes, collections, mut index, threads, attachments, .. } = survey;
-        for (name, pages) in &collections {
-            desk.place(name, Place::new(pages.folder.clone(), pages.records));
-        }
         let writer = VaultWriter {
             dataset,
             shapes,

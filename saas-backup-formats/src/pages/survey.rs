@@ -15,7 +15,7 @@ use super::style::Style;
 use crate::dataset::Dataset;
 use crate::folder::Output;
 use crate::form::value::{key_text, reference_text, refs, time_of, title_of, url_of};
-use crate::form::{RESERVED, Store};
+use crate::form::{self, Desk, RESERVED, Store};
 use crate::names::Names;
 use crate::spool::Spool;
 
@@ -90,7 +90,18 @@ pub(crate) struct Survey {
 }
 
 impl Survey {
-    pub(crate) fn new(dataset: &Dataset, style: Style) -> Result<Self> {
+    /// Reads everything once, and notes in the manifest where collections are. The file of names is still open.
+    pub(crate) fn of(dataset: &Dataset, style: Style, desk: &mut Desk) -> Result<(Self, NamesFile)> {
+        let mut names_file = NamesFile::create(&desk.output)?;
+        let mut survey = Self::new(dataset, style)?;
+        survey.run(dataset, &mut desk.output, &mut names_file)?;
+        for (name, pages) in &survey.collections {
+            desk.place(name, form::Place::new(pages.folder.clone(), pages.records));
+        }
+        Ok((survey, names_file))
+    }
+
+    fn new(dataset: &Dataset, style: Style) -> Result<Self> {
         let mut names = Names::new();
         let index = style.listing_name(1);
         let own = ["_source", &index, NAMES].into_iter().chain(style.reserved.iter().copied());
@@ -109,8 +120,8 @@ impl Survey {
         })
     }
 
-    /// Reads everything once, collections with records first.
-    pub(crate) fn run(&mut self, dataset: &Dataset, output: &mut Output, names_file: &mut NamesFile) -> Result<()> {
+    /// Reads collections with records first.
+    fn run(&mut self, dataset: &Dataset, output: &mut Output, names_file: &mut NamesFile) -> Result<()> {
         let mut collections: Vec<(&Collection, u64)> = dataset.collections().collect();
         collections.sort_by_key(|(collection, records)| (*records == 0, &collection.name));
         for (collection, _) in collections {

@@ -5,10 +5,10 @@ use saas_backup_core::{
 
 use super::check::check;
 use super::config::ParquetConfig;
-use super::form::{Columns, MARKER};
+use super::form::Columns;
 use crate::folder::{Audit, audit};
-use crate::form::publish;
-use crate::session::{FolderSink, Session, blocking};
+use crate::form::{account, sink};
+use crate::session::{blocking, writes};
 
 /// Opens files of columns for writing.
 ///
@@ -60,17 +60,12 @@ impl ParquetConnector {
 #[async_trait]
 impl Connector for ParquetConnector {
     fn capabilities(&self) -> Capabilities {
-        let mut capabilities = Capabilities::default();
-        capabilities.create = true;
-        capabilities.overwrite = true;
-        capabilities.atomic = true;
-        capabilities.whole = true;
-        capabilities
+        writes()
     }
 
     /// The folder: columns have no account of their own.
     async fn check(&self) -> Result<Account> {
-        Ok(Account::new(MARKER.format, self.config.path.display().to_string()))
+        Ok(account::<Columns>(&self.config.path))
     }
 
     async fn snapshot(&self, _options: SnapshotOptions) -> Result<Box<dyn Snapshot>> {
@@ -78,8 +73,6 @@ impl Connector for ParquetConnector {
     }
 
     async fn sink(&self, options: SinkOptions) -> Result<Box<dyn Sink>> {
-        let (path, columns) = (self.config.path.clone(), Columns { part_records: self.config.part_records.max(1) });
-        let session = blocking(move || Session::open(&path, MARKER, &options, false)).await?;
-        Ok(Box::new(FolderSink::new(session, move |open, report| publish(&columns, open, report))))
+        sink(Columns { part_records: self.config.part_records.max(1) }, &self.config.path, options).await
     }
 }

@@ -3,11 +3,8 @@ use serde_json::json;
 
 use super::part::Parts;
 use crate::dataset::Dataset;
-use crate::folder::Marker;
 use crate::form::{Desk, Form, Place};
 use crate::table::{Identifiers, Survey, copy_blobs, root_names};
-
-pub(super) const MARKER: Marker = Marker { file: "manifest.json", format: Columns::FORMAT };
 
 /// The form of columns.
 #[derive(Clone, Copy, Debug)]

@@ -9,8 +9,8 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use saas_backup_core::{
-    BlobId, BlobRef, BlobSlot, Digest, Error, ErrorKind, Event, Json, LineCodec, Outcome, Problem, Result, RunStart,
-    SinkOptions, StoredBlob, WriteMode, Writer,
+    BlobId, BlobRef, BlobSlot, Capabilities, Digest, Error, ErrorKind, Event, Json, LineCodec, Outcome, Problem,
+    Result, RunStart, SinkOptions, StoredBlob, WriteMode, Writer,
 };
 
 use crate::folder::{Marker, Policy, Staging};
@@ -143,6 +143,29 @@ pub(crate) fn replaces(options: &SinkOptions) -> Result<bool> {
         WriteMode::Overwrite => Ok(true),
         _ => unsupported("an export is written anew each time: only the modes `create` and `overwrite` make sense"),
     }
+}
+
+/// What a connector can do that writes its target anew.
+pub(crate) fn writes() -> Capabilities {
+    let mut capabilities = Capabilities::default();
+    capabilities.create = true;
+    capabilities.overwrite = true;
+    capabilities.atomic = true;
+    capabilities.whole = true;
+    capabilities
+}
+
+/// What a connector can do that also reads its target back, as an archive of lines is read.
+pub(crate) fn reads_back(lossless: bool) -> Capabilities {
+    let mut capabilities = writes();
+    capabilities.read = true;
+    capabilities.incremental = true;
+    capabilities.sweeps = true;
+    capabilities.reads_records = true;
+    capabilities.blobs = true;
+    capabilities.blob_ranges = true;
+    capabilities.lossless = lossless;
+    capabilities
 }
 
 fn ended() -> Error {

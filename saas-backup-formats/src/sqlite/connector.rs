@@ -4,11 +4,11 @@ use saas_backup_core::{
 
 use super::check::check;
 use super::config::SqliteConfig;
-use super::form::{Database, MARKER};
+use super::form::Database;
 use crate::folder::{Audit, audit};
-use crate::form::publish;
-use crate::import::{capabilities, read_back};
-use crate::session::{FolderSink, Session, blocking};
+use crate::form::{account, sink};
+use crate::import::read_back;
+use crate::session::{blocking, reads_back};
 
 /// Opens a database for writing, and for reading its records back.
 ///
@@ -60,12 +60,12 @@ impl SqliteConnector {
 #[async_trait]
 impl Connector for SqliteConnector {
     fn capabilities(&self) -> Capabilities {
-        capabilities(true)
+        reads_back(true)
     }
 
     /// The folder: a database has no account of their own.
     async fn check(&self) -> Result<Account> {
-        Ok(Account::new(MARKER.format, self.config.path.display().to_string()))
+        Ok(account::<Database>(&self.config.path))
     }
 
     async fn snapshot(&self, options: SnapshotOptions) -> Result<Box<dyn Snapshot>> {
@@ -73,9 +73,7 @@ impl Connector for SqliteConnector {
     }
 
     async fn sink(&self, options: SinkOptions) -> Result<Box<dyn Sink>> {
-        let SqliteConfig { path, full_text, blobs_inside } = self.config.clone();
-        let session = blocking(move || Session::open(&path, MARKER, &options, false)).await?;
-        let form = Database { full_text, blobs_inside };
-        Ok(Box::new(FolderSink::new(session, move |open, report| publish(&form, open, report))))
+        let SqliteConfig { path, full_text, blobs_inside } = &self.config;
+        sink(Database { full_text: *full_text, blobs_inside: *blobs_inside }, path, options).await
     }
 }

@@ -9,11 +9,11 @@ use super::database::{Rows, create, failed, run};
 use super::datasette::metadata;
 use super::schema::{self, OWN_TABLES, mapped};
 use crate::dataset::Dataset;
-use crate::folder::{Marker, Output, digest_of};
-use crate::form::{Desk, Form, Losses, Place, pretty};
+use crate::folder::pretty;
+use crate::folder::{Output, digest_of};
+use crate::form::{Desk, Form, Losses, Place};
 use crate::table::{Identifiers, Kind, Plan, RowWriter, Scalar, Survey, Table, blob_file, copy_blobs, held_blobs};
 
-pub(super) const MARKER: Marker = Marker { file: "manifest.json", format: Database::FORMAT };
 pub(super) const FILE: &str = "archive.db";
 
 /// Texts of a table that are searched, where no field mapping names one.

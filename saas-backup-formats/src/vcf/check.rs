@@ -5,7 +5,7 @@ use std::path::Path;
 
 use saas_backup_core::{CheckReport, Result};
 
-use crate::beside::{ATTACHMENTS, check_names};
+use crate::beside::{check_names, is_of_form};
 use crate::content_line::{ContentLine, LogicalLines};
 use crate::folder::contained;
 use crate::names::short_hash;
@@ -22,7 +22,7 @@ pub fn check(folder: &Path) -> Result<CheckReport> {
     let mut report = CheckReport::default();
     let files = check_names(folder, &[], &mut report)?;
     let mut books: BTreeMap<&str, Vec<(u64, u64)>> = BTreeMap::new();
-    for file in files.iter().filter(|file| is_book(file)) {
+    for file in files.iter().filter(|file| is_of_form(file, "vcf")) {
         let lines = LogicalLines::new(BufReader::new(File::open(contained(folder, file)?)?));
         let mut checker = Checker { file, report: &mut report, open: None, uids: HashSet::new(), contacts: (0, 0) };
         checker.run(lines)?;
@@ -34,11 +34,6 @@ pub fn check(folder: &Path) -> Result<CheckReport> {
         }
     }
     Ok(report)
-}
-
-/// Originals stand among the attachments as the provider gave them.
-fn is_book(file: &str) -> bool {
-    Path::new(file).extension().is_some_and(|it| it == "vcf") && !file.starts_with(ATTACHMENTS)
 }
 
 /// A card that is open.

@@ -9,14 +9,13 @@ use super::ids::Ids;
 use super::posts::file_key;
 use super::xml::{Files, Xml};
 use crate::dataset::Dataset;
-use crate::folder::{Marker, Output};
+use crate::folder::Output;
 use crate::form::value::{body_of, key_text, refs, text_at};
-use crate::form::{Desk, Form, Losses, Place, Store};
+use crate::form::{Desk, Form, Losses, Store};
 use crate::import::{Import, Loading};
 use crate::pages::{NamesFile, Shape, Style, Survey, read_sources};
 use crate::spool::{Merge, Spool};
 
-pub(super) const MARKER: Marker = Marker { file: "manifest.json", format: Blog::FORMAT };
 const STYLE: Style = Style {
     extension: ".xml",
     reserved: &[],
@@ -45,12 +44,7 @@ impl Form for Blog {
     const VERSION: u32 = 1;
 
     fn write(&self, dataset: &Dataset, desk: &mut Desk) -> Result<()> {
-        let mut names_file = NamesFile::create(&desk.output)?;
-        let mut survey = Survey::new(dataset, STYLE)?;
-        survey.run(dataset, &mut desk.output, &mut names_file)?;
-        for (name, pages) in &survey.collections {
-            desk.place(name, Place::new(pages.folder.clone(), pages.records));
-        }
+        let (mut survey, mut names_file) = Survey::of(dataset, STYLE, desk)?;
         let scratch = dataset.scratch("blog");
         let threads = std::mem::replace(&mut survey.threads, Spool::new(scratch.join("none"))).finish()?;
         let mut writer = BlogWriter {

@@ -2,13 +2,13 @@ use saas_backup_core::{
     Account, Capabilities, CheckReport, Connector, Result, Sink, SinkOptions, Snapshot, SnapshotOptions, async_trait,
 };
 
-use super::blog::{Blog, MARKER};
+use super::blog::Blog;
 use super::check::check;
 use super::config::WxrConfig;
 use crate::folder::{Audit, audit};
-use crate::form::publish;
-use crate::import::{capabilities, read_back};
-use crate::session::{FolderSink, Session, blocking};
+use crate::form::{account, sink};
+use crate::import::read_back;
+use crate::session::{blocking, reads_back};
 
 /// Opens an export for WordPress for writing, and for reading what its `_source` folder and its attachments hold.
 ///
@@ -61,12 +61,12 @@ impl WxrConnector {
 #[async_trait]
 impl Connector for WxrConnector {
     fn capabilities(&self) -> Capabilities {
-        capabilities(true)
+        reads_back(true)
     }
 
     /// The folder: what account it is of stands in its manifest.
     async fn check(&self) -> Result<Account> {
-        Ok(Account::new(MARKER.format, self.config.path.display().to_string()))
+        Ok(account::<Blog>(&self.config.path))
     }
 
     /// Reads the sources beside the files for WordPress.
@@ -75,8 +75,6 @@ impl Connector for WxrConnector {
     }
 
     async fn sink(&self, options: SinkOptions) -> Result<Box<dyn Sink>> {
-        let (path, form) = (self.config.path.clone(), Blog::new(self.config.clone()));
-        let session = blocking(move || Session::open(&path, MARKER, &options, false)).await?;
-        Ok(Box::new(FolderSink::new(session, move |open, report| publish(&form, open, report))))
+        sink(Blog::new(self.config.clone()), &self.config.path, options).await
     }
 }
