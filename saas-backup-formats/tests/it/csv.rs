@@ -1,8 +1,6 @@
 use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
 
 use proptest::prelude::*;
 use saas_backup_core::memory::{MemoryConnector, MemoryStore};
@@ -11,7 +9,7 @@ use saas_backup_core::{
 };
 use saas_backup_formats::csv::{CsvConfig, CsvConnector, check};
 
-use crate::support::{files, name, puts, start, write};
+use crate::support::{assert_conforms_as_sink, assert_same_in_any_order, files, name, puts, start, write};
 use crate::tables::{hostile, record, shop};
 
 fn tables(path: &Path) -> CsvConnector {
@@ -149,16 +147,8 @@ async fn the_same_records_in_any_order_give_the_same_bytes() {
     let folder = tempfile::tempdir().unwrap();
     let first = files(&written(folder.path()).await);
     let path = folder.path().join("again");
-    let (catalog, mut events, blobs) = shop();
-    events.reverse();
-    let again = events[..2].to_vec();
-    events.extend(again);
-    write(&tables(&path), WriteMode::Create, &start(catalog, 77), events, &blobs).await.unwrap();
-    let second = files(&path);
-    assert_eq!(first.keys().collect::<Vec<_>>(), second.keys().collect::<Vec<_>>());
-    for (path, bytes) in &first {
-        assert!(bytes == &second[path], "{path} differs");
-    }
+    let (catalog, events, blobs) = shop();
+    assert_same_in_any_order(&tables(&path), &path, &first, (start(catalog, 77), events, blobs)).await;
 }
 
 #[tokio::test]
@@ -174,15 +164,7 @@ async fn attachments_stand_once_and_are_told_by_their_path() {
 
 #[tokio::test]
 async fn the_conformance_checks_of_sinks_pass() {
-    let folder = tempfile::tempdir().unwrap();
-    let count = AtomicU32::new(0);
-    let report = testkit::sink(async || {
-        let number = count.fetch_add(1, Ordering::Relaxed);
-        Ok(Arc::new(tables(&folder.path().join(number.to_string()))) as Arc<dyn Connector>)
-    })
-    .await;
-    report.assert_passed();
-    assert!(report.passed().len() > 3, "{report}");
+    assert_conforms_as_sink(tables).await;
 }
 
 /// The records of an export, read back.

@@ -3,15 +3,16 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
-use saas_backup_core::testkit;
 use saas_backup_core::{
-    Access, Account, BlobId, BlobRef, BlobStatus, Body, Catalog, Collection, CollectionCoverage, Connector, Digest,
-    Error, ErrorKind, Event, FieldMapping, Gap, Json, Key, Kind, Markup, Principal, Record, RecordState, RefRule,
-    Reference, RunStart, Visibility, WriteMode,
+    Access, Account, BlobId, BlobRef, BlobStatus, Body, Catalog, Collection, CollectionCoverage, Digest, Error,
+    ErrorKind, Event, FieldMapping, Gap, Json, Key, Kind, Markup, Principal, Record, RecordState, RefRule, Reference,
+    RunStart, Visibility, WriteMode,
 };
 use saas_backup_formats::html::{HtmlConfig, HtmlConnector, check};
 
-use crate::support::{assert_reads_back, files, name, puts, start, time, write};
+use crate::support::{
+    assert_conforms_as_sink, assert_reads_back, assert_same_in_any_order, files, name, puts, start, time, write,
+};
 
 fn site(path: &Path) -> HtmlConnector {
     HtmlConnector::new(HtmlConfig::new(path))
@@ -337,16 +338,8 @@ async fn the_same_records_in_any_order_give_the_same_bytes() {
     let folder = tempfile::tempdir().unwrap();
     let first = files(&written(folder.path()).await);
     let path = folder.path().join("again");
-    let mut events = events();
-    events.reverse();
-    let again = events[..5].to_vec();
-    events.extend(again);
-    write(&site(&path), WriteMode::Create, &beginning(), events, &attachments()).await.unwrap();
-    let second = files(&path);
-    assert_eq!(first.keys().collect::<Vec<_>>(), second.keys().collect::<Vec<_>>());
-    for (path, bytes) in &first {
-        assert!(bytes == &second[path], "{path} differs");
-    }
+    let again = (beginning(), events(), attachments());
+    assert_same_in_any_order(&site(&path), &path, &first, again).await;
 }
 
 #[tokio::test]
@@ -359,15 +352,7 @@ async fn it_reads_back_the_same() {
 
 #[tokio::test]
 async fn the_conformance_checks_of_sinks_pass() {
-    let folder = tempfile::tempdir().unwrap();
-    let count = std::sync::atomic::AtomicU32::new(0);
-    let report = testkit::sink(async || {
-        let number = count.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-        Ok(std::sync::Arc::new(site(&folder.path().join(number.to_string()))) as std::sync::Arc<dyn Connector>)
-    })
-    .await;
-    report.assert_passed();
-    assert!(report.passed().len() > 3, "{report}");
+    assert_conforms_as_sink(site).await;
 }
 
 #[tokio::test]

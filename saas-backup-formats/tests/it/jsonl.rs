@@ -3,14 +3,16 @@ use std::path::Path;
 use bytes::Bytes;
 use futures::TryStreamExt as _;
 use proptest::prelude::*;
-use saas_backup_core::testkit::{self, Contents, sample_blob, sample_collection, sample_records};
+use saas_backup_core::testkit::{Contents, sample_blob, sample_collection, sample_records};
 use saas_backup_core::{
     BlobId, BlobRef, Catalog, Connector, Deletion, DeletionReason, Digest, ErrorKind, Event, Gap, Json, Key, Only,
     PartitionId, ReadRequest, Record, RunReport, SinkOptions, Snapshot, SnapshotOptions, WriteMode,
 };
 use saas_backup_formats::jsonl::{JsonlConfig, JsonlConnector};
 
-use crate::support::{assert_reads_back, files, give_blob, name, puts, start, time, world, write};
+use crate::support::{
+    assert_conforms_as_sink, assert_reads_back, files, give_blob, name, puts, start, time, world, write,
+};
 
 fn archive(folder: &Path) -> JsonlConnector {
     JsonlConnector::new(JsonlConfig::new(folder.join("archive")))
@@ -34,15 +36,7 @@ async fn what_a_transfer_writes_reads_back_the_same() {
 
 #[tokio::test]
 async fn the_conformance_checks_of_sinks_pass() {
-    let folder = tempfile::tempdir().unwrap();
-    let count = std::sync::atomic::AtomicU32::new(0);
-    let report = testkit::sink(async || {
-        let number = count.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-        Ok(std::sync::Arc::new(archive(&folder.path().join(number.to_string()))) as std::sync::Arc<dyn Connector>)
-    })
-    .await;
-    report.assert_passed();
-    assert!(report.passed().len() > 3, "{report}");
+    assert_conforms_as_sink(archive).await;
 }
 
 #[tokio::test]

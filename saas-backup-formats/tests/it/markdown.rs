@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 use futures::TryStreamExt as _;
-use saas_backup_core::testkit::{self, sample_blob, sample_collection, sample_records};
+use saas_backup_core::testkit::{sample_blob, sample_collection, sample_records};
 use saas_backup_core::{
     Access, BlobId, BlobRef, BlobStatus, Body, Catalog, Collection, Connector, Digest, Error, ErrorKind, Event, Feed,
     FieldMapping, Gap, Json, Key, Kind, Markup, Principal, ReadRequest, Record, RecordState, RefRule, Reference,
@@ -12,7 +12,9 @@ use saas_backup_core::{
 };
 use saas_backup_formats::markdown::{MarkdownConfig, MarkdownConnector, check};
 
-use crate::support::{assert_reads_back, files, name, puts, start, time, write};
+use crate::support::{
+    assert_conforms_as_sink, assert_reads_back, assert_same_in_any_order, files, name, puts, start, time, write,
+};
 
 fn vault(path: &Path) -> MarkdownConnector {
     MarkdownConnector::new(MarkdownConfig::new(path))
@@ -218,16 +220,8 @@ async fn the_same_records_in_any_order_give_the_same_bytes() {
     let folder = tempfile::tempdir().unwrap();
     let first = files(&written(folder.path()).await);
     let path = folder.path().join("again");
-    let mut events = events();
-    events.reverse();
-    let again = events[..5].to_vec();
-    events.extend(again);
-    write(&vault(&path), WriteMode::Create, &start(catalog(), 77), events, &[document(), picture()]).await.unwrap();
-    let second = files(&path);
-    assert_eq!(first.keys().collect::<Vec<_>>(), second.keys().collect::<Vec<_>>());
-    for (path, bytes) in &first {
-        assert!(bytes == &second[path], "{path} differs");
-    }
+    let again = (start(catalog(), 77), events(), vec![document(), picture()]);
+    assert_same_in_any_order(&vault(&path), &path, &first, again).await;
 }
 
 #[tokio::test]
@@ -340,15 +334,7 @@ async fn long_collections_are_listed_on_several_pages() {
 
 #[tokio::test]
 async fn the_conformance_checks_of_sinks_pass() {
-    let folder = tempfile::tempdir().unwrap();
-    let count = std::sync::atomic::AtomicU32::new(0);
-    let report = testkit::sink(async || {
-        let number = count.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-        Ok(std::sync::Arc::new(vault(&folder.path().join(number.to_string()))) as std::sync::Arc<dyn Connector>)
-    })
-    .await;
-    report.assert_passed();
-    assert!(report.passed().len() > 3, "{report}");
+    assert_conforms_as_sink(vault).await;
 }
 
 #[tokio::test]

@@ -1,14 +1,12 @@
 use std::fmt::Write as _;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
 
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
-use saas_backup_core::{Catalog, Collection, Connector, Kind, WriteMode, testkit};
+use saas_backup_core::{Catalog, Collection, Kind, WriteMode, testkit};
 use saas_backup_formats::parquet::{ParquetConfig, ParquetConnector, check};
 
-use crate::support::{files, name, puts, start, write};
+use crate::support::{assert_conforms_as_sink, assert_same_in_any_order, files, name, puts, start, write};
 use crate::tables::{hostile, record, shop};
 
 fn columns(path: &Path) -> ParquetConnector {
@@ -76,16 +74,8 @@ async fn the_same_records_in_any_order_give_the_same_bytes() {
     let folder = tempfile::tempdir().unwrap();
     let first = files(&written(folder.path()).await);
     let path = folder.path().join("again");
-    let (catalog, mut events, blobs) = shop();
-    events.reverse();
-    let again = events[..2].to_vec();
-    events.extend(again);
-    write(&columns(&path), WriteMode::Create, &start(catalog, 77), events, &blobs).await.unwrap();
-    let second = files(&path);
-    assert_eq!(first.keys().collect::<Vec<_>>(), second.keys().collect::<Vec<_>>());
-    for (path, bytes) in &first {
-        assert!(bytes == &second[path], "{path} differs");
-    }
+    let (catalog, events, blobs) = shop();
+    assert_same_in_any_order(&columns(&path), &path, &first, (start(catalog, 77), events, blobs)).await;
 }
 
 #[tokio::test]
@@ -127,15 +117,8 @@ async fn ids_that_do_not_follow_each_other_are_found() {
 
 #[tokio::test]
 async fn the_conformance_checks_of_sinks_pass() {
+    assert_conforms_as_sink(columns).await;
     let folder = tempfile::tempdir().unwrap();
-    let count = AtomicU32::new(0);
-    let report = testkit::sink(async || {
-        let number = count.fetch_add(1, Ordering::Relaxed);
-        Ok(Arc::new(columns(&folder.path().join(number.to_string()))) as Arc<dyn Connector>)
-    })
-    .await;
-    report.assert_passed();
-    assert!(report.passed().len() > 3, "{report}");
     testkit::connector(&columns(&folder.path().join("x"))).await.assert_passed();
 }
 

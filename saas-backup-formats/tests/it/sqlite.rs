@@ -1,13 +1,11 @@
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
 
 use rusqlite::Connection;
-use saas_backup_core::{Connector, SnapshotOptions, WriteMode, testkit};
+use saas_backup_core::{Connector, SnapshotOptions, WriteMode};
 use saas_backup_formats::sqlite::{SqliteConfig, SqliteConnector, check};
 
-use crate::support::{assert_reads_back, files, start, write};
+use crate::support::{assert_conforms_as_sink, assert_reads_back, assert_same_in_any_order, files, start, write};
 use crate::tables::{hostile, shop};
 
 fn database(path: &Path) -> SqliteConnector {
@@ -126,16 +124,8 @@ async fn the_same_records_in_any_order_give_the_same_bytes() {
     let folder = tempfile::tempdir().unwrap();
     let first = files(&written(folder.path()).await);
     let path = folder.path().join("again");
-    let (catalog, mut events, blobs) = shop();
-    events.reverse();
-    let again = events[..2].to_vec();
-    events.extend(again);
-    write(&database(&path), WriteMode::Create, &start(catalog, 77), events, &blobs).await.unwrap();
-    let second = files(&path);
-    assert_eq!(first.keys().collect::<Vec<_>>(), second.keys().collect::<Vec<_>>());
-    for (path, bytes) in &first {
-        assert!(bytes == &second[path], "{path} differs");
-    }
+    let (catalog, events, blobs) = shop();
+    assert_same_in_any_order(&database(&path), &path, &first, (start(catalog, 77), events, blobs)).await;
 }
 
 /// What a check finds after some statements were run on a copy.
@@ -192,15 +182,7 @@ async fn an_attachment_inside_is_compared_with_its_digest() {
 
 #[tokio::test]
 async fn the_conformance_checks_of_sinks_pass() {
-    let folder = tempfile::tempdir().unwrap();
-    let count = AtomicU32::new(0);
-    let report = testkit::sink(async || {
-        let number = count.fetch_add(1, Ordering::Relaxed);
-        Ok(Arc::new(database(&folder.path().join(number.to_string()))) as Arc<dyn Connector>)
-    })
-    .await;
-    report.assert_passed();
-    assert!(report.passed().len() > 3, "{report}");
+    assert_conforms_as_sink(database).await;
 }
 
 mod live_readers {

@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
@@ -133,6 +135,39 @@ pub(crate) async fn assert_reads_back(connector: &dyn Connector) {
     let report = testkit::connector(connector).await;
     report.assert_passed();
     assert!(report.passed().len() > 20, "{report}");
+}
+
+/// What every sink owes the engine, of new exports in a folder.
+pub(crate) async fn assert_conforms_as_sink<C: Connector>(connector: impl Fn(&Path) -> C + Send + Sync) {
+    let folder = tempfile::tempdir().unwrap();
+    let count = AtomicU32::new(0);
+    let report = testkit::sink(async || {
+        let path = folder.path().join(count.fetch_add(1, Ordering::Relaxed).to_string());
+        Ok(Arc::new(connector(&path)) as Arc<dyn Connector>)
+    })
+    .await;
+    report.assert_passed();
+    assert!(report.passed().len() > 3, "{report}");
+}
+
+/// What comes backwards, and some of it again, gives the files that were there `first`.
+pub(crate) async fn assert_same_in_any_order(
+    connector: &dyn Connector,
+    path: &Path,
+    first: &BTreeMap<String, Vec<u8>>,
+    (start, mut events, mut blobs): (RunStart, Vec<Event>, Vec<(BlobRef, Bytes)>),
+) {
+    events.reverse();
+    blobs.reverse();
+    // Delivery is at least once: what comes again changes nothing.
+    let again: Vec<Event> = events.iter().take(5).cloned().collect();
+    events.extend(again);
+    write(connector, WriteMode::Create, &start, events, &blobs).await.unwrap();
+    let second = files(path);
+    assert_eq!(first.keys().collect::<Vec<_>>(), second.keys().collect::<Vec<_>>());
+    for (path, bytes) in first {
+        assert!(bytes == &second[path], "{path} differs");
+    }
 }
 
 /// Runs a script of `tests/readers` in the Python that has the foreign readers; gives what it prints.
