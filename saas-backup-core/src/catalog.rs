@@ -269,6 +269,10 @@ pub struct FieldMapping {
     /// The relationship to the record above it in the hierarchy.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub parent: Option<String>,
+    /// The relationship to the record that it is an earlier version of. The property `changed` then says what the next
+    /// version changed, and `ended` how this one came to its end, if they are known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub version_of: Option<String>,
     /// Relationships whose targets' titles are shown as labels: tags, categories.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub labels: Vec<String>,
@@ -285,7 +289,7 @@ impl FieldMapping {
 
     /// Replaces what another mapping says otherwise; its properties are added.
     pub(crate) fn merge(&mut self, other: Self) {
-        let Self { title, body, summary, slug, url, author, time, parent, labels, properties } = other;
+        let Self { title, body, summary, slug, url, author, time, parent, version_of, labels, properties } = other;
         let replace = |mine: &mut Option<String>, theirs: Option<String>| {
             if theirs.is_some() {
                 *mine = theirs;
@@ -297,6 +301,7 @@ impl FieldMapping {
         replace(&mut self.author, author);
         replace(&mut self.time, time);
         replace(&mut self.parent, parent);
+        replace(&mut self.version_of, version_of);
         self.body = body.or(self.body.take());
         self.summary = summary.or(self.summary.take());
         if !labels.is_empty() {

@@ -7,6 +7,7 @@
 
 mod budget;
 mod catalog;
+mod changes;
 mod check;
 mod clock;
 mod connector;
@@ -36,6 +37,7 @@ mod transfer;
 pub use async_trait::async_trait;
 pub use budget::{Budget, Permit};
 pub use catalog::{Body, Catalog, Collection, FieldMapping, Kind, Markup, RefRule};
+pub use changes::FieldChange;
 pub use check::{CheckReport, Finding};
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use connector::{At, Capabilities, Connector, SinkOptions, SnapshotOptions, WriteMode};

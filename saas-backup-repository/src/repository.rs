@@ -156,6 +156,7 @@ impl Repository {
                 clock: Arc::clone(&self.clock),
                 flush_bytes: Source::flush_bytes(),
                 labels: Vec::new(),
+                history: false,
                 map: Arc::default(),
                 session: Arc::default(),
             }),

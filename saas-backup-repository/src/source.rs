@@ -13,7 +13,7 @@ use crate::diff::{Change, ChangeKind};
 use crate::layout::{Loader, Map};
 use crate::object::{Family, Names};
 use crate::points::Point;
-use crate::read::{Access, Bounds, Merge, PointSnapshot, event};
+use crate::read::{Access, Bounds, HistorySnapshot, Merge, PointSnapshot, event};
 use crate::reserved;
 use crate::sink::MirrorSink;
 use crate::store::Store;
@@ -36,6 +36,7 @@ pub(crate) struct Shared {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) flush_bytes: u64,
     pub(crate) labels: Vec<String>,
+    pub(crate) history: bool,
     pub(crate) map: Arc<Mutex<Option<Arc<Map>>>>,
     pub(crate) session: Arc<tokio::sync::Mutex<()>>,
 }
@@ -119,6 +120,18 @@ impl Source {
         self.with(|shared| shared.labels = labels)
     }
 
+    /// Says whether snapshots hold past versions, too. Default: they do not.
+    ///
+    /// Beside each collection with records that changed or were deleted, such as `posts`, there is then a collection
+    /// `posts.history`. Each of its records is a version that is no more at the snapshot's point: the record as it was in
+    /// `data.data`, its envelope and its attachments, when it came and went, what the next version changed, and a
+    /// reference to its record, which [`FieldMapping::version_of`](saas_backup_core::FieldMapping::version_of) names.
+    /// What one commit both wrote and replaced is no version. Writing through this handle is what it is without.
+    #[must_use]
+    pub fn with_history(self, history: bool) -> Self {
+        self.with(|shared| shared.history = history)
+    }
+
     fn with(self, change: impl FnOnce(&mut Shared)) -> Self {
         let old = &self.shared;
         let mut shared = Shared {
@@ -133,6 +146,7 @@ impl Source {
             clock: Arc::clone(&old.clock),
             flush_bytes: old.flush_bytes,
             labels: old.labels.clone(),
+            history: old.history,
             map: Arc::clone(&old.map),
             session: Arc::clone(&old.session),
         };
@@ -205,7 +219,7 @@ impl Source {
     /// deletions ([`Event::Delete`]), each with its sequence number. Cancel safe.
     pub async fn history(&self, key: &Key) -> Result<Vec<Event>> {
         let snapshot = self.at(&SnapshotOptions::default()).await?;
-        let lines = self.shared.access.versions(&snapshot.map, Family::Data, key, snapshot.at, true).await?;
+        let lines = snapshot.all_versions(key).await?;
         lines.iter().map(event).collect()
     }
 
@@ -291,7 +305,8 @@ impl Connector for Source {
     }
 
     async fn snapshot(&self, options: SnapshotOptions) -> Result<Box<dyn Snapshot>> {
-        Ok(Box::new(self.at(&options).await?))
+        let now = self.at(&options).await?;
+        Ok(if self.shared.history { Box::new(HistorySnapshot::new(now)) } else { Box::new(now) })
     }
 
     async fn sink(&self, options: SinkOptions) -> Result<Box<dyn Sink>> {

@@ -43,9 +43,9 @@ mod state;
 pub use at::parse_at;
 pub use config::{Config, Encryption, Period, RepositoryConfig, Settings, SourceConfig, Text, load_overlay};
 pub use project::{
-    Change, ChangeKind, Checked, CollectionPlan, CollectionSummary, ExportRequest, Exported, FieldChange, Initialised,
-    Listing, NewKey, Plan, Point, Problem, Project, RecordSummary, Restored, ServeOptions, Serving, SourceStatus,
-    Verified, Version, keygen, keygen_to, write_starter_config,
+    Change, ChangeKind, Checked, CollectionPlan, CollectionSummary, ExportRequest, Exported, Initialised, Listing,
+    NewKey, Plan, Point, Problem, Project, RecordSummary, Restored, ServeOptions, Serving, SourceStatus, Verified,
+    Version, keygen, keygen_to, write_starter_config,
 };
 pub use registry::{ConnectorEntry, Context, FormatEntry, Registry};
 #[cfg(any(feature = "open-export", feature = "wordpress"))]

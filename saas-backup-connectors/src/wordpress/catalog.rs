@@ -82,6 +82,7 @@ fn fields(of: &SiteCollection) -> FieldMapping {
             fields.slug = Some("slug".to_owned());
             fields.url = Some("link".to_owned());
             fields.parent = (of.form == Form::Posts).then(|| "parent".to_owned());
+            fields.version_of = (of.form == Form::Revisions).then(|| "revision_of".to_owned());
             fields.labels = of.taxonomies.iter().map(|(member, _)| member.clone()).collect();
             fields.properties.insert("status".to_owned(), "status".to_owned());
         }

@@ -2,11 +2,13 @@
 
 mod access;
 mod blob;
+mod history;
 mod lookup;
 mod merge;
 mod snapshot;
 
 pub(crate) use self::access::{Access, blocking, changed};
 pub(crate) use self::blob::{BlobPart, BlobRow};
+pub(crate) use self::history::HistorySnapshot;
 pub(crate) use self::merge::{Bounds, Group, Merge};
 pub(crate) use self::snapshot::{PointSnapshot, event};

@@ -102,33 +102,9 @@ impl PointSnapshot {
         Cursor::encode(CURSOR_VERSION, &Position { repository, source, at: self.at, after, since })
     }
 
-    fn begin(self, collection: CollectionName, from: Option<&Cursor>, is_wanted: bool) -> Result<Reading> {
-        let position = self.position(from)?;
-        let key = |id: RecordId| Key::new(collection.clone(), id);
-        let mut phases = VecDeque::new();
-        let since = match position {
-            None => {
-                phases.push_back(Phase { after: None, until: None, since: None });
-                None
-            }
-            Some(Position { at, after: None, .. }) => {
-                phases.push_back(Phase { after: None, until: None, since: Some(at) });
-                Some(at)
-            }
-            Some(Position { at, after: Some(after), since, .. }) => {
-                // What was read before was read as of an earlier point: only its changes since are news.
-                if at < self.at {
-                    phases.push_back(Phase { after: None, until: Some(key(after.clone())), since: Some(at) });
-                }
-                phases.push_back(Phase { after: Some(key(after)), until: None, since });
-                since
-            }
-        };
-        if !is_wanted {
-            // The checkpoint covers the feed all the same.
-            phases.clear();
-        }
-        Ok(Reading { snapshot: self, collection, phases, merge: None, since })
+    /// All lines of a key at this point, newest first.
+    pub(crate) async fn all_versions(&self, key: &Key) -> Result<Vec<StoredLine>> {
+        self.shared.access.versions(&self.map, Family::Data, key, self.at, true).await
     }
 
     fn records(self, keys: Vec<Key>, collection: CollectionName) -> EventStream {
@@ -174,10 +150,48 @@ struct Phase {
     since: Option<u64>,
 }
 
+/// What a read makes of the lines of a key.
+#[async_trait]
+pub(super) trait View: std::fmt::Debug + Send + Sync {
+    /// The collection whose lines are read.
+    fn reads(&self) -> &CollectionName;
+
+    /// The collection whose records come of it.
+    fn gives(&self) -> &CollectionName;
+
+    /// What a key's lines say to a reader who knows everything up to `since`.
+    async fn news(&self, group: Group, since: Option<u64>) -> Result<Vec<Event>>;
+}
+
+/// The records as they are.
 #[derive(Debug)]
-struct Reading {
+struct States {
     snapshot: PointSnapshot,
     collection: CollectionName,
+}
+
+#[async_trait]
+impl View for States {
+    fn reads(&self) -> &CollectionName {
+        &self.collection
+    }
+
+    fn gives(&self) -> &CollectionName {
+        &self.collection
+    }
+
+    async fn news(&self, group: Group, since: Option<u64>) -> Result<Vec<Event>> {
+        let Some(since) = since else { return group.live().map(event).into_iter().collect() };
+        let state = self.snapshot.state_of_group(&group).await?;
+        state.filter(|state| state.sequence > since).iter().map(event).collect()
+    }
+}
+
+/// A read of one collection.
+#[derive(Debug)]
+pub(super) struct Reading {
+    snapshot: PointSnapshot,
+    view: Arc<dyn View>,
     phases: VecDeque<Phase>,
     merge: Option<Merge>,
     /// Whether the whole read is one of changes.
@@ -185,6 +199,52 @@ struct Reading {
 }
 
 impl Reading {
+    pub(super) fn begin(
+        snapshot: PointSnapshot,
+        view: Arc<dyn View>,
+        from: Option<&Cursor>,
+        is_wanted: bool,
+    ) -> Result<Self> {
+        let position = snapshot.position(from)?;
+        let key = |id: RecordId| Key::new(view.reads().clone(), id);
+        let mut phases = VecDeque::new();
+        let since = match position {
+            None => {
+                phases.push_back(Phase { after: None, until: None, since: None });
+                None
+            }
+            Some(Position { at, after: None, .. }) => {
+                phases.push_back(Phase { after: None, until: None, since: Some(at) });
+                Some(at)
+            }
+            Some(Position { at, after: Some(after), since, .. }) => {
+                // What was read before was read as of an earlier point: only its changes since are news.
+                if at < snapshot.at {
+                    phases.push_back(Phase { after: None, until: Some(key(after.clone())), since: Some(at) });
+                }
+                phases.push_back(Phase { after: Some(key(after)), until: None, since });
+                since
+            }
+        };
+        if !is_wanted {
+            // The checkpoint covers the feed all the same.
+            phases.clear();
+        }
+        Ok(Self { snapshot, view, phases, merge: None, since })
+    }
+
+    pub(super) fn events(self) -> EventStream {
+        stream::try_unfold(Some(self), |reading| async move {
+            match reading {
+                Some(reading) => reading.page().await,
+                None => Ok(None),
+            }
+        })
+        .map_ok(|events| stream::iter(events.into_iter().map(Ok)))
+        .try_flatten()
+        .boxed()
+    }
+
     /// The next events; `None` after the last ones.
     async fn page(mut self) -> Result<Option<(Vec<Event>, Option<Self>)>> {
         let _request = self.snapshot.budget.request().await?;
@@ -194,7 +254,7 @@ impl Reading {
             if self.merge.is_none() {
                 let bounds = Bounds {
                     family: Family::Data,
-                    collection: Some(self.collection.clone()),
+                    collection: Some(self.view.reads().clone()),
                     after: phase.after.clone(),
                     since: phase.since.unwrap_or(0),
                     at: self.snapshot.at,
@@ -210,11 +270,11 @@ impl Reading {
                 self.merge = None;
                 continue;
             };
-            read += 1;
             let is_last_phase = self.phases.len() == 1;
             let since = self.phases.front().and_then(|phase| phase.since);
             let id = group.key.id.clone();
-            events.extend(self.snapshot.news(group, since).await?);
+            read += group.lines.len();
+            events.extend(self.view.news(group, since).await?);
             if read >= PAGE {
                 if is_last_phase {
                     events.push(Event::Checkpoint(self.snapshot.cursor(Some(id), self.since)?));
@@ -223,18 +283,9 @@ impl Reading {
             }
         }
         events.push(Event::Checkpoint(self.snapshot.cursor(None, None)?));
-        let scope = Scope::collection(self.collection.clone());
+        let scope = Scope::collection(self.view.gives().clone());
         events.push(Event::Done(if self.since.is_some() { Done::changes(scope) } else { Done::full(scope) }));
         Ok(Some((events, None)))
-    }
-}
-
-impl PointSnapshot {
-    /// What a key's lines say to a reader who knows everything up to `since`.
-    async fn news(&self, group: Group, since: Option<u64>) -> Result<Option<Event>> {
-        let Some(since) = since else { return group.live().map(event).transpose() };
-        let state = self.state_of_group(&group).await?;
-        state.filter(|state| state.sequence > since).map(|state| event(&state)).transpose()
     }
 }
 
@@ -279,17 +330,8 @@ impl Snapshot for PointSnapshot {
             return snapshot.records(keys, collection);
         }
         let (from, is_wanted) = (request.from, request.only.wants(&collection));
-        stream::once(async move { snapshot.begin(collection, from.as_ref(), is_wanted) })
-            .map_ok(|reading| {
-                stream::try_unfold(Some(reading), |reading| async move {
-                    match reading {
-                        Some(reading) => reading.page().await,
-                        None => Ok(None),
-                    }
-                })
-                .map_ok(|events| stream::iter(events.into_iter().map(Ok)))
-                .try_flatten()
-            })
+        let view: Arc<dyn View> = Arc::new(States { snapshot: snapshot.clone(), collection });
+        stream::once(async move { Reading::begin(snapshot, view, from.as_ref(), is_wanted).map(Reading::events) })
             .try_flatten()
             .boxed()
     }

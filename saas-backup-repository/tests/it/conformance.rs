@@ -17,8 +17,10 @@ async fn a_source_keeps_the_rules_of_a_connector_that_is_read() {
         store.put(note("3", "changed"));
         store.delete(key("4"));
         back_up_memory(&store, &source, &clock).await;
-        testkit::connector(&source).await.assert_passed();
-        testkit::snapshot(&source).await.assert_passed();
+        for source in [source.clone(), source.with_history(true)] {
+            testkit::connector(&source).await.assert_passed();
+            testkit::snapshot(&source).await.assert_passed();
+        }
     }
 }
 

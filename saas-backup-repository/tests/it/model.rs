@@ -11,6 +11,7 @@ use saas_backup_core::{
     TransferOptions, transfer,
 };
 use saas_backup_repository::{Change, ChangeKind, Identity, Keys, Repository, Source};
+use serde::Deserialize;
 
 use crate::support::{back_up_memory, clock, key, live, note, options};
 
@@ -80,9 +81,49 @@ fn apply(event: Event, content: &mut Content) {
     }
 }
 
+/// What a version says of itself.
+#[derive(Deserialize)]
+struct Version {
+    id: RecordId,
+    sequence: u64,
+    ended_by: u64,
+    data: serde_json::Value,
+}
+
+/// Together, the records of now and their past versions are every point in time.
+async fn check_history(source: &Source, points: &[Content]) {
+    if points.is_empty() {
+        return;
+    }
+    let read = live(&source.clone().with_history(true), At::Now).await.unwrap();
+    let (past, now): (Content, Content) =
+        read.into_iter().partition(|(key, _)| key.collection.as_str().ends_with(".history"));
+    assert_eq!(Some(&now), points.last());
+    let versions: Vec<Version> = past.values().map(|record| record.data.decode().unwrap()).collect();
+    for (point, expected) in source.points().await.unwrap().iter().zip(points) {
+        let held = versions.iter().filter(|past| past.sequence <= point.sequence && point.sequence < past.ended_by);
+        let mut then: BTreeMap<RecordId, serde_json::Value> = BTreeMap::new();
+        for version in held {
+            assert!(then.insert(version.id.clone(), version.data.clone()).is_none(), "two versions at one point");
+        }
+        let since = |key: &Key| versions.iter().filter(|past| past.id == key.id).map(|past| past.ended_by).max();
+        for (key, record) in expected {
+            let Some(found) = then.remove(&key.id) else {
+                // It is the record of now.
+                assert_eq!(now.get(key), Some(record));
+                assert!(since(key).is_none_or(|ended| ended <= point.sequence));
+                continue;
+            };
+            assert_eq!(found, record.data.decode::<serde_json::Value>().unwrap());
+        }
+        assert!(then.is_empty(), "versions of records that were not there");
+    }
+}
+
 async fn check(source: &Source, points: &[Content]) {
     let found = source.points().await.unwrap();
     assert_eq!(found.len(), points.len());
+    check_history(source, points).await;
     for (point, expected) in found.iter().zip(points) {
         assert_eq!(&live(source, At::Sequence(point.sequence)).await.unwrap(), expected);
     }
@@ -117,7 +158,7 @@ async fn play(steps: Vec<Step>, encrypted: bool) {
     let disk = std::sync::Arc::new(crate::faults::FaultyStore::default());
     let keys = options(&clock).with_keys(keys);
     let mut repository = Repository::init_on(disk.clone(), keys.clone()).await.unwrap();
-    let (records, replica) = (MemoryStore::new(), MemoryStore::new());
+    let (records, replica, archive) = (MemoryStore::new(), MemoryStore::new(), MemoryStore::new());
     let mut points: Vec<Content> = Vec::new();
     let (mut follower, mut cursor) = (Content::new(), None);
     for step in steps {
@@ -146,6 +187,9 @@ async fn play(steps: Vec<Step>, encrypted: bool) {
                 assert_eq!(follower, now);
                 transfer(&source, &MemoryConnector::new(replica.clone()), TransferOptions::backup()).await.unwrap();
                 assert_eq!(replica.live(), now);
+                let all = source.clone().with_history(true);
+                transfer(&all, &MemoryConnector::new(archive.clone()), TransferOptions::backup()).await.unwrap();
+                assert_eq!(archive.live(), live(&all, At::Now).await.unwrap());
             }
         }
     }

@@ -1,9 +1,8 @@
 use futures::stream::BoxStream;
-use saas_backup_core::{At, Key, Record, Result};
+use saas_backup_core::{At, FieldChange, Key, Record, Result};
 use serde::Serialize;
 
 use super::Project;
-use super::fields::{self, FieldChange};
 
 /// A record that is not the same at two points in time.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -38,7 +37,7 @@ impl Change {
             (None, Some(_)) => (ChangeKind::Added, Vec::new()),
             (Some(_), None) => (ChangeKind::Deleted, Vec::new()),
             (Some(before), Some(after)) => {
-                let fields = fields::changes(before, after)?;
+                let fields = FieldChange::between(before, after)?;
                 if fields.is_empty() {
                     return Ok(None);
                 }

@@ -1,15 +1,14 @@
-//! What changed inside a record.
-
 use std::collections::BTreeMap;
 
-use saas_backup_core::{Json, Record, Result};
 use serde::Serialize;
 use serde_json::value::RawValue;
+
+use crate::{Json, Record, Result};
 
 /// Deepest nesting that is compared member by member; what lies deeper is compared as a whole.
 const MAX_DEPTH: usize = 16;
 
-/// A part of a record that is not the same at two points in time.
+/// A part of a record that is not the same in two versions of it.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct FieldChange {
@@ -23,23 +22,30 @@ pub struct FieldChange {
     pub after: Option<Json>,
 }
 
-/// Compares two versions of a record, member by member. Lists are compared as wholes.
-pub(crate) fn changes(before: &Record, after: &Record) -> Result<Vec<FieldChange>> {
-    let mut found = Vec::new();
-    let (old, new) = (envelope(before)?, envelope(after)?);
-    for (name, old) in &old {
-        let new = new.get(name).cloned();
-        if Some(old) != new.as_ref() {
-            found.push(FieldChange { path: format!("/{name}"), before: Some(old.clone()), after: new });
+impl FieldChange {
+    /// Compares two versions of a record, member by member. Lists are compared as wholes; of the envelope only what tells
+    /// a person something.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::InvalidData`](crate::ErrorKind::InvalidData) if an object holds a name that is not text.
+    pub fn between(before: &Record, after: &Record) -> Result<Vec<Self>> {
+        let mut found = Vec::new();
+        let (old, new) = (envelope(before)?, envelope(after)?);
+        for (name, old) in &old {
+            let new = new.get(name).cloned();
+            if Some(old) != new.as_ref() {
+                found.push(Self { path: format!("/{name}"), before: Some(old.clone()), after: new });
+            }
         }
-    }
-    for (name, new) in new {
-        if !old.contains_key(name) {
-            found.push(FieldChange { path: format!("/{name}"), before: None, after: Some(new) });
+        for (name, new) in new {
+            if !old.contains_key(name) {
+                found.push(Self { path: format!("/{name}"), before: None, after: Some(new) });
+            }
         }
+        compare("/data", &before.data, &after.data, 0, &mut found)?;
+        Ok(found)
     }
-    compare("/data", &before.data, &after.data, 0, &mut found)?;
-    Ok(found)
 }
 
 /// What stands around the provider's own JSON and tells a person something.
@@ -98,7 +104,7 @@ fn escaped(name: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use saas_backup_core::{Key, RecordState};
+    use crate::{Key, RecordState};
 
     fn record(data: &'static str) -> Record {
         Record::new(Key::parse("posts", "1").unwrap(), Json::parse(data).unwrap())
@@ -106,7 +112,7 @@ mod tests {
 
     fn compared(before: &Record, after: &Record) -> Vec<String> {
         let shown = |json: Option<Json>| json.map_or("-".to_owned(), |json| json.as_str().to_owned());
-        changes(before, after)
+        FieldChange::between(before, after)
             .unwrap()
             .into_iter()
             .map(|change| format!("{} {} {}", change.path, shown(change.before), shown(change.after)))
