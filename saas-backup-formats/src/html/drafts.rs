@@ -1,24 +1,21 @@
 //! The second reading: each record becomes a draft, and tells the pages that it leads to.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::File;
-use std::io::{BufRead as _, BufReader, BufWriter, Write as _};
-use std::path::PathBuf;
 
 use chrono::{DateTime, Utc};
 use saas_backup_core::{CollectionName, Record, Result};
 
 use super::record::{Rendered, Renderer, Stand, link_to};
 use super::search::{Found, SearchWriter};
-use super::time::newest_first;
-use super::view::{Draft, Edge, Entry, Link, View};
-use super::words::fold;
+use super::view::{Draft, Entry, Link, View};
 use crate::dataset::Dataset;
 use crate::folder::Output;
 use crate::form::Desk;
 use crate::form::value::{key_text, refs, time_of};
 use crate::names::Names;
-use crate::pages::{LinkCounts, Linker, Place, Placed, Shape, Survey, anchor_of};
+use crate::pages::{
+    Drafts, Edges, Incoming, LinkCounts, Linker, Place, Placed, Shape, Survey, anchor_of, fold, newest_first,
+};
 use crate::spool::{Merge, Spool};
 use crate::text::relative;
 
@@ -29,10 +26,10 @@ const MAX_ANCESTORS: usize = 64;
 
 /// All drafts, and what is sorted by another order.
 #[derive(Debug)]
-pub(super) struct Drafts {
-    path: PathBuf,
+pub(super) struct Drafted {
+    pub(super) drafts: Drafts,
     /// What leads to a record, by that record.
-    pub(super) edges: Merge,
+    pub(super) edges: Incoming,
     /// Entries of lists of pages, by collection and time.
     pub(super) entries: Merge,
     /// Pages below one another, by the collection of the first one.
@@ -47,14 +44,6 @@ pub(super) struct Drafts {
     pub(super) lost: BTreeMap<String, u64>,
 }
 
-impl Drafts {
-    /// The drafts in the order in which they were made.
-    pub(super) fn read(&self) -> Result<impl Iterator<Item = Result<Draft>> + use<>> {
-        let lines = BufReader::with_capacity(256 * 1024, File::open(&self.path)?).lines();
-        Ok(lines.map(|line| Ok(serde_json::from_str(&line?)?)))
-    }
-}
-
 /// Makes drafts.
 pub(super) struct Drafter<'a> {
     pub(super) dataset: &'a Dataset,
@@ -64,8 +53,8 @@ pub(super) struct Drafter<'a> {
     pub(super) threads: Merge,
     pub(super) output: &'a mut Output,
     pub(super) renderer: Renderer<'a>,
-    pub(super) file: (PathBuf, BufWriter<File>),
-    pub(super) edges: Spool,
+    pub(super) drafts: Drafts,
+    pub(super) edges: Edges<'a>,
     pub(super) entries: Spool,
     pub(super) tree: Spool,
     pub(super) deep: BTreeSet<String>,
@@ -78,9 +67,6 @@ impl<'a> Drafter<'a> {
         let scratch = dataset.scratch("site");
         let folders = survey.collections.iter().map(|(name, pages)| (name.clone(), pages.folder.clone())).collect();
         let threads = std::mem::replace(&mut survey.threads, Spool::new(scratch.join("none"))).finish()?;
-        let path = scratch.join("drafts");
-        crate::folder::create_parents(&path)?;
-        let file = BufWriter::with_capacity(256 * 1024, File::create_new(&path)?);
         Ok(Self {
             dataset,
             shapes: &survey.shapes,
@@ -95,8 +81,8 @@ impl<'a> Drafter<'a> {
                 losses: &mut desk.losses,
                 lost: BTreeMap::new(),
             },
-            file: (path, file),
-            edges: Spool::with_limit(scratch.join("edges"), SPOOL_BYTES),
+            drafts: Drafts::create(scratch.join("drafts"))?,
+            edges: Edges::new(&dataset.catalog, &survey.shapes, scratch.join("edges"), SPOOL_BYTES),
             entries: Spool::with_limit(scratch.join("entries"), SPOOL_BYTES),
             tree: Spool::with_limit(scratch.join("tree"), SPOOL_BYTES),
             deep: BTreeSet::new(),
@@ -105,7 +91,7 @@ impl<'a> Drafter<'a> {
         })
     }
 
-    pub(super) fn run(mut self) -> Result<Drafts> {
+    pub(super) fn run(mut self) -> Result<Drafted> {
         let names: Vec<CollectionName> = self.folders.keys().cloned().collect();
         for (number, name) in names.iter().enumerate() {
             for record in self.dataset.records(name)? {
@@ -115,14 +101,12 @@ impl<'a> Drafter<'a> {
         while let Some(entry) = self.threads.next() {
             self.orphan(entry?.line)?;
         }
-        let (path, mut file) = self.file;
-        file.flush()?;
         let title = |name: &CollectionName| match self.dataset.catalog.get(name) {
             Some(collection) if !collection.title.is_empty() => collection.title.clone(),
             _ => name.to_string(),
         };
-        Ok(Drafts {
-            path,
+        Ok(Drafted {
+            drafts: self.drafts,
             edges: self.edges.finish()?,
             entries: self.entries.finish()?,
             tree: self.tree.finish()?,
@@ -155,11 +139,18 @@ impl<'a> Drafter<'a> {
         let above = self.ancestors(record)?;
         let crumbs = self.crumbs(record, &above, &placed.path);
         self.remember(record, &placed, &above, &view)?;
-        self.edges_of(record, &placed.title, &placed.link(""), &reached)?;
+        self.edges.tell(record, &placed.title, &placed.link(""), &reached)?;
         self.search(&view, [&plain, &files], &placed.link(""), number)?;
         let (comments, further) = self.thread(record, &placed, &crumbs)?;
         let collection = record.key.collection.to_string();
-        self.keep(&Draft::Page { collection, path: placed.path, crumbs, view: Box::new(view), comments, further })
+        self.drafts.keep(&Draft::Page {
+            collection,
+            path: placed.path,
+            crumbs,
+            view: Box::new(view),
+            comments,
+            further,
+        })
     }
 
     fn row(&mut self, record: &Record, orphan: bool) -> Result<()> {
@@ -173,20 +164,15 @@ impl<'a> Drafter<'a> {
         };
         let placed = self.renderer.linker.place_of(&key)?;
         let link = placed.as_ref().map_or_else(|| path.clone(), |placed| placed.link(""));
-        self.edges_of(record, &view.title, &link, &reached)?;
+        self.edges.tell(record, &view.title, &link, &reached)?;
         let number = self.folders.keys().position(|name| name == &record.key.collection).unwrap_or_default();
         self.search(&view, [&plain, &files], &link, number)?;
-        self.keep(&Draft::Row { collection: record.key.collection.to_string(), view: Box::new(view), orphan })
+        self.drafts.keep(&Draft::Row { collection: record.key.collection.to_string(), view: Box::new(view), orphan })
     }
 
     pub(super) fn orphan(&mut self, line: Vec<u8>) -> Result<()> {
         let record = self.dataset.decode(line)?;
         self.row(&record, true)
-    }
-
-    pub(super) fn keep(&mut self, draft: &Draft) -> Result<()> {
-        serde_json::to_writer(&mut self.file.1, draft)?;
-        Ok(self.file.1.write_all(b"\n")?)
     }
 
     /// The pages above a page, the nearest first, each with its key.
@@ -248,55 +234,6 @@ impl<'a> Drafter<'a> {
             self.deep.insert(root.clone());
         }
         self.tree.push(&root, &order, entry)
-    }
-
-    /// Tells every record that this one leads to.
-    pub(super) fn edges_of(
-        &mut self,
-        record: &Record,
-        title: &str,
-        link: &str,
-        reached: &BTreeSet<String>,
-    ) -> Result<()> {
-        let Some(collection) = self.renderer.catalog.get(&record.key.collection) else { return Ok(()) };
-        let own = key_text(&record.key);
-        let parent = collection.fields.parent.as_deref();
-        let is_page = self.shapes.get(&record.key.collection) == Some(&Shape::Pages);
-        let via = match self.shapes.get(&record.key.collection) {
-            Some(Shape::Thread { via }) => via.as_str(),
-            _ => "",
-        };
-        let mut told = BTreeSet::new();
-        let mut edges: Vec<(String, Edge)> = Vec::new();
-        let edge = |via: &str, is_child| Edge {
-            via: via.to_owned(),
-            is_child,
-            title: title.to_owned(),
-            link: link.to_owned(),
-        };
-        let named = record.refs.iter().filter(|(name, _)| *name != via);
-        for (name, to) in named.flat_map(|(name, targets)| targets.iter().map(move |to| (name, to))) {
-            if to.account.is_none() && told.insert(key_text(&to.key())) {
-                let is_child = is_page && parent == Some(name);
-                edges.push((key_text(&to.key()), edge(name, is_child)));
-            }
-        }
-        if let Some(by) = record.by.as_ref().filter(|by| by.account.is_none())
-            && told.insert(key_text(&by.key()))
-        {
-            edges.push((key_text(&by.key()), edge("author", false)));
-        }
-        for key in reached {
-            if told.insert(key.clone()) {
-                edges.push((key.clone(), edge("", false)));
-            }
-        }
-        for (key, edge) in edges.into_iter().filter(|(key, _)| *key != own) {
-            let (collection, id) = key.split_once('\0').unwrap_or((&key, ""));
-            let order = format!("{id}\0{}\0{}\0{own}", u8::from(!edge.is_child), fold(&edge.title));
-            self.edges.push(collection, &order, serde_json::to_vec(&edge)?)?;
-        }
-        Ok(())
     }
 
     pub(super) fn search(

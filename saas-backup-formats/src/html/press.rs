@@ -5,22 +5,19 @@ use std::collections::BTreeMap;
 use minijinja::context;
 use saas_backup_core::{Collection, CollectionName, Result};
 
-use super::drafts::Drafts;
+use super::drafts::Drafted;
 use super::frame::{Frame, give};
-use super::record::MAX_RELATED;
 use super::site::{STYLE, Summary};
 use super::table::Table;
 use super::tree::TreePage;
-use super::view::{Backlinks, Draft, Edge, Entry, Link, View};
+use super::view::{Back, Draft, Entry, Link, View};
 use crate::dataset::Dataset;
 use crate::folder::Output;
 use crate::names::Names;
-use crate::pages::{CollectionPages, Shape, Survey};
+use crate::pages::{CollectionPages, Incoming, Shape, Survey};
 use crate::spool::Merge;
 use crate::text::relative;
 
-/// What stands below a page, of which so much is shown.
-const MAX_CHILDREN: usize = 1000;
 /// Entries of a hierarchy on one page, if a new one begins at its top.
 const TREE_PAGE: usize = 1000;
 /// Entries of a hierarchy on one page in any case.
@@ -47,14 +44,14 @@ impl<'a> Press<'a> {
         Ok(Self { dataset, shapes, collections, names, output, frame, tables: BTreeMap::new(), trees: BTreeMap::new() })
     }
 
-    pub(super) fn run(mut self, mut drafts: Drafts) -> Result<Summary> {
+    pub(super) fn run(mut self, mut drafts: Drafted) -> Result<Summary> {
         let deep = std::mem::take(&mut drafts.deep);
         for root in deep {
             if let Some((_, pages)) = self.collections.iter().find(|(name, _)| name.as_str() == root) {
                 self.trees.insert(root, format!("{}/tree.html", pages.folder));
             }
         }
-        for draft in drafts.read()? {
+        for draft in drafts.drafts.read()? {
             self.draft(draft?, &mut drafts.edges)?;
         }
         self.lists(&mut drafts.entries)?;
@@ -68,10 +65,10 @@ impl<'a> Press<'a> {
         Ok(Summary { searchable, newest: drafts.newest, lost: drafts.lost, trees: self.trees })
     }
 
-    fn draft(&mut self, draft: Draft, edges: &mut Merge) -> Result<()> {
+    fn draft(&mut self, draft: Draft, edges: &mut Incoming) -> Result<()> {
         match draft {
             Draft::Page { collection, path, crumbs, view, comments, further } => {
-                let back = backlinks(edges, &collection, &view.id, &path)?;
+                let back = Back::new(edges.of(&collection, &view.id)?, &path);
                 let (source, title) = self.collection(&collection);
                 let heading = view.title.clone();
                 let context = context! {
@@ -93,7 +90,7 @@ impl<'a> Press<'a> {
             }
             Draft::Row { collection, view, orphan } => {
                 let path = self.table(&collection)?.path();
-                let back = if orphan { Backlinks::default() } else { backlinks(edges, &collection, &view.id, &path)? };
+                let back = if orphan { Back::default() } else { Back::new(edges.of(&collection, &view.id)?, &path) };
                 let columns = self.table(&collection)?.columns.clone();
                 let row = self.row(&columns, &view, &back)?;
                 let (frame, output) = (&self.frame, &mut *self.output);
@@ -105,7 +102,7 @@ impl<'a> Press<'a> {
         }
     }
 
-    fn row(&self, columns: &[String], view: &View, back: &Backlinks) -> Result<String> {
+    fn row(&self, columns: &[String], view: &View, back: &Back) -> Result<String> {
         self.frame.part("row.html", context! { view => give(view), back => give(back), columns => give(&columns) })
     }
 
@@ -225,36 +222,4 @@ impl<'a> Press<'a> {
 /// The name of a collection for a person.
 pub(super) fn title_of_collection(collection: &Collection) -> String {
     if collection.title.is_empty() { collection.name.to_string() } else { collection.title.clone() }
-}
-
-/// What leads to a record; drafts and edges come in the same order.
-fn backlinks(edges: &mut Merge, collection: &str, id: &str, path: &str) -> Result<Backlinks> {
-    let mut back = Backlinks::default();
-    loop {
-        let order = edges.peek().map(|next| {
-            let target = next.id.split('\0').next().unwrap_or_default();
-            (next.group.as_str(), target).cmp(&(collection, id))
-        });
-        let Some(order) = order.filter(|order| order.is_le()) else { return Ok(back) };
-        let Some(entry) = edges.next() else { return Ok(back) };
-        if order.is_lt() {
-            continue;
-        }
-        let edge: Edge = serde_json::from_slice(&entry?.line)?;
-        let link = Link { text: edge.title, href: Some(from(path, &edge.link)) };
-        if edge.is_child && back.children.len() < MAX_CHILDREN {
-            back.children.push(link);
-        } else if edge.is_child {
-            back.more_children += 1;
-        } else if back.links.len() < MAX_RELATED {
-            back.links.push((link, edge.via));
-        } else {
-            back.more_links += 1;
-        }
-    }
-}
-
-/// A link within the site, as a page has to write it.
-fn from(path: &str, link: &str) -> String {
-    format!("{}{link}", "../".repeat(path.matches('/').count()))
 }

@@ -14,18 +14,16 @@ use super::escape::escape;
 use super::json::indented;
 use super::media::{Media, is_unsafe_to_open, size_text};
 use super::time::time_view;
-use super::view::{Attachment, Link, Permission, Related, View};
+use super::view::{Attachment, Link, Permission, Related, Version, View};
 use crate::dataset::Dataset;
 use crate::form::Losses;
 use crate::form::value::{
     Text, author, body_of, excerpt, key_text, raw_at, refs, shortened, status_text, text_at, text_of, time_text,
     title_of, url_of,
 };
-use crate::pages::{Here, Linker, Placed, anchor_of};
+use crate::pages::{Here, Linker, MAX_RELATED, Past, Placed, anchor_of};
 use crate::text::{markdown_to_html, plain_from_html, relative};
 
-/// Links of one relationship that are shown.
-pub(super) const MAX_RELATED: usize = 100;
 /// Longest JSON that is shown, in bytes.
 const MAX_JSON: usize = 256 * 1024;
 /// The same for a row or a comment, of which a page has many.
@@ -90,6 +88,10 @@ impl Renderer<'_> {
             Some(author) => Some(self.link(author, path)?),
             None => None,
         };
+        let version_of = match Past::of(collection, record) {
+            Some((of, past)) => Some(Version::new(self.link(of, path)?, past)),
+            None => None,
+        };
         let limit = if stand == Stand::Page { MAX_JSON } else { MAX_JSON_SMALL };
         let json = record.data.as_str();
         let json_cut = json.len() > limit;
@@ -99,7 +101,8 @@ impl Renderer<'_> {
             id: record.key.id.as_str().to_owned(),
             has_title: title != record.key.id.as_str(),
             title,
-            state: state_text(record.state).map(str::to_owned),
+            state: state_text(record.state, version_of.as_ref()).map(str::to_owned),
+            version_of,
             purged: record.purge_at.map(|time| time_view(&time_text(time))),
             author,
             created: record.created.map(|time| time_view(&time_text(time))),
@@ -232,7 +235,10 @@ impl Renderer<'_> {
 
     fn related(&mut self, collection: &Collection, record: &Record, path: &str) -> Result<Vec<Related>> {
         let fields = &collection.fields;
-        let shown = |name: &String| fields.labels.contains(name) || fields.author.as_ref() == Some(name);
+        let shown = |name: &String| {
+            let elsewhere = [&fields.author, &fields.version_of].into_iter().flatten();
+            fields.labels.iter().chain(elsewhere).any(|shown| shown == name)
+        };
         let mut related = Vec::new();
         for (name, targets) in record.refs.iter().filter(|(name, _)| !shown(name)) {
             let mut links = Vec::new();
@@ -297,8 +303,10 @@ fn shown(json: &str) -> String {
     }
 }
 
-pub(super) fn state_text(state: RecordState) -> Option<&'static str> {
+fn state_text(state: RecordState, version_of: Option<&Version>) -> Option<&'static str> {
     match state {
+        _ if version_of.is_some_and(|version| version.is_deleted) => Some("deleted"),
+        _ if version_of.is_some() => Some("earlier version"),
         RecordState::Trashed => Some("in the trash"),
         RecordState::Archived => Some("archived"),
         _ => None,

@@ -52,7 +52,7 @@ impl Drafter<'_> {
             self.newest = self.newest.max(comment.modified).max(comment.created);
             let Some(rendered) = self.renderer.render(&comment, &path, Stand::Comment)? else { continue };
             let link = format!("{}#{}", relative("", &path), rendered.view.anchor);
-            self.edges_of(&comment, &format!("Comment on {}", placed.title), &link, &rendered.reached)?;
+            self.edges.tell(&comment, &format!("Comment on {}", placed.title), &link, &rendered.reached)?;
             let mut found = rendered.view.clone();
             found.title = format!("Comment on {}", placed.title);
             found.has_title = false;
@@ -80,7 +80,7 @@ impl Drafter<'_> {
     ) -> Result<()> {
         // The crumbs are links from the page of the record, and this one stands elsewhere.
         let crumbs = crumbs.iter().take(1).map(|crumb| Link { text: crumb.text.clone(), href: None }).collect();
-        self.keep(&Draft::Comments {
+        self.drafts.keep(&Draft::Comments {
             path: path.to_owned(),
             of: link_to(of, path),
             crumbs,

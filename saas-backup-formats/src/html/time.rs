@@ -1,8 +1,9 @@
 //! Times for a person.
 
-use chrono::{DateTime, NaiveDate, NaiveDateTime, Utc};
+use chrono::{NaiveDate, NaiveDateTime};
 
 use super::view::Time;
+use crate::pages::instant;
 
 /// A time as the provider wrote it: UTC where it says which time it is, its own words where it does not.
 pub(super) fn time_view(text: &str) -> Time {
@@ -21,53 +22,9 @@ pub(super) fn time_view(text: &str) -> Time {
     }
 }
 
-/// The instant that a text names.
-pub(super) fn instant(text: &str) -> Option<DateTime<Utc>> {
-    DateTime::parse_from_rfc3339(text).ok().map(|time| time.to_utc())
-}
-
-/// What sorts newer times before older ones, and those that are none after all others.
-pub(super) fn newest_first(text: Option<&str>) -> String {
-    let seconds = text.and_then(|text| {
-        let local = || text.parse::<NaiveDateTime>().ok().map(|time| time.and_utc());
-        let day = || text.parse::<NaiveDate>().ok()?.and_hms_opt(0, 0, 0).map(|time| time.and_utc());
-        instant(text).or_else(local).or_else(day).map(|time| time.timestamp())
-    });
-    match seconds {
-        Some(seconds) => format!("{:020}", i64::MAX.abs_diff(seconds)),
-        None => "~".to_owned(),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn newer_comes_first_whatever_the_zone() {
-        let mut times = [
-            None,
-            Some("soon"),
-            Some("2020-01-01"),
-            Some("1969-01-01T00:00:00Z"),
-            Some("2021-05-05T12:00:00+02:00"),
-            Some("2021-05-05T11:00:00Z"),
-            Some("2021-05-05T10:30:00"),
-        ];
-        times.sort_by_key(|time| newest_first(*time));
-        assert_eq!(
-            times,
-            [
-                Some("2021-05-05T11:00:00Z"),
-                Some("2021-05-05T10:30:00"),
-                Some("2021-05-05T12:00:00+02:00"),
-                Some("2020-01-01"),
-                Some("1969-01-01T00:00:00Z"),
-                None,
-                Some("soon")
-            ]
-        );
-    }
 
     #[test]
     fn what_is_no_time_stays_as_it_is() {

@@ -2,6 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::time::time_view;
+use crate::pages::{Backlinks, Edge, Past};
+
 /// A word, and where it leads.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(super) struct Link {
@@ -46,6 +49,25 @@ pub(super) struct Attachment {
     pub(super) shown_only: bool,
 }
 
+/// What makes a record an earlier version of another one.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct Version {
+    pub(super) of: Link,
+    pub(super) since: Option<Time>,
+    pub(super) until: Option<Time>,
+    pub(super) is_deleted: bool,
+    pub(super) changed: Vec<String>,
+    pub(super) more_changed: usize,
+}
+
+impl Version {
+    pub(super) fn new(of: Link, past: Past) -> Self {
+        let time = |text: Option<String>| text.map(|text| time_view(&text));
+        let Past { since, until, is_deleted, changed, more_changed } = past;
+        Self { of, since: time(since), until: time(until), is_deleted, changed, more_changed }
+    }
+}
+
 /// What is told of every record, wherever it stands.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct View {
@@ -55,6 +77,7 @@ pub(super) struct View {
     /// Whether the title is one, and not the id in its place.
     pub(super) has_title: bool,
     pub(super) state: Option<String>,
+    pub(super) version_of: Option<Version>,
     pub(super) purged: Option<Time>,
     pub(super) author: Option<Link>,
     pub(super) created: Option<Time>,
@@ -101,24 +124,36 @@ pub(super) enum Draft {
     },
 }
 
-/// Who leads to a record.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub(super) struct Edge {
-    /// The relationship; empty for a link in a text.
-    pub(super) via: String,
-    pub(super) is_child: bool,
-    pub(super) title: String,
-    /// The address within the site.
-    pub(super) link: String,
-}
-
 /// What leads to a record.
 #[derive(Debug, Default, Serialize)]
-pub(super) struct Backlinks {
+pub(super) struct Back {
     pub(super) children: Vec<Link>,
     pub(super) more_children: usize,
+    pub(super) versions: Vec<Version>,
+    pub(super) more_versions: usize,
     pub(super) links: Vec<(Link, String)>,
     pub(super) more_links: usize,
+}
+
+impl Back {
+    /// As the page at `path` has to write it.
+    pub(super) fn new(back: Backlinks, path: &str) -> Self {
+        let link = |edge: Edge| Link { text: edge.title, href: Some(from(path, &edge.link)) };
+        let Backlinks { children, more_children, versions, more_versions, links, more_links } = back;
+        Self {
+            children: children.into_iter().map(link).collect(),
+            more_children,
+            versions: versions.into_iter().map(|(edge, past)| Version::new(link(edge), past)).collect(),
+            more_versions,
+            links: links.into_iter().map(|(edge, via)| (link(edge), via)).collect(),
+            more_links,
+        }
+    }
+}
+
+/// A link within the site, as a page has to write it.
+fn from(path: &str, link: &str) -> String {
+    format!("{}{link}", "../".repeat(path.matches('/').count()))
 }
 
 /// An entry of a list of pages.

@@ -1,21 +1,9 @@
 //! The words of a text, as the search compares them; `assets/site.js` has the same rules.
 
-use unicode_normalization::UnicodeNormalization as _;
-use unicode_normalization::char::is_combining_mark;
+use crate::pages::fold;
 
 /// Longest word that is told apart, in characters.
 const MAX_WORD: usize = 40;
-
-/// Text without accents, case and forms of letters.
-pub(super) fn fold(text: &str) -> String {
-    let plain: String = text.nfkd().filter(|character| !is_combining_mark(*character)).collect();
-    plain.to_lowercase().nfkd().filter(|character| !is_combining_mark(*character)).map(sigma).collect()
-}
-
-/// One letter that has a form of its own at the end of a word.
-fn sigma(character: char) -> char {
-    if character == 'ς' { 'σ' } else { character }
-}
 
 /// Hands over each word; of writing without spaces each pair of signs, and the last sign alone.
 pub(super) fn words(text: &str, mut take: impl FnMut(&str)) {

@@ -15,6 +15,7 @@
 //! It opens in Obsidian, in Hugo, on a code host and in any editor. Files that somebody adds to a vault, notes or
 //! settings, move along when the vault is written anew.
 
+mod back;
 mod check;
 mod config;
 mod connector;

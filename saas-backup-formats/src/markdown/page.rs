@@ -12,11 +12,9 @@ use crate::form::value::{
     Text, author, body_of, excerpt, raw_at, refs, shortened, status_text, text_at, text_of, time_of, time_text,
     title_of, url_of,
 };
-use crate::pages::{Here, Linker};
+use crate::pages::{Here, Linker, MAX_RELATED, Past};
 use crate::text::{Resolution, code, html_to_markdown, inline, paragraphs, relative, rewrite};
 
-/// Links of one relationship that are shown; the source has all of them.
-const MAX_RELATED: usize = 100;
 /// Longest data that is shown on a page that has no text, in bytes.
 const MAX_DATA: usize = 64 * 1024;
 
@@ -52,9 +50,14 @@ struct Facts {
 }
 
 impl Renderer<'_> {
-    /// The page of a record with what others said about it.
-    pub(super) fn page(&mut self, record: &Record, path: &str, thread: &[Record]) -> Result<String> {
-        let Some(collection) = self.catalog.get(&record.key.collection) else { return Ok(String::new()) };
+    /// The page of a record with what others said about it, and the records that its texts lead to.
+    pub(super) fn page(
+        &mut self,
+        record: &Record,
+        path: &str,
+        thread: &[Record],
+    ) -> Result<Option<(String, BTreeSet<String>)>> {
+        let Some(collection) = self.catalog.get(&record.key.collection) else { return Ok(None) };
         let facts = self.facts(collection, record)?;
         let mut here = self.here(record, path, facts.url.as_deref())?;
         let (body, mut lossy) = self.body(collection, record, &mut here)?;
@@ -68,7 +71,7 @@ impl Renderer<'_> {
             let _ = write!(sections, "\n## Comments\n");
         }
         for comment in thread {
-            self.comment(comment, path, &mut sections)?;
+            here.reached.append(&mut self.comment(comment, path, &mut sections)?);
         }
         if !record.access.is_empty() {
             let reason = "permissions: in the source alone";
@@ -83,7 +86,7 @@ impl Renderer<'_> {
                 let _ = write!(page, "\n{part}\n");
             }
         }
-        Ok(page)
+        Ok(Some((page, here.reached)))
     }
 
     /// The cells of a record in a table, as [`columns`] names them.
@@ -255,8 +258,8 @@ impl Renderer<'_> {
         Ok(links)
     }
 
-    fn comment(&mut self, comment: &Record, path: &str, out: &mut String) -> Result<()> {
-        let Some(collection) = self.catalog.get(&comment.key.collection) else { return Ok(()) };
+    fn comment(&mut self, comment: &Record, path: &str, out: &mut String) -> Result<BTreeSet<String>> {
+        let Some(collection) = self.catalog.get(&comment.key.collection) else { return Ok(BTreeSet::new()) };
         let facts = self.facts(collection, comment)?;
         let mut here = self.here(comment, path, facts.url.as_deref())?;
         let (body, _) = self.body(collection, comment, &mut here)?;
@@ -275,7 +278,7 @@ impl Renderer<'_> {
         if !attachments.is_empty() {
             let _ = write!(out, "\n{}\n", attachments.join("\n"));
         }
-        Ok(())
+        Ok(here.reached)
     }
 
     fn front_matter(
@@ -295,7 +298,8 @@ impl Renderer<'_> {
         matter.optional("modified", record.modified.map(time_text).as_deref());
         matter.optional("time", fields.time.as_deref().and_then(|path| text_at(&record.data, path)).as_deref());
         matter.optional("version", record.version.as_deref());
-        matter.optional("state", state_text(record.state));
+        let past = Past::of(collection, record).map(|(_, past)| past.state());
+        matter.optional("state", past.or_else(|| state_text(record.state)));
         matter.optional("author", facts.author.as_deref());
         matter.optional("parent", facts.parent.as_deref());
         matter.list("tags", &facts.labels);

@@ -1,17 +1,21 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::path::Path;
 
 use saas_backup_core::{Collection, CollectionName, Record, Result};
+use serde::{Deserialize, Serialize};
 
+use super::back::sections;
 use super::listing::Listing;
 use super::page::{Renderer, columns};
 use crate::dataset::Dataset;
 use crate::folder::Output;
-use crate::form::value::key_text;
+use crate::form::value::{key_text, title_of};
 use crate::form::{Desk, Form, LOSSES, Losses};
 use crate::import::{Import, Loading};
-use crate::pages::{AttachmentTotals, CollectionPages, LinkCounts, Linker, Shape, Style, Survey, read_sources};
+use crate::pages::{
+    AttachmentTotals, CollectionPages, Drafts, Edges, LinkCounts, Linker, Shape, Style, Survey, read_sources,
+};
 use crate::spool::Merge;
 use crate::text::{inline, relative};
 
@@ -25,6 +29,9 @@ pub(super) const STYLE: Style = Style {
     browsed: false,
     plain_names: false,
 };
+
+/// Memory of what leads to pages while it is sorted, in bytes.
+const EDGE_BYTES: usize = 16 * 1024 * 1024;
 
 /// The form of a vault.
 #[derive(Clone, Copy, Debug)]
@@ -40,12 +47,15 @@ impl Form for Vault {
         names_file.finish(&mut desk.output)?;
 
         let Survey { shapes, collections, mut index, threads, attachments, .. } = survey;
+        let scratch = dataset.scratch("pages");
         let writer = VaultWriter {
             dataset,
-            shapes,
+            shapes: &shapes,
             collections,
             threads: threads.finish()?,
             listings: BTreeMap::new(),
+            edges: Edges::new(&dataset.catalog, &shapes, scratch.join("edges"), EDGE_BYTES),
+            drafts: Drafts::create(scratch.join("drafts"))?,
             output: &mut desk.output,
             renderer: Renderer {
                 catalog: &dataset.catalog,
@@ -68,13 +78,24 @@ impl Import for Vault {
     }
 }
 
+/// A page before it is known what leads to it.
+#[derive(Serialize, Deserialize)]
+struct Draft {
+    collection: String,
+    id: String,
+    path: String,
+    page: String,
+}
+
 /// Writes the pages of a vault, when every page has its place.
 struct VaultWriter<'a> {
     dataset: &'a Dataset,
-    shapes: BTreeMap<CollectionName, Shape>,
+    shapes: &'a BTreeMap<CollectionName, Shape>,
     collections: BTreeMap<CollectionName, CollectionPages>,
     threads: Merge,
     listings: BTreeMap<CollectionName, Listing>,
+    edges: Edges<'a>,
+    drafts: Drafts,
     output: &'a mut Output,
     renderer: Renderer<'a>,
 }
@@ -95,6 +116,12 @@ impl VaultWriter<'_> {
         for (_, listing) in std::mem::take(&mut self.listings) {
             listing.finish(self.output)?;
         }
+        let mut incoming = self.edges.finish()?;
+        for draft in self.drafts.read()? {
+            let Draft { collection, id, path, mut page } = draft?;
+            page.push_str(&sections(&incoming.of(&collection, &id)?, &path));
+            self.output.write(&path, page.as_bytes())?;
+        }
         Ok((self.collections, self.renderer.linker.counts))
     }
 
@@ -103,8 +130,14 @@ impl VaultWriter<'_> {
             Some(Shape::Pages) => {
                 let Some(placed) = self.renderer.linker.place_of(&key_text(&record.key))? else { return Ok(()) };
                 let thread = self.thread_of(record)?;
-                let page = self.renderer.page(record, &placed.path, &thread)?;
-                self.output.write(&placed.path, page.as_bytes())?;
+                let Some((page, reached)) = self.renderer.page(record, &placed.path, &thread)? else { return Ok(()) };
+                self.edges.tell(record, &placed.title, &placed.link(""), &reached)?;
+                self.drafts.keep(&Draft {
+                    collection: record.key.collection.to_string(),
+                    id: record.key.id.to_string(),
+                    path: placed.path.clone(),
+                    page,
+                })?;
                 match self.listings.get_mut(&record.key.collection) {
                     Some(listing) => listing.link(self.output, &placed.title, &placed.path),
                     None => Ok(()),
@@ -128,6 +161,10 @@ impl VaultWriter<'_> {
             self.listings.insert(record.key.collection.clone(), listing);
             return self.row(record);
         };
+        if let Some(collection) = self.renderer.catalog.get(&record.key.collection) {
+            let link = relative("", &listing.path());
+            self.edges.tell(record, &title_of(collection, record), &link, &BTreeSet::new())?;
+        }
         let cells = self.renderer.row(record, &listing.path())?;
         listing.row(self.output, &cells)
     }

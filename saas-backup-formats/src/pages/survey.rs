@@ -183,7 +183,8 @@ impl Survey {
         };
         if let Some(url) = url_of(collection, record).and_then(|url| Url::parse(&url).ok()) {
             self.index.hosts.extend(host_of(&url));
-            if let Some(url) = normal(&url) {
+            // A link to the address of a record that changed leads to what it is now.
+            if let Some(url) = normal(&url).filter(|_| collection.fields.version_of.is_none()) {
                 self.index.urls.put(&url, &Target::Record(key))?;
             }
         }

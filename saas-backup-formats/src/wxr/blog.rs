@@ -110,8 +110,9 @@ pub(super) struct BlogWriter<'a> {
 }
 
 impl BlogWriter<'_> {
-    fn is_post(&self, collection: &Collection) -> bool {
-        self.survey.shapes.get(&collection.name) == Some(&Shape::Pages)
+    /// Earlier versions are none: WordPress exports no revisions, and its importers would make posts of them.
+    pub(super) fn is_post(&self, collection: &Collection) -> bool {
+        self.survey.shapes.get(&collection.name) == Some(&Shape::Pages) && collection.fields.version_of.is_none()
     }
 
     /// Gives every post, every file and every comment its number.

@@ -31,7 +31,7 @@ impl BlogWriter<'_> {
             for record in dataset.records(&name)? {
                 let record = record?.0;
                 match self.survey.shapes.get(&name) {
-                    Some(Shape::Pages) => self.post(collection, &record)?,
+                    Some(Shape::Pages) if self.is_post(collection) => self.post(collection, &record)?,
                     Some(Shape::Thread { via }) if refs(&record, Some(via)).any(|to| to.account.is_none()) => {}
                     _ if matches!(collection.kind, Kind::Media | Kind::File) => self.file(collection, &record)?,
                     _ if is_carried => {}

@@ -35,5 +35,7 @@ mod support;
 mod tables;
 #[cfg(feature = "vcf")]
 mod vcf;
+#[cfg(all(feature = "html", feature = "markdown", feature = "wxr"))]
+mod versions;
 #[cfg(feature = "wxr")]
 mod wxr;
