@@ -259,6 +259,9 @@ pub(crate) struct ExportArgs {
     /// Only this collection; may be given several times
     #[arg(long = "collection", value_name = "C", value_parser = collection)]
     pub(crate) collections: Vec<CollectionName>,
+    /// Hold what records were before they changed or were deleted, too; html does unless --history=false
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    pub(crate) history: Option<bool>,
     /// Replace what an earlier export left there
     #[arg(long)]
     pub(crate) overwrite: bool,

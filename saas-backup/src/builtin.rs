@@ -42,14 +42,15 @@ const BUILT_IN: &[AddTo] = &[
 
 /// Adds a format of one connector.
 macro_rules! folder_format {
-    ($feature:literal, $name:ident, $config:ident, $connector:ident, $summary:literal) => {
+    ($feature:literal, $name:ident, $config:ident, $connector:ident, $summary:literal $(, $more:ident)*) => {
         #[cfg(feature = $feature)]
         fn $name(registry: &mut Registry) {
             use saas_backup_formats::$name::{check, $config, $connector};
 
             registry
                 .format($feature, $summary, |config: $config, _| Ok(std::sync::Arc::new($connector::new(config))))
-                .checked_by(check);
+                .checked_by(check)
+                $(.$more())*;
         }
     };
 }
@@ -65,7 +66,14 @@ folder_format!(
     GitConnector,
     "Repositories as bundles, and what was said about them; reads back"
 );
-folder_format!("html", html, HtmlConfig, HtmlConnector, "Site of pages with a search, without a server; reads back");
+folder_format!(
+    "html",
+    html,
+    HtmlConfig,
+    HtmlConnector,
+    "Site of pages with a search, without a server; reads back",
+    showing_history
+);
 folder_format!("ics", ics, IcsConfig, IcsConnector, "Calendars for every calendar program; reads back");
 folder_format!(
     "markdown",

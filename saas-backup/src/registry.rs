@@ -102,6 +102,7 @@ pub struct FormatEntry {
     schema: Value,
     open: Arc<Open>,
     check: Option<Arc<CheckFormat>>,
+    shows_history: bool,
 }
 
 impl FormatEntry {
@@ -157,6 +158,17 @@ impl FormatEntry {
     pub fn checked_by(&mut self, check: impl Fn(&Path) -> Result<CheckReport> + Send + Sync + 'static) -> &mut Self {
         self.check = Some(Arc::new(check));
         self
+    }
+
+    /// Says that a person reads an export in this format: it holds what records were before, unless it is asked not to.
+    pub fn showing_history(&mut self) -> &mut Self {
+        self.shows_history = true;
+        self
+    }
+
+    /// Whether an export holds what records were before if nobody says otherwise.
+    pub fn shows_history(&self) -> bool {
+        self.shows_history
     }
 
     /// Looks through an export for faults that other programs would stumble over or, worse, would not notice; `None` if
@@ -254,6 +266,7 @@ impl Registry {
             schema: schemars::schema_for!(S).to_value(),
             open: Arc::new(move |settings, context| open(settings.read(&context.base)?, context)),
             check: None,
+            shows_history: false,
         };
         self.formats.remove(&name);
         self.formats.entry(name).or_insert(entry)

@@ -28,6 +28,7 @@ pub(super) async fn export(session: &Session, args: ExportArgs) -> Result<Outcom
     let mut request = ExportRequest::new(&args.source, &args.format, &args.to);
     request.options = options;
     request.overlay = args.overlay.map(load_overlay).transpose()?;
+    request.history = args.history;
     request.check = !args.no_check;
     for (name, value) in args.settings {
         request = request.with_setting(name, value);

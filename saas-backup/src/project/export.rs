@@ -2,8 +2,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use saas_backup_core::{
-    CancellationToken, CheckReport, Error, ErrorKind, Overlaid, Overlay, Progress, Result, TransferOptions,
-    Transferred, WriteMode, transfer,
+    CancellationToken, Catalog, CheckReport, CollectionName, Error, ErrorKind, Overlaid, Overlay, Progress, Result,
+    SnapshotOptions, TransferOptions, Transferred, WriteMode, transfer,
 };
 
 use super::{Project, check_mode};
@@ -33,6 +33,10 @@ pub struct ExportRequest {
     /// Collections, point in time, mode (only [`WriteMode::Create`], the default, and [`WriteMode::Overwrite`]), progress
     /// and cancellation. The clock is the project's.
     pub options: TransferOptions,
+    /// Whether it holds what records were before they changed or were deleted, as collections beside theirs
+    /// ([`Source::with_history`](saas_backup_repository::Source::with_history)). Default: as the format has it; a site of
+    /// pages does, other formats hold one point in time.
+    pub history: Option<bool>,
     /// What is said of the collections otherwise than their connector does; the source's own overlay is not used then.
     pub overlay: Option<Overlay>,
     /// Settings of the format, such as `spreadsheet` of `csv`; [`FormatEntry::schema`] has them.
@@ -49,6 +53,7 @@ impl ExportRequest {
             format: format.into(),
             path: path.into(),
             options: TransferOptions::new(WriteMode::Create),
+            history: None,
             overlay: None,
             settings: Settings::new(),
             check: true,
@@ -59,6 +64,13 @@ impl ExportRequest {
     #[must_use]
     pub fn with_options(mut self, options: TransferOptions) -> Self {
         self.options = options;
+        self
+    }
+
+    /// Says whether it holds what records were before.
+    #[must_use]
+    pub fn with_history(mut self, history: bool) -> Self {
+        self.history = Some(history);
         self
     }
 
@@ -103,12 +115,19 @@ impl Project {
     /// is not there; [`ErrorKind::Conflict`] if something is in the place and is not to be overwritten;
     /// [`ErrorKind::NotFound`] if there is no such point.
     pub async fn export(&self, request: ExportRequest) -> Result<Exported> {
-        let ExportRequest { source, format, path, options, overlay, settings, check } = request;
+        let ExportRequest { source, format, path, mut options, history, overlay, settings, check } = request;
         check_mode(&options, &[WriteMode::Create, WriteMode::Overwrite], "an export creates or overwrites")?;
         let format = self.registry.find_format(&format)?.clone();
         let path = std::path::absolute(path)?;
         let target = format.open_with(&path, &settings, &self.context)?;
         let mut copies = self.copies(&source).await?;
+        if history.unwrap_or(format.shows_history()) {
+            copies = self.reader().await?.source_with_history(&source)?;
+            if let Some(collections) = &mut options.collections {
+                let snapshot = copies.snapshot(SnapshotOptions::at(options.at.clone())).await?;
+                add_versions(&snapshot.catalog().await?, collections);
+            }
+        }
         let configured = || {
             let source = self.config.sources.iter().find(|configured| configured.name == source);
             source.and_then(|source| source.overlay.as_ref()).map(load_overlay).transpose()
@@ -153,6 +172,17 @@ impl Project {
         let done = transfer(&archive, &copies, options).await?;
         self.note_anchor(source).await;
         Ok(done)
+    }
+}
+
+/// Adds the collections that hold earlier versions of the records of those that are wanted.
+fn add_versions(catalog: &Catalog, wanted: &mut Vec<CollectionName>) {
+    for collection in &catalog.collections {
+        let Some(relation) = &collection.fields.version_of else { continue };
+        let mut rules = collection.refs.iter().filter(|rule| &rule.name == relation);
+        if rules.any(|rule| rule.to.iter().any(|to| wanted.contains(to))) && !wanted.contains(&collection.name) {
+            wanted.push(collection.name.clone());
+        }
     }
 }
 

@@ -99,6 +99,11 @@ impl Store {
         Ok(Arc::new(self.0.source(name)?))
     }
 
+    /// A source whose snapshots hold past versions, too.
+    pub(super) fn source_with_history(&self, name: &str) -> Result<Arc<dyn Connector>> {
+        Ok(Arc::new(self.0.source(name)?.with_history(true)))
+    }
+
     pub(super) async fn points(&self, name: &str) -> Result<Vec<Point>> {
         self.0.source(name)?.points().await
     }

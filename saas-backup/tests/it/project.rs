@@ -151,6 +151,37 @@ async fn an_archive_becomes_a_point_in_time_again() {
 }
 
 #[tokio::test]
+async fn an_export_holds_what_records_were_if_it_is_asked_or_is_read_by_people() {
+    let world = world("history", None);
+    let project = &world.project;
+    project.init().await.unwrap();
+    world.write("1", r#"{"text":"old"}"#);
+    world.notes.put(Record::new(Key::parse("users", "1").unwrap(), Json::parse("{}").unwrap()));
+    world.backup().await;
+    world.write("1", r#"{"text":"new"}"#);
+    world.backup().await;
+
+    let held = async |format: &str, history: Option<bool>, only: Option<&Key>, name: &str| {
+        let path = world.folder.path().join(name);
+        let mut options = TransferOptions::new(WriteMode::Create);
+        if let Some(key) = only {
+            options = options.with_collections(vec![key.collection.clone()]);
+        }
+        let mut request = ExportRequest::new("notes", format, &path).with_options(options);
+        request.history = history;
+        assert!(project.export(request).await.unwrap().check.unwrap().is_clean());
+        project.import(format, &path, name, Arc::new(NoProgress), CancellationToken::new()).await.unwrap();
+        let held = project.list(name, At::Now).await.unwrap().collections;
+        let held = held.iter().filter(|of| of.records == Some(1)).map(|of| of.collection.to_string());
+        held.collect::<Vec<_>>()
+    };
+    assert_eq!(held("jsonl", None, None, "a").await, ["pages", "users"]);
+    assert_eq!(held("jsonl", Some(true), None, "b").await, ["pages", "pages.history", "users"]);
+    assert_eq!(held("html", None, Some(&key("1")), "c").await, ["pages", "pages.history"]);
+    assert_eq!(held("html", Some(false), Some(&key("1")), "d").await, ["pages"]);
+}
+
+#[tokio::test]
 async fn a_restore_into_another_account_leaves_its_id_map() {
     let world = world("restore", None);
     let project = &world.project;
