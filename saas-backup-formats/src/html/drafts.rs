@@ -120,7 +120,7 @@ impl<'a> Drafter<'a> {
     }
 
     fn record(&mut self, record: &Record, number: usize) -> Result<()> {
-        self.newest = self.newest.max(record.modified).max(record.created);
+        self.newest = self.newest.max(record.modified.or(record.created));
         match self.shapes.get(&record.key.collection) {
             Some(Shape::Pages) => self.page(record, number),
             // It stands on another page, or comes back as an orphan when all pages were drafted.

@@ -27,10 +27,11 @@ pub(super) fn front_page(
     for gap in dataset.gaps()? {
         *missing.entry(gap?.collection).or_default() += 1;
     }
-    let (mut full, mut empty, mut records) = (Vec::new(), Vec::new(), 0);
+    let (mut full, mut versions, mut empty, mut records) = (Vec::new(), Vec::new(), Vec::new(), 0);
     for collection in &dataset.catalog.collections {
         let Some(place) = places.get(&collection.name) else { continue };
-        records += place.records;
+        let are_versions = collection.fields.version_of.is_some();
+        records += if are_versions { 0 } else { place.records };
         let coverage = dataset.coverage.collections.get(&collection.name);
         let gaps = missing.get(&collection.name).copied().unwrap_or(0);
         let entry = context! {
@@ -39,7 +40,9 @@ pub(super) fn front_page(
             tree => summary.trees.get(collection.name.as_str()).map(|tree| crate::text::relative("index.html", tree)),
             kind => give(&collection.kind), records => place.records, coverage => give(&coverage), gaps,
         };
-        if place.records > 0 || gaps > 0 || coverage.is_some_and(|coverage| coverage.hidden.unwrap_or(0) > 0) {
+        if are_versions && place.records > 0 && gaps == 0 {
+            versions.push(entry);
+        } else if place.records > 0 || gaps > 0 || coverage.is_some_and(|coverage| coverage.hidden.unwrap_or(0) > 0) {
             full.push(entry);
         } else {
             empty.push(entry);
@@ -55,7 +58,7 @@ pub(super) fn front_page(
         context! { id => &account.id, facts => give(&facts), scopes => give(&account.scopes) }
     });
     let context = context! {
-        account, full, empty, records,
+        account, full, versions, empty, records,
         newest => give(&summary.newest.map(|time| time_view(&time_text(time)))),
         attachments => attachments.count, attachment_bytes => size_text(attachments.bytes),
         gaps => desk.losses.gaps, lost => give(&summary.lost), losses => desk.losses.count,

@@ -22,6 +22,7 @@ pub(super) const STYLE: Style = Style {
     anchors: true,
     fragments: "t-",
     browsed: true,
+    days: false,
     plain_names: false,
 };
 

@@ -49,7 +49,7 @@ impl Drafter<'_> {
                 path = next;
             }
             let comment = self.dataset.decode(entry?.line)?;
-            self.newest = self.newest.max(comment.modified).max(comment.created);
+            self.newest = self.newest.max(comment.modified.or(comment.created));
             let Some(rendered) = self.renderer.render(&comment, &path, Stand::Comment)? else { continue };
             let link = format!("{}#{}", relative("", &path), rendered.view.anchor);
             self.edges.tell(&comment, &format!("Comment on {}", placed.title), &link, &rendered.reached)?;

@@ -22,6 +22,7 @@ mod connector;
 mod front_matter;
 mod listing;
 mod page;
+mod thread;
 mod vault;
 
 pub use check::check;

@@ -7,6 +7,7 @@ use saas_backup_core::{
 use url::Url;
 
 use super::front_matter::FrontMatter;
+use super::thread::Thread;
 use crate::form::Losses;
 use crate::form::value::{
     Text, author, body_of, excerpt, raw_at, refs, shortened, status_text, text_at, text_of, time_of, time_text,
@@ -55,7 +56,7 @@ impl Renderer<'_> {
         &mut self,
         record: &Record,
         path: &str,
-        thread: &[Record],
+        thread: &Thread,
     ) -> Result<Option<(String, BTreeSet<String>)>> {
         let Some(collection) = self.catalog.get(&record.key.collection) else { return Ok(None) };
         let facts = self.facts(collection, record)?;
@@ -67,10 +68,16 @@ impl Renderer<'_> {
             let _ = write!(sections, "\n## Attachments\n\n{}\n", attachments.join("\n"));
         }
         self.related(collection, record, path, &mut sections)?;
-        if !thread.is_empty() {
+        if !thread.days.is_empty() {
+            let _ = write!(sections, "\n## Days\n\n");
+        }
+        for (day, link, messages) in &thread.days {
+            let _ = writeln!(sections, "- [{day}]({link}) ({messages})");
+        }
+        if !thread.comments.is_empty() {
             let _ = write!(sections, "\n## Comments\n");
         }
-        for comment in thread {
+        for comment in &thread.comments {
             here.reached.append(&mut self.comment(comment, path, &mut sections)?);
         }
         if !record.access.is_empty() {
@@ -258,7 +265,8 @@ impl Renderer<'_> {
         Ok(links)
     }
 
-    fn comment(&mut self, comment: &Record, path: &str, out: &mut String) -> Result<BTreeSet<String>> {
+    /// Adds what somebody said, and tells which records it leads to.
+    pub(super) fn comment(&mut self, comment: &Record, path: &str, out: &mut String) -> Result<BTreeSet<String>> {
         let Some(collection) = self.catalog.get(&comment.key.collection) else { return Ok(BTreeSet::new()) };
         let facts = self.facts(collection, comment)?;
         let mut here = self.here(comment, path, facts.url.as_deref())?;

@@ -27,6 +27,7 @@ pub(super) const STYLE: Style = Style {
     anchors: false,
     fragments: "",
     browsed: false,
+    days: true,
     plain_names: false,
 };
 
@@ -88,16 +89,16 @@ struct Draft {
 }
 
 /// Writes the pages of a vault, when every page has its place.
-struct VaultWriter<'a> {
-    dataset: &'a Dataset,
+pub(super) struct VaultWriter<'a> {
+    pub(super) dataset: &'a Dataset,
     shapes: &'a BTreeMap<CollectionName, Shape>,
     collections: BTreeMap<CollectionName, CollectionPages>,
-    threads: Merge,
+    pub(super) threads: Merge,
     listings: BTreeMap<CollectionName, Listing>,
-    edges: Edges<'a>,
+    pub(super) edges: Edges<'a>,
     drafts: Drafts,
-    output: &'a mut Output,
-    renderer: Renderer<'a>,
+    pub(super) output: &'a mut Output,
+    pub(super) renderer: Renderer<'a>,
 }
 
 impl VaultWriter<'_> {
@@ -129,7 +130,7 @@ impl VaultWriter<'_> {
         match self.shapes.get(&record.key.collection) {
             Some(Shape::Pages) => {
                 let Some(placed) = self.renderer.linker.place_of(&key_text(&record.key))? else { return Ok(()) };
-                let thread = self.thread_of(record)?;
+                let thread = self.thread(record, &placed)?;
                 let Some((page, reached)) = self.renderer.page(record, &placed.path, &thread)? else { return Ok(()) };
                 self.edges.tell(record, &placed.title, &placed.link(""), &reached)?;
                 self.drafts.keep(&Draft {
@@ -169,26 +170,7 @@ impl VaultWriter<'_> {
         listing.row(self.output, &cells)
     }
 
-    /// What was said about a record, by time; what was said about records that do not exist is listed on the way.
-    fn thread_of(&mut self, record: &Record) -> Result<Vec<Record>> {
-        let wanted = (record.key.collection.as_str(), record.key.id.as_str());
-        let mut thread = Vec::new();
-        loop {
-            let order = self.threads.peek().map(|next| {
-                let target = next.id.split('\0').next().unwrap_or_default();
-                (next.group.as_str(), target).cmp(&wanted)
-            });
-            let Some(order) = order.filter(|order| order.is_le()) else { return Ok(thread) };
-            let Some(entry) = self.threads.next() else { return Ok(thread) };
-            if order.is_eq() {
-                thread.push(*self.dataset.decode(entry?.line)?);
-            } else {
-                self.orphan(entry?.line)?;
-            }
-        }
-    }
-
-    fn orphan(&mut self, line: Vec<u8>) -> Result<()> {
+    pub(super) fn orphan(&mut self, line: Vec<u8>) -> Result<()> {
         let record = self.dataset.decode(line)?;
         self.row(&record)
     }

@@ -70,8 +70,17 @@ impl<'a> Edges<'a> {
             Some((of, past)) => vec![(key_text(&of.key()), Relation::Version(past))],
             None => self.relations(collection, record, reached),
         };
-        let own = key_text(&record.key);
-        for (key, by) in found.into_iter().filter(|(key, _)| *key != own) {
+        self.push(&key_text(&record.key), title, link, found)
+    }
+
+    /// Tells the records that a text leads to which is of no record alone.
+    pub(crate) fn tell_reached(&mut self, own: &str, title: &str, link: &str, reached: BTreeSet<String>) -> Result<()> {
+        let found = reached.into_iter().map(|key| (key, Relation::Link(String::new()))).collect();
+        self.push(own, title, link, found)
+    }
+
+    fn push(&mut self, own: &str, title: &str, link: &str, found: Vec<(String, Relation)>) -> Result<()> {
+        for (key, by) in found.into_iter().filter(|(key, _)| key != own) {
             let (collection, id) = key.split_once('\0').unwrap_or((&key, ""));
             let order = match &by {
                 Relation::Version(past) => newest_first(past.since.as_deref()),

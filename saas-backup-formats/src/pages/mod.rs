@@ -22,7 +22,7 @@ pub(crate) use incoming::{Backlinks, Edge, Edges, Incoming, MAX_RELATED};
 pub(crate) use layout::{Shape, shapes};
 pub(crate) use linker::{Here, Linker};
 pub(crate) use names_file::NamesFile;
-pub(crate) use order::{fold, instant, newest_first};
+pub(crate) use order::{day_of, fold, instant, newest_first};
 pub(crate) use past::Past;
 pub(crate) use place::{Placed, anchor_of, below};
 pub(crate) use read::read_sources;

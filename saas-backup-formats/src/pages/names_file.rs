@@ -16,6 +16,7 @@ pub(crate) struct NamesFile {
 #[serde(untagged)]
 enum NameLine<'a> {
     Page { file: &'a str, collection: &'a str, id: &'a str },
+    Day { file: &'a str, collection: &'a str, id: &'a str, day: &'a str },
     Post { post: u32, collection: &'a str, id: &'a str },
     Attachment { file: &'a str, sha256: Digest, name: Option<&'a str> },
 }
@@ -40,6 +41,12 @@ impl NamesFile {
     pub(crate) fn page(&mut self, file: &str, key: &str) -> Result<()> {
         let (collection, id) = key.split_once('\0').unwrap_or((key, ""));
         self.line(&NameLine::Page { file, collection, id })
+    }
+
+    /// Notes of which record a page holds a day.
+    pub(super) fn day(&mut self, file: &str, key: &str, day: &str) -> Result<()> {
+        let (collection, id) = key.split_once('\0').unwrap_or((key, ""));
+        self.line(&NameLine::Day { file, collection, id, day })
     }
 
     /// Notes which record a numbered thing is.

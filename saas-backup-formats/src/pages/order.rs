@@ -1,8 +1,11 @@
 //! How lists are sorted.
 
 use chrono::{DateTime, NaiveDate, NaiveDateTime, Utc};
+use saas_backup_core::{Collection, Record};
 use unicode_normalization::UnicodeNormalization as _;
 use unicode_normalization::char::is_combining_mark;
+
+use crate::form::value::time_of;
 
 /// Text without accents, case and forms of letters.
 pub(crate) fn fold(text: &str) -> String {
@@ -31,6 +34,16 @@ pub(crate) fn newest_first(text: Option<&str>) -> String {
         Some(seconds) => format!("{:020}", i64::MAX.abs_diff(seconds)),
         None => "~".to_owned(),
     }
+}
+
+/// The day of a record in UTC, as `2026-01-31`; `undated` if it has no time.
+pub(crate) fn day_of(collection: &Collection, record: &Record) -> String {
+    let mapped = time_of(collection, record).and_then(|text| {
+        let local = || text.parse::<NaiveDateTime>().ok().map(|time| time.date());
+        instant(&text).map(|time| time.date_naive()).or_else(local).or_else(|| text.parse().ok())
+    });
+    let day = mapped.or_else(|| record.created.or(record.modified).map(|time| time.date_naive()));
+    day.map_or_else(|| "undated".to_owned(), |day| day.to_string())
 }
 
 #[cfg(test)]

@@ -1,10 +1,10 @@
-use saas_backup_core::{Collection, Record, Reference};
+use saas_backup_core::{Body, Collection, FieldMapping, Record, Reference};
 use serde::{Deserialize, Serialize};
 
 use crate::form::value::{raw_at, refs, text_at, time_of, time_text};
 
 /// Changed members that are named.
-const MAX_CHANGED: usize = 12;
+const MAX_CHANGED: usize = 6;
 
 /// What makes a record an earlier version of another one.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -28,12 +28,13 @@ impl Past {
         let told = |name: &str| fields.properties.get(name);
         let changed = told("changed").and_then(|at| raw_at(&record.data, at));
         let changed: Vec<String> = changed.and_then(|raw| serde_json::from_str(raw.get()).ok()).unwrap_or_default();
+        let changed = named(fields, &changed);
         let past = Self {
             since: time_of(collection, record).or_else(|| record.modified.map(time_text)),
             until: told("until").and_then(|at| text_at(&record.data, at)),
             is_deleted: told("ended").and_then(|at| text_at(&record.data, at)).is_some_and(|ended| ended == "deleted"),
             more_changed: changed.len().saturating_sub(MAX_CHANGED),
-            changed: changed.iter().take(MAX_CHANGED).map(|at| named(at).to_owned()).collect(),
+            changed: changed.into_iter().take(MAX_CHANGED).collect(),
         };
         Some((of, past))
     }
@@ -44,7 +45,31 @@ impl Past {
     }
 }
 
-/// A member by its JSON pointer, as a person would call it.
-fn named(pointer: &str) -> &str {
-    pointer.strip_prefix("/data/").unwrap_or_else(|| pointer.trim_start_matches('/'))
+/// Members by their JSON pointers, as a person would call them: first those that the mapping has a name for.
+fn named(fields: &FieldMapping, pointers: &[String]) -> Vec<String> {
+    let body = |body: &Option<Body>| body.as_ref().map(|body| body.path.clone());
+    let own = [
+        ("title", fields.title.clone()),
+        ("text", body(&fields.body)),
+        ("summary", body(&fields.summary)),
+        ("slug", fields.slug.clone()),
+        ("address", fields.url.clone()),
+    ];
+    let own = own.into_iter().filter_map(|(name, path)| Some((name.to_owned(), path?)));
+    // The mapping of a version leads into the record that it holds.
+    let known: Vec<(String, String)> = own
+        .chain(fields.properties.clone())
+        .map(|(name, path)| (name, format!("/{}", path.replace('.', "/"))))
+        .collect();
+    let name_of = |pointer: &String| known.iter().find(|(_, path)| path == pointer).map(|(name, _)| name.clone());
+    let (mut names, mut others) = (Vec::new(), Vec::new());
+    for pointer in pointers {
+        match name_of(pointer) {
+            Some(name) if !names.contains(&name) => names.push(name),
+            Some(_) => {}
+            None => others.push(pointer.strip_prefix("/data/").unwrap_or(pointer.trim_start_matches('/')).to_owned()),
+        }
+    }
+    names.extend(others);
+    names
 }

@@ -49,12 +49,17 @@ impl Survey {
             }
         }
         for key in threads {
-            let Some(Node { title, place: Place::Thread { target, otherwise } }) = self.index.nodes.get(&key)? else {
+            let Some(Node { title, place: Place::Thread { target, day, otherwise } }) = self.index.nodes.get(&key)?
+            else {
                 continue;
             };
             let is_page = matches!(self.index.nodes.get(&target)?, Some(Node { place: Place::Page { .. }, .. }));
             let on: Option<Placed> = if is_page { self.index.places.get(&target)? } else { None };
-            let path = on.map_or(otherwise, |on| on.path);
+            let path = match (on, day) {
+                (Some(on), Some(day)) => self.place_day(&on, &target, &day, names_file)?,
+                (Some(on), None) => on.path,
+                (None, _) => otherwise,
+            };
             let anchor = self.anchor(&key, &path);
             self.index.places.put(&key, &Placed { path, title, anchor })?;
         }
@@ -65,6 +70,23 @@ impl Survey {
     fn anchor(&self, key: &str, path: &str) -> String {
         let is_file = path.contains("/_attachments/");
         if self.style.anchors && !is_file { anchor_of(key) } else { String::new() }
+    }
+
+    /// The page of a conversation for one day: in the folder of what stands below it.
+    fn place_day(&mut self, on: &Placed, target: &str, day: &str, names_file: &mut NamesFile) -> Result<String> {
+        let key = format!("{target}\0{day}");
+        if let Some(path) = self.index.days.get(&key)? {
+            return Ok(path);
+        }
+        let extension = self.style.extension;
+        let own = below(&on.path, extension).filter(|folder| folder.len() <= MAX_FOLDER);
+        let beside =
+            || (on.path.rsplit_once('/').map_or("", |(folder, _)| folder).to_owned(), format!("{} {day}", on.title));
+        let (folder, stem) = own.map_or_else(beside, |own| (own, day.to_owned()));
+        let path = format!("{folder}/{}", self.names.give(&folder, &stem, extension, &key, MAX_NAME));
+        names_file.day(&path, target, day)?;
+        self.index.days.put(&key, &path)?;
+        Ok(path)
     }
 
     fn place_page(&mut self, key: String, node: Node, names_file: &mut NamesFile) -> Result<()> {

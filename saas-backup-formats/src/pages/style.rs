@@ -1,5 +1,6 @@
 /// In what the pages of one format differ from those of another.
 #[derive(Clone, Copy, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "one bit a difference, named after it")]
 pub(crate) struct Style {
     /// The extension of pages, with its dot.
     pub(crate) extension: &'static str,
@@ -15,6 +16,8 @@ pub(crate) struct Style {
     pub(crate) fragments: &'static str,
     /// Whether a browser opens the attachments: what it would run gets a name that it shows.
     pub(crate) browsed: bool,
+    /// Whether what was said in a conversation stands on a page for each day.
+    pub(crate) days: bool,
     /// Whether attachments have names that need no escape in an address.
     pub(crate) plain_names: bool,
 }

@@ -11,6 +11,7 @@ use super::counts::{AttachmentTotals, CollectionPages};
 use super::layout::{Shape, shapes};
 use super::linker::{host_of, normal};
 use super::names_file::{NAMES, NamesFile, source_of};
+use super::order::day_of;
 use super::style::Style;
 use crate::dataset::Dataset;
 use crate::folder::Output;
@@ -35,8 +36,8 @@ pub(crate) struct Node {
 pub(crate) enum Place {
     /// On a page of its own, below another record's.
     Page { folder: String, parent: Option<String> },
-    /// On the page of another record; on this one if there is none.
-    Thread { target: String, otherwise: String },
+    /// On the page of another record, or on the one that this has for a day; on another one if there is none.
+    Thread { target: String, day: Option<String>, otherwise: String },
     /// On this page.
     Row(String),
 }
@@ -59,6 +60,8 @@ pub(crate) struct Index {
     pub(crate) urls: Store,
     /// Paths of attachments by digest.
     pub(crate) attachments: Store,
+    /// Paths of the pages that a conversation has for its days.
+    pub(super) days: Store,
     /// The sites that the records' own addresses are on.
     pub(crate) hosts: BTreeSet<String>,
 }
@@ -70,6 +73,7 @@ impl Index {
             places: Store::create(scratch.join("places"))?,
             urls: Store::create(scratch.join("urls"))?,
             attachments: Store::create(scratch.join("attachments"))?,
+            days: Store::create(scratch.join("days"))?,
             hosts: BTreeSet::new(),
         })
     }
@@ -173,9 +177,10 @@ impl Survey {
             Some(Shape::Thread { via }) => match refs(record, Some(via)).find(|to| to.account.is_none()) {
                 Some(to) => {
                     let time = time_of(collection, record).unwrap_or_default();
-                    let id = format!("{}\0{time}\0{}", to.id, record.key);
+                    let day = (style.days && collection.kind == Kind::Message).then(|| day_of(collection, record));
+                    let id = format!("{}\0{}\0{time}\0{}", to.id, day.as_deref().unwrap_or_default(), record.key);
                     self.threads.push(to.collection.as_str(), &id, line.to_vec())?;
-                    Place::Thread { target: key_text(&to.key()), otherwise: style.listing_path(&folder, 1) }
+                    Place::Thread { target: key_text(&to.key()), day, otherwise: style.listing_path(&folder, 1) }
                 }
                 None => Place::Row(style.listing_path(&folder, 1)),
             },

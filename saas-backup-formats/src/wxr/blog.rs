@@ -24,6 +24,7 @@ const STYLE: Style = Style {
     anchors: false,
     fragments: "",
     browsed: false,
+    days: false,
     plain_names: true,
 };
 

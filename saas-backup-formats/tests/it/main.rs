@@ -6,6 +6,8 @@
 mod auto;
 #[cfg(feature = "bagit")]
 mod bagit;
+#[cfg(feature = "markdown")]
+mod conversations;
 #[cfg(feature = "csv")]
 mod csv;
 #[cfg(feature = "files")]

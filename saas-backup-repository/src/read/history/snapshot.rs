@@ -5,8 +5,8 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use futures::stream::{self, StreamExt as _, TryStreamExt as _};
 use saas_backup_core::{
-    BlobRef, ByteStream, Catalog, CollectionName, Coverage, Deletion, DeletionReason, Done, Event, EventStream, Feed,
-    FeedKind, FeedStream, Key, Only, ReadRequest, Result, Scope, Snapshot,
+    BlobRef, ByteStream, Catalog, CollectionCoverage, CollectionName, Coverage, Deletion, DeletionReason, Done, Event,
+    EventStream, Feed, FeedKind, FeedStream, Key, Only, ReadRequest, Result, Scope, Snapshot, Visibility,
 };
 use tokio::sync::OnceCell;
 
@@ -143,7 +143,12 @@ impl Snapshot for HistorySnapshot {
     }
 
     async fn coverage(&self) -> Result<Coverage> {
-        self.now.coverage().await
+        let mut coverage = self.now.coverage().await?;
+        for history in self.histories().await?.iter() {
+            // What backups saw of them, and that is all that there is of them here.
+            coverage = coverage.with(history.name().clone(), CollectionCoverage::new(Visibility::All));
+        }
+        Ok(coverage)
     }
 
     fn feeds(&self) -> FeedStream {
