@@ -39,7 +39,14 @@ impl Slugs {
         let title = title_of(collection, record);
         let mapped = collection.fields.slug.as_deref().and_then(|path| text_at(&record.data, path));
         let limit = if domain == "author" { MAX_LOGIN } else { MAX_SLUG };
-        let wanted = slug(mapped.as_deref().filter(|slug| !slug.is_empty()).unwrap_or(&title));
+        // WordPress keeps what is not ASCII as `%e6%97%a5`: such a name is taken as it stands.
+        let as_it_is = |slug: &&str| {
+            !slug.is_empty() && slug.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"%_-".contains(&byte))
+        };
+        let wanted = match mapped.as_deref() {
+            Some(mapped) if as_it_is(&mapped) => mapped.to_owned(),
+            mapped => slug(mapped.filter(|slug| !slug.is_empty()).unwrap_or(&title)),
+        };
         let key = key_text(&record.key);
         let slug = self.names.give(domain, &wanted, "", &key, limit).replace('~', "-");
         self.given.put(&key, &(&slug, &title))?;

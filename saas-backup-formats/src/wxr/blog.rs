@@ -6,6 +6,7 @@ use saas_backup_core::{Collection, CollectionName, Kind, Reference, Result};
 use super::authors::{Slugs, people, taxonomies};
 use super::config::WxrConfig;
 use super::ids::Ids;
+use super::own::{OwnPost, OwnUser};
 use super::posts::file_key;
 use super::xml::{Files, Xml};
 use crate::dataset::Dataset;
@@ -85,12 +86,8 @@ fn head(dataset: &Dataset) -> String {
     let mut xml = Xml::default();
     let title = dataset.account.as_ref().map_or("Export", |account| &account.name);
     xml.text("title", title);
-    xml.text("link", "");
-    xml.text("description", "");
-    xml.text("language", "");
+    // No address, language or description: an importer that reads empty ones would give them to the site.
     xml.text("wp:wxr_version", "1.2");
-    xml.text("wp:base_site_url", "");
-    xml.text("wp:base_blog_url", "");
     xml.0
 }
 
@@ -127,6 +124,9 @@ impl BlogWriter<'_> {
             }
             for record in dataset.records(&collection.name)? {
                 let record = record?.0;
+                if OwnPost::of(&record).is_some_and(|own| own.is_of_theme()) {
+                    continue;
+                }
                 let key = key_text(&record.key);
                 // Comments are counted apart.
                 let id = record.key.id.as_str();
@@ -153,13 +153,14 @@ impl BlogWriter<'_> {
                 let id = self.ids.give(&format!("author\0{}", key_text(&record.key)), record.key.id.as_str())?;
                 let email = collection.fields.properties.iter().find(|(name, _)| name.to_lowercase().contains("mail"));
                 let email = email.and_then(|(_, path)| text_at(&record.data, path)).unwrap_or_default();
+                let own = OwnUser::of(&record).unwrap_or_else(|| OwnUser { email, ..OwnUser::default() });
                 let mut xml = Xml::default();
                 xml.text("wp:author_id", &id.to_string());
                 xml.cdata("wp:author_login", &called.slug);
-                xml.cdata("wp:author_email", &email);
+                xml.cdata("wp:author_email", &own.email);
                 xml.cdata("wp:author_display_name", &called.title);
-                xml.cdata("wp:author_first_name", "");
-                xml.cdata("wp:author_last_name", "");
+                xml.cdata("wp:author_first_name", &own.first_name);
+                xml.cdata("wp:author_last_name", &own.last_name);
                 let element = format!("<wp:author>\n{}</wp:author>\n", xml.0);
                 self.files.add(self.output, &element)?;
             }

@@ -15,10 +15,12 @@
 mod authors;
 mod blog;
 mod check;
+mod comments;
 mod config;
 mod connector;
 mod ids;
 mod item;
+mod own;
 mod posts;
 mod xml;
 

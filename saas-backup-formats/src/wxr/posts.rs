@@ -1,4 +1,4 @@
-//! Posts, files and comments.
+//! Posts and files.
 
 use chrono::DateTime;
 use saas_backup_core::{
@@ -7,7 +7,8 @@ use saas_backup_core::{
 
 use super::authors::{Called, slug};
 use super::blog::BlogWriter;
-use super::item::{Comment, Item, html, status};
+use super::item::{Item, html, status};
+use super::own::{OwnPost, Texts};
 use super::xml::is_damaged;
 use crate::form::value::{
     Text, author, body_of, key_text, raw_at, reference_text, refs, text_at, text_of, title_of, url_of,
@@ -17,8 +18,6 @@ use crate::text::relative;
 
 /// Records above one another that are followed.
 const MAX_ANCESTORS: usize = 64;
-/// Bytes of the comments of a post; what goes beyond is in the source alone.
-const MAX_ITEM: usize = 64 * 1024 * 1024;
 
 impl BlogWriter<'_> {
     /// Makes items in the order of the records; they are sorted so that what stands below something comes after it.
@@ -46,11 +45,15 @@ impl BlogWriter<'_> {
     }
 
     fn post(&mut self, collection: &Collection, record: &Record) -> Result<()> {
+        let own = OwnPost::of(record);
+        if own.as_ref().is_some_and(OwnPost::is_of_theme) {
+            return self.losses.part(&record.key, "", "a template as its theme has it: in the source alone");
+        }
         let key = key_text(&record.key);
         let id = self.ids.give(&key, record.key.id.as_str())?;
         let chain = self.chain(&key, id)?;
         let parent = self.parent(record, collection)?;
-        let post_type = self.post_type(collection);
+        let post_type = self.post_type(collection, own.as_ref());
         let (mut meta, mut mapped) = (Vec::new(), None);
         for (name, path) in &collection.fields.properties {
             let raw = raw_at(&record.data, path).map(|raw| raw.get().to_owned());
@@ -61,20 +64,34 @@ impl BlogWriter<'_> {
             meta.push(("_thumbnail_id".to_owned(), cover.to_string()));
         }
         let comments = self.comments(record)?;
-        let terms = self.terms_of(collection, record)?;
-        let status = status(record, mapped.as_deref());
+        let mut terms = self.terms_of(collection, record)?;
+        let mut status = status(record, mapped.as_deref());
         if record.state == RecordState::Archived {
             self.losses.part(&record.key, "/state", "archived: WordPress knows only private posts")?;
         }
-        if !record.access.is_empty() {
+        // WordPress's own are what its states and passwords say.
+        if !record.access.is_empty() && own.is_none() {
             self.losses.part(&record.key, "/access", "permissions: in the source alone")?;
         }
         let link = url_of(collection, record).unwrap_or_default();
         let mut item = self.item(collection, record)?;
+        item.link.clone_from(&link);
+        // Importers take two posts of one `guid` for the same.
+        item.guid =
+            if link.is_empty() { format!("saas-backup:{}/{}", record.key.collection, record.key.id) } else { link };
+        if let Some(own) = &own {
+            let named = own
+                .terms()
+                .map(|(taxonomy, name)| (taxonomy, Called { slug: name.to_owned(), title: name.to_owned() }));
+            terms.extend(named);
+            status.clone_from(&own.status);
+            if let Some(guid) = own.guid.as_ref().and_then(Texts::any) {
+                guid.clone_into(&mut item.guid);
+            }
+        }
+        item.own = own;
         item.id = id;
         item.post_type = post_type;
-        item.link.clone_from(&link);
-        item.guid = link;
         item.parent = parent;
         item.status = status;
         item.terms = terms;
@@ -99,12 +116,17 @@ impl BlogWriter<'_> {
             .values()
             .flat_map(References::iter)
             .find(|to| self.survey.shapes.get(&to.collection) == Some(&Shape::Pages));
-        let parent = match owner.and_then(reference_text) {
-            Some(owner) => self.ids.get(&owner)?.unwrap_or(0),
+        let own = OwnPost::of(record);
+        let owner = match owner.and_then(reference_text) {
+            Some(owner) => Some(owner),
+            None => self.attached_to(own.as_ref().and_then(|own| own.post))?,
+        };
+        let parent = match &owner {
+            Some(owner) => self.ids.get(owner)?.unwrap_or(0),
             None => 0,
         };
-        let chain = match owner.and_then(reference_text) {
-            Some(owner) if parent > 0 => format!("{}{}", self.chain(&owner, parent)?, step(id)),
+        let chain = match &owner {
+            Some(owner) if parent > 0 => format!("{}{}", self.chain(owner, parent)?, step(id)),
             _ => step(id),
         };
         let terms = self.terms_of(collection, record)?;
@@ -119,7 +141,23 @@ impl BlogWriter<'_> {
         item.attachment_url = Some(url);
         item.terms = terms;
         item.meta = vec![("_wp_attached_file".to_owned(), blob)];
+        if let Some(alternative) = own.as_ref().and_then(|own| own.alt_text.clone()).filter(|text| !text.is_empty()) {
+            item.meta.push(("_wp_attachment_image_alt".to_owned(), alternative));
+        }
+        item.own = own;
         self.keep(&chain, &item)
+    }
+
+    /// The post of this number, of whichever type it is: WordPress counts all of them together.
+    fn attached_to(&mut self, number: Option<u64>) -> Result<Option<String>> {
+        let Some(number) = number else { return Ok(None) };
+        for collection in &self.dataset.catalog.collections {
+            let key = format!("{}\0{number}", collection.name);
+            if self.is_post(collection) && self.ids.get(&key)?.is_some() {
+                return Ok(Some(key));
+            }
+        }
+        Ok(None)
     }
 
     /// An attachment of a post that is no record of its own.
@@ -159,7 +197,11 @@ impl BlogWriter<'_> {
             return Ok(None);
         };
         let Some(path) = self.survey.index.attachments.get::<String>(&digest.to_string())? else { return Ok(None) };
-        let old = addresses(record, blob).into_iter().find(|url| matches!(url.scheme(), "http" | "https"));
+        let mut old = addresses(record, blob).into_iter().find(|url| matches!(url.scheme(), "http" | "https"));
+        // Some sources tell versions of a file apart behind a `#`. It is no part of the file's name.
+        if let Some(old) = &mut old {
+            old.set_fragment(None);
+        }
         let link = relative("", &path);
         let url = match (&self.config.media_url, &old) {
             (Some(base), _) => format!("{}/{link}", base.trim_end_matches('/')),
@@ -175,7 +217,13 @@ impl BlogWriter<'_> {
 
     /// What all items have.
     fn item(&mut self, of: &Collection, record: &Record) -> Result<Item> {
-        let title = title_of(of, record);
+        let own = OwnPost::of(record);
+        // Titles are HTML in WordPress: its own are taken as they are, the texts of others escaped.
+        let shown = title_of(of, record);
+        let title = match own.as_ref().and_then(|own| own.title.any()) {
+            Some(title) => title.to_owned(),
+            None => shown.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;"),
+        };
         let (text, markup) = self.text(record, of)?;
         let summary = body_of(record, of.fields.summary.as_ref());
         let mapped = of.fields.slug.as_deref().and_then(|path| text_at(&record.data, path));
@@ -185,7 +233,11 @@ impl BlogWriter<'_> {
             self.losses.part(&record.key, "/data", "characters that XML has no place for")?;
         }
         Ok(Item {
-            slug: mapped.filter(|slug| !slug.is_empty()).unwrap_or_else(|| slug(&title)),
+            // A draft of WordPress has none until it is published.
+            slug: match own {
+                Some(own) => own.slug,
+                None => mapped.filter(|slug| !slug.is_empty()).unwrap_or_else(|| slug(&shown)),
+            },
             title,
             author: match author(of, record) {
                 Some(author) => self.slugs.get(author)?.slug,
@@ -200,7 +252,7 @@ impl BlogWriter<'_> {
     }
 
     /// The text of a record; what of it does not arrive is noted.
-    fn text(&mut self, record: &Record, of: &Collection) -> Result<(String, Markup)> {
+    pub(super) fn text(&mut self, record: &Record, of: &Collection) -> Result<(String, Markup)> {
         let Some(Text { words: text, markup, mut lost }) = text_of(record, of.fields.body.as_ref()) else {
             return Ok((String::new(), Markup::Plain));
         };
@@ -219,8 +271,9 @@ impl BlogWriter<'_> {
     }
 
     /// What the documents of a collection become.
-    fn post_type(&self, collection: &Collection) -> String {
-        if let Some(post_type) = self.config.post_types.get(&collection.name) {
+    fn post_type(&self, collection: &Collection, own: Option<&OwnPost>) -> String {
+        let own = own.map(|own| &own.post_type);
+        if let Some(post_type) = self.config.post_types.get(&collection.name).or(own) {
             return post_type.clone();
         }
         let above = collection.refs.iter().filter(|rule| Some(&rule.name) == collection.fields.parent.as_ref());
@@ -275,68 +328,6 @@ impl BlogWriter<'_> {
             terms.push((taxonomy, self.slugs.get(label)?));
         }
         Ok(terms)
-    }
-
-    /// What was said about a record, by time.
-    fn comments(&mut self, record: &Record) -> Result<String> {
-        let mut elements = String::new();
-        let wanted = (record.key.collection.as_str(), record.key.id.as_str());
-        loop {
-            let order = self.threads.peek().map(|next| {
-                let target = next.id.split('\0').next().unwrap_or_default();
-                (next.group.as_str(), target).cmp(&wanted)
-            });
-            let Some(order) = order.filter(|order| order.is_le()) else { return Ok(elements) };
-            let Some(entry) = self.threads.next() else { return Ok(elements) };
-            if order.is_lt() {
-                self.orphan(entry?.line)?;
-                continue;
-            }
-            let comment = self.dataset.decode(entry?.line)?;
-            if elements.len() > MAX_ITEM {
-                self.losses.part(&comment.key, "", "more comments than a post can carry: in the source alone")?;
-                continue;
-            }
-            elements.push_str(&self.comment(&comment)?);
-        }
-    }
-
-    fn comment(&mut self, record: &Record) -> Result<String> {
-        let Some(collection) = self.dataset.catalog.get(&record.key.collection) else { return Ok(String::new()) };
-        let key = key_text(&record.key);
-        let id = self.ids.give(&format!("comment\0{key}"), "")?;
-        let answers = refs(record, collection.fields.parent.as_deref()).find_map(reference_text);
-        let parent = match answers {
-            Some(key) => self.ids.get(&format!("comment\0{key}"))?,
-            None => None,
-        };
-        let by = match author(collection, record) {
-            Some(author) => self.slugs.get(author)?.title,
-            None => collection
-                .fields
-                .properties
-                .get("author")
-                .and_then(|path| text_at(&record.data, path))
-                .unwrap_or_default(),
-        };
-        let (text, markup) = self.text(record, collection)?;
-        for _ in record.blobs.iter().take(1) {
-            self.losses.part(&record.key, "/blobs", "attachments of comments: in the source alone")?;
-        }
-        let comment = Comment {
-            id,
-            author: &by,
-            content: html(&text, markup),
-            created: record.created.or(record.modified),
-            state: record.state,
-            parent: parent.unwrap_or(0),
-        };
-        Ok(comment.element())
-    }
-
-    fn orphan(&mut self, line: Vec<u8>) -> Result<()> {
-        let record = self.dataset.decode(line)?;
-        self.losses.part(&record.key, "", "what it belongs to is not here: in the source alone")
     }
 }
 

@@ -163,6 +163,127 @@ async fn a_file_for_wordpress_reads_like_this() {
     insta::assert_snapshot!(format!("{file}\n{losses}"));
 }
 
+/// Records as WordPress's own API gives them.
+fn own_records() -> (Catalog, Vec<Record>, Vec<(BlobRef, Bytes)>) {
+    let document = |body: &str| {
+        mapping(|fields| {
+            fields.title = Some("title.raw".to_owned());
+            fields.slug = Some("slug".to_owned());
+            fields.body = Some(Body::new(body, Markup::Html));
+            fields.properties.insert("status".to_owned(), "status".to_owned());
+        })
+    };
+    let people = mapping(|fields| {
+        fields.title = Some("name".to_owned());
+        fields.slug = Some("slug".to_owned());
+    });
+    let labels = people.clone();
+    let comments = mapping(|fields| fields.body = Some(Body::new("content.raw", Markup::Html)));
+    let catalog = Catalog::new(vec![
+        Collection::new(name("posts"), Kind::Document)
+            .with_fields(mapping(|fields| {
+                *fields = document("content.raw");
+                fields.labels = vec!["tags".to_owned()];
+            }))
+            .with_ref(RefRule::many("tags", name("tags"))),
+        Collection::new(name("blocks"), Kind::Document).with_fields(document("content.raw")),
+        Collection::new(name("templates"), Kind::Document).with_fields(document("content.raw")),
+        Collection::new(name("revisions"), Kind::Document)
+            .with_fields(mapping(|fields| {
+                *fields = document("content.raw");
+                fields.version_of = Some("revision_of".to_owned());
+            }))
+            .with_ref(RefRule::one("revision_of", name("posts"))),
+        Collection::new(name("comments"), Kind::Comment)
+            .with_fields(comments)
+            .with_ref(RefRule::one("post", name("posts")).required())
+            .with_ref(RefRule::one("author", name("users"))),
+        Collection::new(name("media"), Kind::Media).with_fields(document("description.raw")),
+        Collection::new(name("tags"), Kind::Record).with_fields(labels),
+        Collection::new(name("users"), Kind::User).with_fields(people),
+    ]);
+    let long = "A title of more than three hundred signs, ".repeat(9);
+    let post = |kind: &str, slug: &str, title: &str| {
+        serde_json::json!({
+            "type": kind, "slug": slug, "status": "publish", "title": { "raw": title }, "content": { "raw": "x" },
+            "date": "2024-07-01T12:00:00", "date_gmt": "2024-07-01T10:00:00", "guid": { "rendered": format!("http://b.example/?p={slug}") },
+            "password": "sesame", "comment_status": "closed", "ping_status": "open", "menu_order": 7, "sticky": true,
+        })
+    };
+    let template = |id: &str, number: u32| {
+        let data = serde_json::json!({
+            "type": "wp_template", "slug": id, "status": "publish", "title": { "raw": id }, "content": { "raw": "x" },
+            "theme": "plain", "wp_id": number,
+        });
+        record("templates", &format!("plain//{id}"), &data)
+    };
+    let comment = |id: &str, status: &str| {
+        let data = serde_json::json!({
+            "author_name": "Jo", "author_email": "jo@example.com", "author_url": "http://jo.example", "author_ip": "192.0.2.1", "status": status,
+            "date": "2024-07-01T12:00:00", "date_gmt": "2024-07-01T10:00:00", "type": "comment", "content": { "raw": status },
+        });
+        record("comments", id, &data)
+            .with_ref("post", reference("posts", "1"))
+            .with_ref("author", reference("users", "5"))
+    };
+    let bytes = Bytes::from_static(PNG);
+    // A version stands behind the `#`.
+    let image = BlobRef::new(BlobId::parse("http://b.example/up/a.png#17-3").unwrap(), "attachment")
+        .with_digest(Digest::of(&bytes));
+    let mut picture = post("attachment", "a", "A");
+    picture["alt_text"] = "a cat".into();
+    picture["post"] = 1.into();
+    picture["status"] = "inherit".into();
+    let mut comments =
+        vec![comment("1", "approved"), comment("2", "hold"), comment("3", "spam"), comment("4", "new word")];
+    for comment in &mut comments {
+        comment.by = Some(reference("users", "5"));
+    }
+    let records = vec![
+        record("posts", "1", &post("post", "", "  <em>Two</em>  spaces & "))
+            .with_refs("tags", vec![reference("tags", "9")]),
+        record("posts", "2", &post("book", "2", &long)),
+        record("posts", "3", &post("post", "3", "")),
+        record("blocks", "4", &post("wp_block", "4", "A block")),
+        record("revisions", "posts/1/8", &post("revision", "1-revision", "Before")),
+        template("home", 0),
+        template("single", 6),
+        record("media", "10", &picture).with_blob(image.clone()),
+        record("tags", "9", &serde_json::json!({ "name": "日本語", "slug": "%e6%97%a5%e6%9c%ac" })),
+        record(
+            "users",
+            "5",
+            &serde_json::json!({ "name": "Jo", "slug": "jo", "username": "jo", "email": "jo@example.com", "first_name": "J", "last_name": "O" }),
+        ),
+    ];
+    (catalog, [records, comments].concat(), vec![(image, bytes)])
+}
+
+#[tokio::test]
+async fn what_wordpress_says_of_its_own_records_is_carried() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("blog");
+    let (catalog, records, blobs) = own_records();
+    let connector = WxrConnector::new(config(&path));
+    write(&connector, WriteMode::Create, &start(catalog, 0), puts(&records), &blobs).await.unwrap();
+    assert_eq!(check(&path).unwrap().findings, []);
+    let file = fs::read_to_string(path.join("wordpress-001.xml")).unwrap();
+    let losses = fs::read_to_string(path.join("losses.ndjson")).unwrap();
+    insta::assert_snapshot!(format!("{file}\n{losses}"));
+}
+
+#[tokio::test]
+async fn a_title_of_another_provider_is_text_and_not_html() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("blog");
+    let script =
+        record("pages", "1", &serde_json::json!({ "title": "<script>alert(1)</script> & more", "content": "" }));
+    let connector = WxrConnector::new(config(&path));
+    write(&connector, WriteMode::Create, &start(catalog(), 0), puts(&[script]), &[]).await.unwrap();
+    let file = fs::read_to_string(path.join("wordpress-001.xml")).unwrap();
+    assert!(file.contains("<title><![CDATA[&lt;script&gt;alert(1)&lt;/script&gt; &amp; more]]></title>"), "{file}");
+}
+
 #[tokio::test]
 async fn files_are_whole_in_themselves_and_split_at_their_size() {
     let folder = tempfile::tempdir().unwrap();
@@ -270,7 +391,7 @@ mod live_readers {
         assert_eq!(told["bozo"], false);
         assert_eq!(told["entries"].as_array().unwrap().len(), 6);
         let hello = &told["items"]["7"];
-        assert_eq!(hello["title"], "Hello & world");
+        assert_eq!(hello["title"], "Hello &amp; world");
         let content = hello["content"].as_str().unwrap();
         assert!(
             content
