@@ -3,7 +3,9 @@
 builds=0.9.19
 release=6.5
 
-install() {
+install() { install_wordpress; }
+
+install_wordpress() {
     need npm npm
     need python3 python3
     need php php-cli
@@ -28,7 +30,7 @@ PYTHON
             cp wp-content/plugins/sqlite-database-integration/db.copy wp-content/db.php &&
             rm -rf wp-config.php wp-content/database
     )
-    release_folder=$(once "wordpress-$release-$builds" fill_wordpress)
+    release_folder=$(once "wordpress-$release-$builds" fill_wordpress) || exit
 }
 
 start() {
