@@ -1,16 +1,19 @@
 use std::fs::{self, File};
-use std::io::{self, BufWriter, Write};
+use std::io::{self, BufWriter, Read as _, Write};
 use std::path::Path;
 
 use saas_backup_core::{Error, ErrorKind, Result};
 use zip::write::SimpleFileOptions;
 
 use super::Packing;
+use super::unpack::{ALWAYS, MOST_TIMES};
 use crate::folder::{REPORT, list};
 
 /// The level of compression; attachments are mostly packed already.
 const DEFLATE_LEVEL: i64 = 6;
 const ZSTD_LEVEL: i32 = 3;
+/// The beginning of a frame that readers of zstd skip (RFC 8878, 3.1.2).
+const SKIPPED: [u8; 4] = 0x184D_2A50_u32.to_le_bytes();
 
 /// Packs a folder into a new file, where it is called `top`.
 pub(super) fn pack(packing: Packing, folder: &Path, top: &str, file: &Path) -> Result<u64> {
@@ -19,9 +22,36 @@ pub(super) fn pack(packing: Packing, folder: &Path, top: &str, file: &Path) -> R
         Packing::Zip => zipped(folder, top, writer)?,
         Packing::TarZst => tarred(folder, top, writer)?,
     };
-    let file = written.into_inner().map_err(io::IntoInnerError::into_error)?;
+    let mut file = written.into_inner().map_err(io::IntoInnerError::into_error)?;
+    if packing == Packing::TarZst {
+        enlarge(&mut file, bytes(folder)?)?;
+    }
     file.sync_all()?;
     Ok(file.metadata()?.len())
+}
+
+/// What a zeroed disk packs to looks like a bomb. Bytes that every reader of zstd skips make the file as large as one that
+/// may hold so much.
+fn enlarge(file: &mut File, held: u64) -> Result<()> {
+    let wanted = if held > ALWAYS { held.div_ceil(MOST_TIMES) } else { 0 };
+    let mut missing = wanted.saturating_sub(file.metadata()?.len());
+    while missing > 0 {
+        let now = missing.min(1 << 20);
+        file.write_all(&SKIPPED)?;
+        file.write_all(&(now as u32).to_le_bytes())?;
+        io::copy(&mut io::repeat(0).take(now), file)?;
+        missing -= now;
+    }
+    Ok(())
+}
+
+/// How much a reader of the packed file unpacks.
+fn bytes(folder: &Path) -> Result<u64> {
+    let mut bytes = 0;
+    for path in files(folder)? {
+        bytes += fs::metadata(folder.join(path))?.len();
+    }
+    Ok(bytes)
 }
 
 /// The files but for the report, which tells of the run and would make each file another one.

@@ -9,8 +9,8 @@ use crate::folder::{contained, create_parents};
 
 /// How many times its own size a packed file may hold, and what it may hold in any case: text packs to a hundredth at
 /// best, a bomb to a hundred-thousandth.
-const MOST_TIMES: u64 = 2_000;
-const ALWAYS: u64 = 64 * 1024 * 1024;
+pub(super) const MOST_TIMES: u64 = 2_000;
+pub(super) const ALWAYS: u64 = 64 * 1024 * 1024;
 /// Longest path, in bytes.
 const MAX_PATH: usize = 4096;
 
