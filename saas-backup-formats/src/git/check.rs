@@ -5,7 +5,7 @@ use std::path::Path;
 use saas_backup_core::{CheckReport, Result};
 
 use super::bundle::Head;
-use crate::beside::{NAMES, Named, check_names};
+use crate::beside::{NAMES, Named, check_names, is_of_form};
 use crate::folder::contained;
 
 /// Looks through all bundles: heads that cannot be read, bundles that need commits which they do not hold, and references
@@ -22,7 +22,8 @@ pub fn check(folder: &Path) -> Result<CheckReport> {
     let Ok(lines) = File::open(folder.join(NAMES)) else { return Ok(report) };
     for line in BufReader::new(lines).split(b'\n') {
         let Ok(Some(named)) = Named::read(&line?) else { continue };
-        let is_bundle = Path::new(&named.file).extension().is_some_and(|it| it == "bundle");
+        // What only is called a bundle is an attachment like any other.
+        let is_bundle = is_of_form(&named.file, "bundle");
         let Some(path) = contained(folder, &named.file).ok().filter(|path| is_bundle && path.is_file()) else {
             continue;
         };

@@ -10,6 +10,8 @@ use chrono::{DateTime, Utc};
 const MAX_LINE: usize = 76;
 /// Bytes that make one full line of base64.
 const LINE_BYTES: usize = 57;
+/// Bytes of full lines that are encoded at a time.
+const BLOCK: u64 = 1024 * LINE_BYTES as u64;
 /// Longest text in one encoded word, in bytes: with what stands around it, it stays below 75 characters.
 const WORD_BYTES: usize = 42;
 
@@ -132,19 +134,17 @@ pub(super) fn quoted_printable(text: &str, out: &mut impl Write) -> io::Result<(
 
 /// Writes bytes as base64 in lines.
 pub(super) fn base64(mut from: impl Read, out: &mut impl Write) -> io::Result<()> {
-    let mut buffer = [0; LINE_BYTES];
+    let (mut bytes, mut lines) = (Vec::new(), String::new());
     loop {
-        let mut filled = 0;
-        while filled < LINE_BYTES {
-            match from.read(buffer.get_mut(filled..).unwrap_or_default())? {
-                0 => break,
-                length => filled += length,
-            }
-        }
-        if filled == 0 {
+        bytes.clear();
+        lines.clear();
+        if from.by_ref().take(BLOCK).read_to_end(&mut bytes)? == 0 {
             return Ok(());
         }
-        out.write_all(STANDARD.encode(buffer.get(..filled).unwrap_or_default()).as_bytes())?;
-        out.write_all(b"\r\n")?;
+        for line in bytes.chunks(LINE_BYTES) {
+            STANDARD.encode_string(line, &mut lines);
+            lines.push_str("\r\n");
+        }
+        out.write_all(lines.as_bytes())?;
     }
 }

@@ -1,5 +1,5 @@
 use std::fs::{self, File};
-use std::io::{BufReader, Write as _};
+use std::io::{BufReader, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 
 use base64::Engine as _;
@@ -17,6 +17,9 @@ use crate::form::value::text_at;
 
 /// What a blob must be to be a message in its original form.
 const MEDIA_TYPES: [&str; 2] = ["message/rfc822", "message/global"];
+
+/// Longest name of a header that is looked for.
+const MAX_NAME: u64 = 200;
 
 /// As Gmail gives messages, with padding or without.
 const URL_SAFE: GeneralPurpose = GeneralPurpose::new(
@@ -45,9 +48,11 @@ impl Message {
         desk: &mut Desk,
     ) -> Result<Self> {
         for (place, blob) in record.blobs.iter().enumerate().filter(|(_, blob)| is_of(blob, &MEDIA_TYPES)) {
-            if let Some((path, digest)) = dataset.blob(blob) {
+            let Some((path, digest)) = dataset.blob(blob) else { continue };
+            if is_message(&path)? {
                 return Ok(Self { path, blob: Some((place, digest)), original: true });
             }
+            desk.losses.part(&record.key, "/blobs", "the original is no message: it is built from the record")?;
         }
         let mut file = File::create(scratch)?;
         let raw = Properties::new(collection, record).text("raw").and_then(|raw| original_of(&raw));
@@ -70,11 +75,23 @@ impl Message {
     }
 }
 
+/// Whether a file is what its provider says: a message begins with a header.
+fn is_message(path: &Path) -> Result<bool> {
+    let mut beginning = Vec::new();
+    File::open(path)?.take(MAX_NAME).read_to_end(&mut beginning)?;
+    Ok(begins_with_header(&beginning))
+}
+
+fn begins_with_header(text: &[u8]) -> bool {
+    let name = text.split(|byte| *byte == b':').next().filter(|name| name.len() < text.len());
+    // In some mailboxes a message keeps the line that it had in an mbox.
+    let is_name = |name: &[u8]| !name.is_empty() && name.iter().all(u8::is_ascii_graphic);
+    text.starts_with(b"From ") || name.is_some_and(is_name)
+}
+
 /// A message as text, or in base64.
 fn original_of(raw: &str) -> Option<Vec<u8>> {
-    if let Some(colon) = raw.find(':')
-        && raw.get(..colon).is_some_and(|name| !name.is_empty() && name.bytes().all(|it| it.is_ascii_graphic()))
-    {
+    if begins_with_header(raw.as_bytes()) {
         return Some(raw.as_bytes().to_vec());
     }
     let text: String = raw.split_whitespace().collect();

@@ -480,22 +480,10 @@ async fn texts_that_are_trees_of_blocks_are_read() {
 
 /// Chromium opens what was written: Debian's packages `chromium`, and `testing/requirements/readers.txt`.
 mod live_readers {
-    use std::process::{Command, Stdio};
-
     use serde_json::{Value, json};
 
     use super::*;
-
-    fn browse(folder: &Path, steps: &Value) -> Value {
-        let python = std::env::var("SAAS_BACKUP_TEST_READERS_PYTHON").unwrap();
-        let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/readers/browse.py");
-        let mut reader =
-            Command::new(python).arg(script).arg(folder).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
-        serde_json::to_writer(reader.stdin.take().unwrap(), steps).unwrap();
-        let output = reader.wait_with_output().unwrap();
-        assert!(output.status.success());
-        serde_json::from_slice(&output.stdout).unwrap()
-    }
+    use crate::support::browse;
 
     #[tokio::test]
     #[ignore = "needs chromium and the readers of testing/servers.d"]

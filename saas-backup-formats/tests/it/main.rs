@@ -20,6 +20,25 @@ mod html;
 mod ics;
 mod jsonl;
 mod jsonl_hostile;
+#[cfg(all(
+    target_os = "linux",
+    feature = "bagit",
+    feature = "files",
+    feature = "html",
+    feature = "mail",
+    feature = "packed",
+    feature = "sqlite"
+))]
+mod large;
+#[cfg(all(
+    feature = "auto",
+    feature = "bagit",
+    feature = "html",
+    feature = "parquet",
+    feature = "sqlite",
+    feature = "wxr"
+))]
+mod lying;
 #[cfg(feature = "mail")]
 mod mail;
 #[cfg(feature = "markdown")]

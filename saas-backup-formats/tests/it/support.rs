@@ -178,6 +178,21 @@ pub(crate) fn python(script: &str, path: &Path) -> String {
     succeeded(std::process::Command::new(python).arg(script).arg(path))
 }
 
+/// Opens a folder of pages in Chromium and takes steps there, as `tests/readers/browse.py` describes them.
+#[cfg(feature = "html")]
+pub(crate) fn browse(folder: &Path, steps: &serde_json::Value) -> serde_json::Value {
+    use std::process::{Command, Stdio};
+
+    let python = std::env::var("SAAS_BACKUP_TEST_READERS_PYTHON").unwrap();
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/readers/browse.py");
+    let mut reader =
+        Command::new(python).arg(script).arg(folder).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    serde_json::to_writer(reader.stdin.take().unwrap(), steps).unwrap();
+    let output = reader.wait_with_output().unwrap();
+    assert!(output.status.success());
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
 /// Runs a program that must succeed; gives what it prints.
 #[cfg(feature = "_form")]
 pub(crate) fn succeeded(command: &mut std::process::Command) -> String {
