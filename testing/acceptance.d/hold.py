@@ -36,6 +36,9 @@ async def serve(reader, writer):
         while is_held(line):
             (folder / "held").touch()
             await asyncio.sleep(0.02)
+        # Who was killed meanwhile asks for nothing any more, and the site shall not hear of it.
+        if reader.at_eof():
+            return
         from_site, to_site = await asyncio.open_connection("127.0.0.1", port)
         to_site.write(head)
         # The site closes after one answer; what the client still says must not keep the connection open.
