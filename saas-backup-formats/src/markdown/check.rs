@@ -5,6 +5,7 @@ use std::path::Path;
 use pulldown_cmark::{Event, Parser, Tag};
 use saas_backup_core::{CheckReport, Result};
 
+use super::front_matter::fault_of;
 use crate::folder::{contained, list};
 use crate::text::{markdown_options, resolve_path, unescape_path};
 
@@ -12,8 +13,9 @@ use crate::text::{markdown_options, resolve_path, unescape_path};
 const INTERNAL: &str = "links within the vault";
 const EXTERNAL: &str = "links to elsewhere";
 
-/// Follows every link and image of every page below a folder; folders whose names begin with a dot are passed over.
-/// Links to somewhere else are counted, and nobody follows them.
+/// Follows every link and image of every page below a folder, and finds front matter that readers of YAML take for
+/// different things, such as `country: NO`; folders whose names begin with a dot are passed over. Links to somewhere else
+/// are counted, and nobody follows them.
 ///
 /// Upper and lower case count also where the file system does not care, because the next one may.
 ///
@@ -26,7 +28,14 @@ pub fn check(folder: &Path) -> Result<CheckReport> {
     for page in files.iter().map(String::as_str).filter(|path| is_page(path)) {
         let text = fs::read_to_string(contained(folder, page)?)?;
         report.files += 1;
-        for event in Parser::new_ext(body(&text), markdown_options()) {
+        let (front_matter, body) = parts(&text);
+        for (number, line) in front_matter.lines().enumerate() {
+            if let Some(fault) = fault_of(line) {
+                // The first line is the one of hyphens.
+                report.find(page, format!("line {}", number + 2), fault);
+            }
+        }
+        for event in Parser::new_ext(body, markdown_options()) {
             let Event::Start(Tag::Link { dest_url, .. } | Tag::Image { dest_url, .. }) = event else {
                 continue;
             };
@@ -73,8 +82,8 @@ fn is_page(path: &str) -> bool {
     !hidden && !attachment && path.strip_suffix(".md").is_some()
 }
 
-/// A page without its front matter.
-fn body(text: &str) -> &str {
-    let Some(rest) = text.strip_prefix("---\n") else { return text };
-    rest.split_once("\n---\n").map_or(text, |(_, body)| body)
+/// The front matter of a page, and the page without it.
+fn parts(text: &str) -> (&str, &str) {
+    let rest = text.strip_prefix("---\n");
+    rest.and_then(|rest| rest.split_once("\n---\n")).unwrap_or(("", text))
 }

@@ -142,6 +142,30 @@ fn scalar(json: &str) -> String {
     }
 }
 
+/// What in a line of front matter readers of YAML 1.1 and 1.2 take for different things.
+pub(super) fn fault_of(line: &str) -> Option<&'static str> {
+    let mut quoted = serde_json::Deserializer::from_str(line).into_iter::<String>();
+    let (name, value) = match quoted.next().filter(|_| line.starts_with('"')) {
+        Some(Ok(_)) => (None, line.get(quoted.byte_offset()..).and_then(|rest| rest.strip_prefix(": "))),
+        _ => line.split_once(": ").map_or((None, None), |(name, value)| (Some(name), Some(value))),
+    };
+    let Some(value) = value else { return Some("a line that is no name and value") };
+    if name.is_some_and(|name| key(name) != name) {
+        return Some("a name without quotation marks that some readers take for something else");
+    }
+    let value = serde_json::from_str::<&RawValue>(value);
+    let is_safe = value.is_ok_and(|value| is_scalar(value.get()) || is_list(value.get()));
+    (!is_safe).then_some("a value without quotation marks that some readers take for something else")
+}
+
+fn is_scalar(json: &str) -> bool {
+    json.starts_with('"') || (!json.starts_with(['[', '{']) && scalar(json) == json)
+}
+
+fn is_list(json: &str) -> bool {
+    serde_json::from_str::<Vec<&RawValue>>(json).is_ok_and(|items| items.iter().all(|item| is_scalar(item.get())))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -50,7 +50,7 @@ async fn planted_faults_are_found_and_a_damaged_bag_is_not_read() {
         assert!(!report.is_clean(), "{name}");
         report.findings.into_iter().map(|found| format!("{}: {}", found.file, found.problem)).collect::<Vec<_>>()
     };
-    for name in ["changed", "missing", "extra", "declaration", "tag"] {
+    for name in ["changed", "missing", "extra", "declaration", "tag", "twice", "size", "malformed"] {
         written(&folder.path().join(name)).await;
     }
     let records = "data/records/pages.jsonl";
@@ -69,6 +69,21 @@ async fn planted_faults_are_found_and_a_damaged_bag_is_not_read() {
     assert!(found[0].contains("declaration"), "{found:?}");
     let found = plant("tag", &|bag| fs::write(bag.join("README.txt"), "other").unwrap());
     assert_eq!(found, ["README.txt: a tag file that is missing, or not as it was listed"]);
+
+    let edit = |bag: &Path, file: &str, change: &dyn Fn(&str) -> String| {
+        let text = fs::read_to_string(bag.join(file)).unwrap();
+        let changed = change(&text);
+        assert_ne!(text, changed);
+        fs::write(bag.join(file), changed).unwrap();
+    };
+    let found = plant("twice", &|bag| edit(bag, "manifest-sha256.txt", &|text| text.repeat(2)));
+    assert!(found.contains(&format!("{records}: a file of the payload that is listed twice")), "{found:?}");
+    let found =
+        plant("size", &|bag| edit(bag, "bag-info.txt", &|text| text.replace("Payload-Oxum: ", "Payload-Oxum: 1")));
+    assert!(found.contains(&"bag-info.txt: the size of the payload is another one".to_owned()), "{found:?}");
+    let malformed = folder.path().join("malformed");
+    edit(&malformed, "manifest-sha256.txt", &|text| text.replace("  ", " "));
+    assert_eq!(check(&malformed).unwrap_err().kind(), ErrorKind::InvalidData);
 
     for name in ["changed", "missing"] {
         let refused = bag(&folder.path().join(name)).snapshot(SnapshotOptions::default()).await.unwrap_err();

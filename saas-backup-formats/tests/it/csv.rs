@@ -131,6 +131,23 @@ async fn planted_faults_are_found() {
     });
     assert_eq!(bad, ["row 2, column name not UTF-8"]);
 
+    assert_eq!(found("tags.csv", "t1,", "t1,\r\nt2,"), "row 2 2 cells for 6 columns");
+    let rows = plant(&path, "tags.csv", |text| [text.clone(), text].concat());
+    assert!(rows.iter().any(|problem| problem == " 3 rows, and the descriptor says 1"), "{rows:?}");
+
+    let described = fs::read(path.join("datapackage.json")).unwrap();
+    for (kind, problem) in [("object", "not a JSON object"), ("array", "not a JSON array"), ("any", "not JSON")] {
+        let mut package: serde_json::Value = serde_json::from_slice(&described).unwrap();
+        for resource in package["resources"].as_array_mut().unwrap().iter_mut().filter(|it| it["path"] == "tags.csv") {
+            let fields = resource["schema"]["fields"].as_array_mut().unwrap();
+            fields.iter_mut().find(|field| field["name"] == "name").unwrap()["type"] = kind.into();
+        }
+        fs::write(path.join("datapackage.json"), package.to_string()).unwrap();
+        let found = check(&path).unwrap().findings;
+        assert_eq!((found[0].at.as_str(), found[0].problem.as_str()), ("row 2, column name", problem));
+    }
+    fs::write(path.join("datapackage.json"), described).unwrap();
+
     let spreadsheet = fs::read_to_string(path.join("orders.excel.csv")).unwrap();
     fs::write(path.join("orders.excel.csv"), spreadsheet.replace("'=HYPER", "=HYPER")).unwrap();
     fs::write(path.join("tags.csv"), "x").unwrap();

@@ -316,6 +316,8 @@ async fn each_planted_fault_is_found() {
         ),
         ("_search/w0.js", "\"about\"", "\"zzz\"", "a word out of order, or of no document"),
         ("_search/index.js", "\"documents\":11", "\"documents\":12", "not as many entries as it says"),
+        ("_search/index.js", "\"each\":", "\"each\":0,\"more\":", "files of the search with no entries"),
+        ("_search/index.js", "\"words\":[\"", "\"words\":[\"another ", "a file that begins with another word"),
     ];
     for (file, from, to, problem) in index {
         let good = fs::read_to_string(path.join(file)).unwrap();

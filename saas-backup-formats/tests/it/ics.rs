@@ -191,6 +191,7 @@ fn planted_faults_are_found() {
         ("END:VCALENDAR\n", "", "does not end"),
         ("END:VEVENT\n", "", "an end of what did not begin"),
         ("RRULE:", "RRULE ", "no property"),
+        ("BEGIN:VCALENDAR\n", "COMMENT:x\nBEGIN:VCALENDAR\n", "outside of the calendar"),
     ];
     for (from, to, expected) in cases {
         let folder = tempfile::tempdir().unwrap();

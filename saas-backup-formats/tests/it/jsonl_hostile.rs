@@ -10,7 +10,7 @@ use saas_backup_core::{
     BlobRef, Catalog, Connector as _, Digest, Error, ErrorKind, Event, Feed, ReadRequest, Record, Result,
     SnapshotOptions, WriteMode,
 };
-use saas_backup_formats::jsonl::{JsonlConfig, JsonlConnector};
+use saas_backup_formats::jsonl::{JsonlConfig, JsonlConnector, check};
 
 use crate::support::{name, puts, start, write};
 
@@ -114,6 +114,22 @@ async fn lines_that_lie_are_refused_although_the_digests_agree() {
     let garbage = Archive::new().await;
     garbage.forge(|text| format!("\u{0}not json\n{text}"));
     assert_eq!(garbage.refused().await.kind(), ErrorKind::InvalidData);
+}
+
+#[tokio::test]
+async fn a_check_finds_what_changed_what_is_gone_and_what_came() {
+    let archive = Archive::new().await;
+    assert_eq!(check(&archive.path).unwrap().findings, []);
+    archive.edit("records/pages.jsonl", |text| text.replacen("1.10", "1.11", 1));
+    fs::remove_file(archive.blob_path()).unwrap();
+    fs::write(archive.path.join("more.txt"), "x").unwrap();
+    let found = check(&archive.path).unwrap().findings;
+    let mut found: Vec<_> = found.iter().map(|found| found.problem.as_str()).collect();
+    found.sort_unstable();
+    assert_eq!(
+        found,
+        ["a file that is not as it was written", "a file that is not there", "a file that the archive does not know"]
+    );
 }
 
 #[tokio::test]

@@ -220,6 +220,18 @@ fn planted_faults_are_found() {
     assert!(problems("a.mbox", &split, 2).iter().any(|it| it.contains("it has 3 messages, and labels.json names 2")));
     assert!(problems("a.mbox", &two, 3).iter().any(|it| it.contains("it has 2 messages")));
     assert_eq!(problems("other.txt", "x", 1), ["a file that labels.json names is not there"]);
+    let folder = tempfile::tempdir().unwrap();
+    let found = || -> Vec<_> {
+        let findings = check(folder.path()).unwrap().findings;
+        findings.into_iter().map(|found| format!("{} {}: {}", found.file, found.at, found.problem)).collect()
+    };
+    assert_eq!(found(), ["names.json : it is missing", "labels.json : it is missing"]);
+    fs::write(folder.path().join("names.json"), "[\n{}\n]\n").unwrap();
+    fs::write(folder.path().join("labels.json"), "[\n{}\n]\n").unwrap();
+    assert_eq!(
+        found(),
+        ["names.json line 2: it does not say what a file is", "labels.json line 2: it does not say what a message is"]
+    );
 }
 
 #[tokio::test]

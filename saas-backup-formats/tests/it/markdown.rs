@@ -216,6 +216,37 @@ async fn every_link_resolves_and_a_planted_fault_is_found() {
 }
 
 #[tokio::test]
+async fn front_matter_that_readers_disagree_about_is_found() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = written(folder.path()).await;
+    let page = path.join("mine.md");
+    for line in ["a: \"NO\"", "a: [\"x\", 1, true]", "\"no: x\": null", "a: 1.10", "a: \"x\\u2028: y\""] {
+        fs::write(&page, format!("---\n{line}\n---\n")).unwrap();
+        assert_eq!(check(&path).unwrap().findings, [], "{line}");
+    }
+    let value = "a value without quotation marks that some readers take for something else";
+    let faults = [
+        ("country: NO", value),
+        ("a: Yes", value),
+        ("a: 12:30:00", value),
+        ("a: 2024-01-01", value),
+        ("a: 010", value),
+        ("a: 12345678901234567890", value),
+        ("a: [NO]", value),
+        ("a: {\"b\": 1}", value),
+        ("\"a\": x: \"y\"", value),
+        ("no: \"x\"", "a name without quotation marks that some readers take for something else"),
+        ("a:b", "a line that is no name and value"),
+    ];
+    for (line, problem) in faults {
+        fs::write(&page, format!("---\nid: \"1\"\n{line}\n---\n")).unwrap();
+        let found = check(&path).unwrap().findings;
+        let found: Vec<_> = found.iter().map(|found| (found.at.as_str(), found.problem.as_str())).collect();
+        assert_eq!(found, [("line 3", problem)], "{line}");
+    }
+}
+
+#[tokio::test]
 async fn the_same_records_in_any_order_give_the_same_bytes() {
     let folder = tempfile::tempdir().unwrap();
     let first = files(&written(folder.path()).await);

@@ -1,7 +1,10 @@
 use std::fmt::Write as _;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
+use arrow_array::{ArrayRef, Int64Array, RecordBatch};
+use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use saas_backup_core::{Catalog, Collection, Kind, WriteMode, testkit};
 use saas_backup_formats::parquet::{ParquetConfig, ParquetConnector, check};
@@ -101,6 +104,20 @@ async fn planted_faults_are_found() {
     let blob = files(&path).into_keys().find(|file| file.starts_with("blobs/")).unwrap();
     fs::remove_file(path.join(blob)).unwrap();
     assert!(found().contains(&"orders/part-0000.parquet: the attachment is not there".to_owned()), "{:?}", found());
+    fs::write(path.join("more.txt"), "x").unwrap();
+    assert!(found().contains(&"more.txt: a file that the export does not know".to_owned()), "{:?}", found());
+    let ids = Arc::new(Int64Array::from(vec![1]));
+    let batch = RecordBatch::try_from_iter([("_id", ids as ArrayRef)]).unwrap();
+    let mut writer = ArrowWriter::try_new(File::create(&orders).unwrap(), batch.schema(), None).unwrap();
+    writer.write(&batch).unwrap();
+    writer.close().unwrap();
+    assert!(
+        found().contains(&"orders/part-0000.parquet: there is no such column of texts".to_owned()),
+        "{:?}",
+        found()
+    );
+    fs::remove_file(&orders).unwrap();
+    assert!(found().contains(&"orders/part-0000.parquet: a file that is not there".to_owned()), "{:?}", found());
 }
 
 #[tokio::test]

@@ -158,6 +158,7 @@ fn planted_faults_are_found() {
         (four, "END:VCARD\n", "BEGIN:VCARD\nEND:VCARD\n", "within another one"),
         (four, "END:VCARD\n", "END:VCARD\nBEGIN:VCARD\nVERSION:4.0\nFN:B\nUID:1\nEND:VCARD\n", "the same UID"),
         (four, "FN:A", "FN A", "no property"),
+        (four, "BEGIN:VCARD\n", "NOTE:x\nBEGIN:VCARD\n", "outside of a card"),
     ];
     let problems = |text: &[u8], twin: Option<&str>| {
         let folder = tempfile::tempdir().unwrap();

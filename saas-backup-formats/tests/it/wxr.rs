@@ -318,6 +318,11 @@ async fn each_planted_fault_is_found() {
         ),
         ("<wp:status><![CDATA[draft]]></wp:status>", "", "a post without type or state"),
         ("<wp:comment_id>", "<wp:comment_id>0", "a comment without a number"),
+        (
+            "<wp:comment_parent>0</wp:comment_parent>",
+            "<wp:comment_parent>12</wp:comment_parent>",
+            "an answer to a comment that is in no file",
+        ),
     ];
     for (from, to, problem) in faults {
         let bad = match problem {
