@@ -26,7 +26,7 @@ use serde_json::json;
 use crate::personal::{blob, mapping, record};
 use crate::support::{files as tree, name, puts, start, write};
 
-type Check = fn(&Path) -> Result<CheckReport>;
+pub(crate) type Check = fn(&Path) -> Result<CheckReport>;
 
 const PNG: &[u8] = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\0\x01\0\0\0\x01\x08\x02\0\0\0\x90wS\xde\0\0\0\x0cIDATx\x9cc\xf8\xcf\xc0\0\0\x03\x01\x01\0\xc9\xfe\x92\xef\0\0\0\0IEND\xaeB`\x82";
 const PAGE: &[u8] = b"<!doctype html><script>window.__hacked = 1</script><h1>a page</h1>";
@@ -63,7 +63,7 @@ const LIES: [(&str, &str, &[u8]); 25] = [
 ];
 
 /// One record of each kind that some format makes more of than a row, with all attachments and one without bytes.
-fn world(kind_of_nothing: &str) -> (Catalog, Vec<Record>, Vec<(BlobRef, Bytes)>) {
+pub(crate) fn world(kind_of_nothing: &str) -> (Catalog, Vec<Record>, Vec<(BlobRef, Bytes)>) {
     // Each has bytes of its own: formats keep the same bytes once, under one name.
     let lie = |(at, (name, kind, bytes)): (usize, &(&str, &str, &[u8]))| {
         blob(&at.to_string(), "attachment", name, kind, &[*bytes, format!("\n{at}").as_bytes()].concat())
@@ -95,7 +95,7 @@ fn world(kind_of_nothing: &str) -> (Catalog, Vec<Record>, Vec<(BlobRef, Bytes)>)
     (catalog, records.collect(), blobs)
 }
 
-fn forms(path: &Path) -> Vec<(&'static str, Box<dyn Connector>, Check)> {
+pub(crate) fn forms(path: &Path) -> Vec<(&'static str, Box<dyn Connector>, Check)> {
     let at = |format: &str| path.join(format);
     let mail = |layout, format: &str| Box::new(MailConnector::new(layout, MailConfig::new(at(format))));
     vec![
@@ -118,7 +118,7 @@ fn forms(path: &Path) -> Vec<(&'static str, Box<dyn Connector>, Check)> {
     ]
 }
 
-async fn written(connector: &dyn Connector, kind_of_nothing: &str) -> Vec<(BlobRef, Bytes)> {
+pub(crate) async fn written(connector: &dyn Connector, kind_of_nothing: &str) -> Vec<(BlobRef, Bytes)> {
     let (catalog, records, blobs) = world(kind_of_nothing);
     write(connector, WriteMode::Create, &start(catalog, 0), puts(&records), &blobs).await.unwrap();
     blobs

@@ -2,6 +2,16 @@
 #![cfg(feature = "jsonl")]
 #![expect(clippy::unwrap_used, reason = "a helper of a test may panic as the test itself may")]
 
+#[cfg(all(
+    feature = "auto",
+    feature = "bagit",
+    feature = "html",
+    feature = "parquet",
+    feature = "sqlite",
+    feature = "packed",
+    feature = "wxr"
+))]
+mod arbitrary;
 #[cfg(feature = "auto")]
 mod auto;
 #[cfg(feature = "bagit")]
