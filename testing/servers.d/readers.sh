@@ -4,6 +4,7 @@
 install() {
     need doveadm dovecot-core
     need git git
+    need hugo hugo
     need notmuch notmuch
     need chromium chromium
     venv=$(python_tools readers)

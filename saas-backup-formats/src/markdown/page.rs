@@ -14,7 +14,7 @@ use crate::form::value::{
     title_of, url_of,
 };
 use crate::pages::{Here, Linker, MAX_RELATED, Past};
-use crate::text::{Resolution, code, html_to_markdown, inline, paragraphs, relative, rewrite};
+use crate::text::{Resolution, code, html_to_markdown, inline, paragraphs, relative, rewrite, without_shortcodes};
 
 /// Longest data that is shown on a page that has no text, in bytes.
 const MAX_DATA: usize = 64 * 1024;
@@ -173,7 +173,13 @@ impl Renderer<'_> {
         // A record that the mapping says nothing about is shown as it is rather than as an empty page.
         let data = record.data.as_str();
         let shown = fields.body.is_none() && fields.title.is_none() && data.len() <= MAX_DATA;
-        Ok((if shown { format!("```json\n{data}\n```") } else { String::new() }, BTreeSet::new()))
+        let mut lost = BTreeSet::new();
+        let block = if shown { format!("```json\n{data}\n```") } else { String::new() };
+        let block = without_shortcodes(block, &mut lost);
+        for reason in &lost {
+            self.losses.part(&record.key, "/data", reason)?;
+        }
+        Ok((block, lost))
     }
 
     fn text(&mut self, key: &Key, here: &mut Here, path: &str, text: Text) -> Result<(String, BTreeSet<String>)> {
@@ -190,7 +196,7 @@ impl Renderer<'_> {
         let removed = self.linker.counts.removed;
         let linker = &mut self.linker;
         let mut resolve = |address: &str, is_image: bool| -> Resolution { linker.resolve(here, address, is_image) };
-        let rewritten = rewrite(&converted, &mut lost, &mut resolve);
+        let rewritten = without_shortcodes(rewrite(&converted, &mut lost, &mut resolve), &mut lost);
         self.linker.check()?;
         if self.linker.counts.removed > removed {
             lost.insert("links that lead nowhere or could do harm: their addresses stand as text".to_owned());

@@ -1,3 +1,5 @@
+use super::shortcodes::joined;
+
 /// Plain text as Markdown on one line: nothing in it is markup any more.
 pub(crate) fn inline(text: &str) -> String {
     let mut out = String::with_capacity(text.len() + 8);
@@ -40,7 +42,7 @@ pub(crate) fn code(text: &str) -> String {
         longest = longest.max(run);
     }
     let fence = "`".repeat(longest + 1);
-    let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    let text = joined(&text.split_whitespace().collect::<Vec<_>>().join(" "));
     let pad = if text.starts_with('`') || text.ends_with('`') { " " } else { "" };
     format!("{fence}{pad}{text}{pad}{fence}")
 }
@@ -52,6 +54,8 @@ fn push_escaped(out: &mut String, text: &str) {
                 out.push('\\');
                 out.push(character);
             }
+            // Hugo would take it for the beginning of a shortcode.
+            '%' if out.ends_with("{{") => out.push_str("\\%"),
             _ if character.is_control() && character != '\t' => out.push('\u{FFFD}'),
             _ => out.push(character),
         }

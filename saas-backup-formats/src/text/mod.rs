@@ -8,6 +8,7 @@ mod html;
 mod lexical;
 mod notion;
 mod rewrite;
+mod shortcodes;
 mod table;
 
 pub(crate) use confluence::confluence_to_html;
@@ -17,6 +18,7 @@ pub(crate) use html::{html_to_markdown, html_to_tree, parse_html, plain_from_htm
 pub(crate) use lexical::lexical_to_html;
 pub(crate) use notion::notion_to_html;
 pub(crate) use rewrite::{Resolution, markdown_options, rewrite};
+pub(crate) use shortcodes::without_shortcodes;
 
 /// Markdown as HTML; what it has of HTML stays.
 pub(crate) fn markdown_to_html(markdown: &str) -> String {

@@ -431,3 +431,79 @@ async fn a_link_to_a_record_that_is_a_file_leads_to_the_file() {
     assert!(page.contains("- featured: [Cat](../media/_attachments/A%20cat%20%281%29.png)"), "{page}");
     assert_eq!(check(&path).unwrap().findings, []);
 }
+
+/// Debian's package `hugo` builds sites of vaults.
+mod live_readers {
+    use std::process::Command;
+
+    use super::*;
+    use crate::support::succeeded;
+
+    /// Text that directs Hugo, YAML or a template where it is not kept from it.
+    const HOSTILE: [&str; 12] = [
+        "{{< figure src=\"x\" >}}",
+        "{{% notice %}} {{</ notice >}}",
+        "{{ template \"x\" }} {{/*",
+        "`{{< code >}}` and\n\n```\n{{< code >}}\n{{% code %}}\n```\n\n    {{< indented >}}\n",
+        "---\ntitle: other\n---",
+        "+++\ndraft = true\n+++",
+        "<!--more-->",
+        "NO: yes # [a]: {b} & *c !d |e >f %g @h `i \"j\" 'k'",
+        "\u{202e}gnp.exe\u{2066} עברית العربية",
+        "👩‍👩‍👧‍👦 🇪🇺 e\u{301}\u{0}\u{7}\u{feff}\u{2028}",
+        "<script>alert(1)</script><b>unclosed <a href='javascript:1'>x",
+        "#REF! =1+1 C:\\path\\new {#id .class} [^1]: note",
+    ];
+
+    /// Hugo 0.111 and newer.
+    #[tokio::test]
+    #[ignore = "needs hugo"]
+    async fn hugo_builds_a_vault_of_hostile_records() {
+        let folder = tempfile::tempdir().unwrap();
+        let content = folder.path().join("content");
+        let mut events = events();
+        for (number, text) in HOSTILE.iter().enumerate() {
+            let html =
+                serde_json::json!({ "title": { "rendered": text }, "link": text, "content": text, "excerpt": text });
+            events.extend(puts(&[record("posts", &format!("h{number}"), &html.to_string())]));
+            let markdown = serde_json::json!({ "title": text, "link": text, "text": text });
+            events.extend(puts(&[record("notes", &format!("h{number}"), &markdown.to_string())]));
+            let comment = serde_json::json!({ "text": text }).to_string();
+            let comment = record("comments", &format!("h{number}"), &comment).with_ref("post", reference("posts", "1"));
+            events.extend(puts(&[comment]));
+        }
+        let blobs = [picture(), document()];
+        write(&vault(&content), WriteMode::Create, &start(catalog(), 0), events, &blobs).await.unwrap();
+        assert_eq!(check(&content).unwrap().findings, []);
+
+        // A list is `_index.md` to Hugo; what is no page is none.
+        let mut pages = 0;
+        for file in files(&content).into_keys() {
+            let path = content.join(&file);
+            if file.starts_with("_source/") || !file.contains('.') || file.ends_with("json") || file.ends_with("jsonl")
+            {
+                fs::remove_file(path).unwrap();
+            } else if file.rsplit('/').next() == Some("index.md") {
+                fs::rename(&path, path.with_file_name("_index.md")).unwrap();
+            } else {
+                pages += u32::from(is_page(&file));
+            }
+        }
+        fs::write(folder.path().join("hugo.toml"), "disableKinds = [\"taxonomy\", \"term\", \"RSS\", \"sitemap\"]\n")
+            .unwrap();
+        let layouts = folder.path().join("layouts/_default");
+        fs::create_dir_all(&layouts).unwrap();
+        for kind in ["single", "list"] {
+            fs::write(layouts.join(format!("{kind}.html")), "<h1>{{ .Title }}</h1>{{ .Content }}").unwrap();
+        }
+        succeeded(
+            Command::new("hugo").arg("--source").arg(folder.path()).args(["--panicOnWarning", "--printPathWarnings"]),
+        );
+        let built = files(&folder.path().join("public"));
+        let singles = built.keys().filter(|file| file.ends_with("index.html")).count();
+        assert!(singles as u32 >= pages && pages > 24, "{pages} {singles}");
+        let all: String = built.values().map(|bytes| String::from_utf8_lossy(bytes)).collect();
+        assert_eq!(all.matches("<script>").count(), 0);
+        assert!(all.contains("{{&lt; figure"), "what looks like a shortcode is a text");
+    }
+}
