@@ -10,7 +10,7 @@ use crate::dataset::Dataset;
 use crate::folder::HashingWriter;
 use crate::form::{Desk, Form, Place};
 use crate::names::{MAX_NAME_BYTES, Names};
-use crate::spool::Spool;
+use crate::spool::{SMALL, Spool};
 
 pub(super) const MANIFEST: &str = "manifest-sha256.txt";
 pub(super) const DECLARATION: &[u8] = b"BagIt-Version: 1.0\nTag-File-Character-Encoding: UTF-8\n";
@@ -25,7 +25,8 @@ impl Form for Bag {
     const VERSION: u32 = 1;
 
     fn write(&self, dataset: &Dataset, desk: &mut Desk) -> Result<()> {
-        let mut bag = Bagging { payload: Spool::new(dataset.scratch("payload")), desk, files: 0, bytes: 0 };
+        let mut bag =
+            Bagging { payload: Spool::with_limit(dataset.scratch("payload"), SMALL), desk, files: 0, bytes: 0 };
         let parts = bag.records(dataset)?;
         bag.schemas(dataset)?;
         let account = dataset.account.as_ref();
@@ -79,15 +80,15 @@ impl Bagging<'_> {
 
     /// Takes in the attachments; says how many there are.
     fn blobs(&mut self, dataset: &Dataset) -> Result<u64> {
-        let mut held: Vec<Digest> = dataset.records.values().flat_map(|lines| &lines.blobs).copied().collect();
-        held.sort_unstable();
-        held.dedup();
-        for digest in &held {
-            let from = dataset.blobs.path(digest);
+        let mut count = 0;
+        for digest in dataset.held()? {
+            let digest = digest?;
+            let from = dataset.blobs.path(&digest);
             let bytes = fs::metadata(&from)?.len();
-            self.adopt(&from, &blob_path(digest), (*digest, bytes))?;
+            self.adopt(&from, &blob_path(&digest), (digest, bytes))?;
+            count += 1;
         }
-        Ok(held.len() as u64)
+        Ok(count)
     }
 
     fn tags(self, name: &str, id: Option<&str>) -> Result<()> {

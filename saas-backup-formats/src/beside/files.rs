@@ -1,4 +1,4 @@
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
@@ -10,6 +10,7 @@ use super::{ATTACHMENTS, NAMES, SOURCE, SOURCES};
 use crate::dataset::Dataset;
 use crate::form::{Desk, Place, RESERVED};
 use crate::names::{Names, short_hash, split_extension};
+use crate::spool::Hashes;
 
 /// Longest name of a collection's folder, in bytes.
 const FOLDER_NAME: usize = 60;
@@ -26,7 +27,7 @@ pub(crate) struct Beside {
     pub(crate) names_file: NamesFile,
     folders: BTreeMap<CollectionName, String>,
     /// Blobs that have a file already: another file must not be the same one under a second name.
-    taken: HashSet<u64>,
+    taken: Hashes<0>,
 }
 
 impl Beside {
@@ -52,7 +53,8 @@ impl Beside {
             folders.insert(collection.name.clone(), folder);
         }
         desk.content.insert(SOURCES.to_owned(), sources.into());
-        Ok(Self { names, names_file: NamesFile::create(&desk.output)?, folders, taken: HashSet::new() })
+        let taken = Hashes::new(dataset.scratch("taken"));
+        Ok(Self { names, names_file: NamesFile::create(&desk.output)?, folders, taken })
     }
 
     /// The name of a collection's folder.
@@ -92,7 +94,7 @@ impl Beside {
         modified: Option<DateTime<Utc>>,
     ) -> Result<()> {
         let written = (digest, fs::metadata(from)?.len());
-        if self.taken.insert(short_hash(digest.as_bytes())) {
+        if self.taken.insert(short_hash(digest.as_bytes()), [])? {
             desk.output.copy(from, path, written)?;
         } else {
             desk.output.duplicate(from, path, written)?;

@@ -1,10 +1,12 @@
 //! What a session held, settled: every record once, in its last state, sorted by collection and id.
 
+mod blobs;
 mod settle;
 
+pub(crate) use blobs::Owned;
 pub(crate) use settle::LinesWriter;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use saas_backup_core::{Account, BlobRef, BlobStatus, Catalog, CollectionName, Coverage, Digest, Json, LineCodec};
@@ -37,8 +39,8 @@ pub(crate) struct Lines {
     pub(crate) written: (Digest, u64),
     /// How many lines it has.
     pub(crate) count: u64,
-    /// The blobs that its records own and that are held.
-    pub(crate) blobs: BTreeSet<Digest>,
+    /// A file with the digests of the blobs that its records own and that are held; `None` if there are none.
+    pub(crate) blobs: Option<PathBuf>,
 }
 
 impl Dataset {

@@ -1,4 +1,3 @@
-use std::collections::BTreeSet;
 use std::io::Write as _;
 use std::path::PathBuf;
 
@@ -7,7 +6,7 @@ use saas_backup_core::{
     RunReport,
 };
 
-use super::{Dataset, Lines};
+use super::{Dataset, Lines, Owned};
 use crate::folder::{HashingWriter, Staging};
 use crate::session::{Open, SCRATCH};
 
@@ -36,7 +35,9 @@ impl Dataset {
                 let (held, missing) = dataset.blobs_of(record, &settled.gaps);
                 if let Some((_, writer)) = &mut current {
                     writer.line(line)?;
-                    writer.blobs.extend(held);
+                    for digest in &held {
+                        writer.blobs.add(digest)?;
+                    }
                 }
                 for gap in missing {
                     gaps.line(&dataset.gap_line(gap)?)?;
@@ -91,12 +92,13 @@ pub(crate) struct LinesWriter {
     path: PathBuf,
     writer: Option<HashingWriter>,
     count: u64,
-    blobs: BTreeSet<Digest>,
+    blobs: Owned,
 }
 
 impl LinesWriter {
     pub(crate) fn new(path: PathBuf) -> Self {
-        Self { path, writer: None, count: 0, blobs: BTreeSet::new() }
+        let blobs = Owned::new(path.with_extension("blobs"));
+        Self { path, writer: None, count: 0, blobs }
     }
 
     pub(crate) fn line(&mut self, line: &[u8]) -> Result<()> {
@@ -112,6 +114,7 @@ impl LinesWriter {
 
     pub(crate) fn finish(self) -> Result<Option<Lines>> {
         let Some(writer) = self.writer else { return Ok(None) };
-        Ok(Some(Lines { path: self.path, written: writer.finish(true)?, count: self.count, blobs: self.blobs }))
+        let blobs = self.blobs.finish()?;
+        Ok(Some(Lines { path: self.path, written: writer.finish(true)?, count: self.count, blobs }))
     }
 }

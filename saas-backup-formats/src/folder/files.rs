@@ -60,6 +60,16 @@ pub(crate) fn write_json(path: &Path, value: &impl Serialize, durable: bool) -> 
 /// The paths of all files below a folder, with `/` between their parts, sorted; a link counts as a file.
 pub(crate) fn list(folder: &Path) -> Result<Vec<String>> {
     let mut found = Vec::new();
+    walk(folder, |path| {
+        found.push(path);
+        Ok(())
+    })?;
+    found.sort_unstable();
+    Ok(found)
+}
+
+/// Tells every file of a folder and of those below it, in any order.
+pub(crate) fn walk(folder: &Path, mut tell: impl FnMut(String) -> Result<()>) -> Result<()> {
     let mut folders = vec![(folder.to_path_buf(), String::new())];
     while let Some((path, prefix)) = folders.pop() {
         for entry in fs::read_dir(&path)? {
@@ -68,12 +78,11 @@ pub(crate) fn list(folder: &Path) -> Result<Vec<String>> {
             if entry.file_type()?.is_dir() {
                 folders.push((entry.path(), format!("{relative}/")));
             } else {
-                found.push(relative);
+                tell(relative)?;
             }
         }
     }
-    found.sort_unstable();
-    Ok(found)
+    Ok(())
 }
 
 /// Writes a file and digests what it writes.

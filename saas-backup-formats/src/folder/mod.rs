@@ -10,6 +10,8 @@ pub(crate) use files::{HashingWriter, contained, create_parents, pretty, write_j
 pub(crate) use output::Output;
 pub(crate) use staging::{Marker, Policy, Staging};
 pub use sums::Audit;
+#[cfg(feature = "packed")]
+pub(crate) use sums::Listed;
 pub(crate) use sums::audit;
 pub(crate) use sums::{REPORT, SUMS};
 pub(crate) use sums::{SumsWriter, digest_from, digest_of};

@@ -7,7 +7,7 @@ use saas_backup_core::{Digest, Error, ErrorKind, Result};
 
 use super::files::{HashingWriter, create_parents};
 use super::sums::SumsWriter;
-use crate::spool::Spool;
+use crate::spool::{SMALL, Spool};
 
 /// The files of a folder that is being written, with their digests: any number of them in bounded memory.
 #[derive(Debug)]
@@ -21,7 +21,7 @@ pub(crate) struct Output {
 impl Output {
     /// Files in `folder`; `scratch` is for what is not written yet.
     pub(crate) fn new(folder: &Path, scratch: &Path) -> Self {
-        Self { folder: folder.to_path_buf(), sums: Spool::new(scratch.join("sums")), files: 0, bytes: 0 }
+        Self { folder: folder.to_path_buf(), sums: Spool::with_limit(scratch.join("sums"), SMALL), files: 0, bytes: 0 }
     }
 
     /// Begins a file.

@@ -6,9 +6,11 @@ use std::path::{Path, PathBuf};
 use saas_backup_core::{Error, ErrorKind, Result};
 use serde::Deserialize;
 
-use super::files::{create_parents, list};
+use super::files::create_parents;
 use super::sums::Listed;
 
+/// What an earlier export lists, while it is looked through.
+const LISTED: &str = ".listed";
 /// Held open and locked while a session writes.
 const LOCK: &str = ".lock";
 
@@ -161,7 +163,7 @@ impl Staging {
 
     /// Brings files of somebody else, that a killed session had not moved yet, to the folder that took the place.
     fn rescue(&self) -> Result<()> {
-        for path in Listed::open(&self.replaced)?.foreign(list(&self.replaced)?) {
+        for path in Listed::open(&self.replaced)?.foreign(&self.replaced, self.work.join(LISTED))? {
             let to = self.target.join(&path);
             if fs::symlink_metadata(&to).is_err() {
                 create_parents(&to)?;
@@ -192,7 +194,7 @@ impl Staging {
         if !policy.replace {
             return conflict("the folder holds an export already: choose another one, or the mode that replaces it");
         }
-        let foreign = Listed::open(&self.target)?.foreign(list(&self.target)?);
+        let foreign = Listed::open(&self.target)?.foreign(&self.target, self.work.join(LISTED))?;
         if let (false, Some(first)) = (policy.carry_over, foreign.first()) {
             return Err(Error::new(
                 ErrorKind::Conflict,
@@ -249,6 +251,7 @@ pub(crate) fn sync_folder(folder: &Path) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::folder::list;
     use crate::folder::sums::SumsWriter;
 
     const MARKER: Marker = Marker { file: "manifest.json", format: "test" };

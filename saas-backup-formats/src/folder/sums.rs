@@ -1,13 +1,15 @@
 use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use saas_backup_core::{Digest, Error, ErrorKind, Result};
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 
-use super::files::{HashingWriter, contained, list};
+use super::files::{HashingWriter, contained, list, walk};
+use crate::names::short_hash;
+use crate::spool::Hashes;
 
 /// The list of digests, in the form that `sha256sum --check` reads.
 pub(crate) const SUMS: &str = "SHA256SUMS";
@@ -66,17 +68,31 @@ impl Listed {
         Ok(Some((path.to_owned(), Digest::from_hex(digest)?)))
     }
 
-    /// The files that the list does not name.
-    pub(crate) fn foreign(mut self, files: Vec<String>) -> Vec<String> {
-        let mut files: BTreeSet<String> = files.into_iter().collect();
+    /// The paths, in their order.
+    #[cfg(feature = "packed")]
+    pub(crate) fn paths(mut self) -> impl Iterator<Item = Result<String>> {
+        std::iter::from_fn(move || Some(self.next().transpose()?.map(|(path, _)| path)))
+    }
+
+    /// The files of a folder that the list does not name; `scratch` is a file for what memory does not hold.
+    pub(crate) fn foreign(mut self, folder: &Path, scratch: PathBuf) -> Result<Vec<String>> {
+        let mut named = Hashes::new(scratch);
         for name in UNLISTED {
-            files.remove(name);
+            named.insert(short_hash(name.as_bytes()), [])?;
         }
         // A list that cannot be read to its end names too few: what it does not name is kept.
         while let Ok(Some((path, _))) = self.next() {
-            files.remove(&path);
+            named.insert(short_hash(path.as_bytes()), [])?;
         }
-        files.into_iter().collect()
+        let mut foreign = Vec::new();
+        walk(folder, |path| {
+            if named.get(short_hash(path.as_bytes()))?.is_none() {
+                foreign.push(path);
+            }
+            Ok(())
+        })?;
+        foreign.sort_unstable();
+        Ok(foreign)
     }
 }
 

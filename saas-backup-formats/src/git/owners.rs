@@ -23,7 +23,7 @@ impl Owners {
                 for record in dataset.records(&collection.name)? {
                     let (record, _) = record?;
                     let key = key_text(&record.key);
-                    if owners.0.contains(&key) {
+                    if owners.0.contains(&key)? {
                         continue;
                     }
                     let owner = if distance == 0 { Some(key.clone()) } else { owners.above(&record)? };

@@ -16,11 +16,9 @@ use crate::names::Names;
 use crate::pages::{
     Drafts, Edges, Incoming, LinkCounts, Linker, Place, Placed, Shape, Survey, anchor_of, fold, newest_first,
 };
-use crate::spool::{Merge, Spool};
+use crate::spool::{Merge, SMALL, Spool};
 use crate::text::relative;
 
-/// Memory of what is sorted, in bytes: four things are at the same time.
-pub(super) const SPOOL_BYTES: usize = 6 * 1024 * 1024;
 /// Records above one another that are shown.
 const MAX_ANCESTORS: usize = 64;
 
@@ -82,9 +80,9 @@ impl<'a> Drafter<'a> {
                 lost: BTreeMap::new(),
             },
             drafts: Drafts::create(scratch.join("drafts"))?,
-            edges: Edges::new(&dataset.catalog, &survey.shapes, scratch.join("edges"), SPOOL_BYTES),
-            entries: Spool::with_limit(scratch.join("entries"), SPOOL_BYTES),
-            tree: Spool::with_limit(scratch.join("tree"), SPOOL_BYTES),
+            edges: Edges::new(&dataset.catalog, &survey.shapes, scratch.join("edges"), SMALL),
+            entries: Spool::with_limit(scratch.join("entries"), SMALL),
+            tree: Spool::with_limit(scratch.join("tree"), SMALL),
             deep: BTreeSet::new(),
             search: SearchWriter::new(scratch.join("words")),
             newest: None,

@@ -14,10 +14,9 @@ use std::collections::{BTreeMap, HashMap};
 use saas_backup_core::Result;
 use serde::Serialize;
 
-use super::drafts::SPOOL_BYTES;
 use super::words::words;
 use crate::folder::Output;
-use crate::spool::Spool;
+use crate::spool::{SMALL, Spool};
 
 pub(super) const FOLDER: &str = "_search";
 /// Documents in one file.
@@ -71,7 +70,7 @@ struct Directory<'a> {
 impl SearchWriter {
     pub(super) fn new(scratch: std::path::PathBuf) -> Self {
         Self {
-            spool: Spool::with_limit(scratch, SPOOL_BYTES),
+            spool: Spool::with_limit(scratch, SMALL),
             batch: HashMap::new(),
             weight: 0,
             batches: 0,

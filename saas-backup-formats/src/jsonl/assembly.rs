@@ -1,4 +1,4 @@
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fs;
 use std::io::Write as _;
 use std::path::Path;
@@ -9,7 +9,7 @@ use super::manifest::{BlobTotals, CollectionFile, FORMAT, FileDigest, Manifest, 
 use crate::dataset::Dataset;
 use crate::folder::{HashingWriter, Marker, REPORT, SumsWriter, create_parents, pretty, write_json};
 use crate::names::{MAX_NAME_BYTES, Names};
-use crate::session::{BlobStore, Open};
+use crate::session::Open;
 
 pub(super) const MANIFEST: &str = "manifest.json";
 pub(super) const GAPS: &str = "gaps.jsonl";
@@ -19,8 +19,7 @@ const README: &str = include_str!("readme.md");
 /// Turns what a session holds into an archive.
 pub(crate) struct Assembly<'a> {
     folder: &'a Path,
-    blobs: &'a BlobStore,
-    held: BTreeSet<Digest>,
+    dataset: &'a Dataset,
     totals: BlobTotals,
     collections: BTreeMap<CollectionName, CollectionFile>,
     files: BTreeMap<String, FileDigest>,
@@ -32,13 +31,13 @@ impl Assembly<'_> {
         let folder = staging.folder();
         let mut assembly = Assembly {
             folder,
-            blobs: &dataset.blobs,
-            held: BTreeSet::new(),
+            dataset: &dataset,
             totals: BlobTotals::default(),
             collections: BTreeMap::new(),
             files: BTreeMap::new(),
         };
-        assembly.records(&dataset)?;
+        assembly.records()?;
+        assembly.blobs()?;
         assembly.schemas(&dataset.catalog, &dataset.schemas)?;
         if let Some(gaps) = &dataset.gaps {
             assembly.move_in(&gaps.path, GAPS, gaps.written)?;
@@ -71,15 +70,12 @@ impl Assembly<'_> {
         Ok(receipt)
     }
 
-    /// Moves the lines of each collection into the archive, with the blobs of its records.
-    fn records(&mut self, dataset: &Dataset) -> Result<()> {
-        let mut names = Names::new();
+    /// Moves the lines of each collection into the archive.
+    fn records(&mut self) -> Result<()> {
+        let (dataset, mut names) = (self.dataset, Names::new());
         for (name, lines) in &dataset.records {
             let path = records_path(&mut names, name);
             self.move_in(&lines.path, &path, lines.written)?;
-            for digest in &lines.blobs {
-                self.adopt(*digest)?;
-            }
             self.collections.insert(name.clone(), CollectionFile::new(path, lines.count));
         }
         for name in dataset.catalog.names().filter(|name| !dataset.records.contains_key(*name)) {
@@ -90,17 +86,18 @@ impl Assembly<'_> {
         Ok(())
     }
 
-    fn adopt(&mut self, digest: Digest) -> Result<()> {
-        if !self.held.insert(digest) {
-            return Ok(());
+    /// Moves the blobs of all records into the archive.
+    fn blobs(&mut self) -> Result<()> {
+        for digest in self.dataset.held()? {
+            let digest = digest?;
+            let from = self.dataset.blobs.path(&digest);
+            let bytes = fs::metadata(&from)?.len();
+            let to = self.folder.join(blob_path(&digest));
+            create_parents(&to)?;
+            fs::rename(from, to)?;
+            self.totals.count += 1;
+            self.totals.bytes += bytes;
         }
-        let from = self.blobs.path(&digest);
-        let bytes = fs::metadata(&from)?.len();
-        let to = self.folder.join(blob_path(&digest));
-        create_parents(&to)?;
-        fs::rename(from, to)?;
-        self.totals.count += 1;
-        self.totals.bytes += bytes;
         Ok(())
     }
 
@@ -140,8 +137,9 @@ impl Assembly<'_> {
         for (path, file) in self.files.range(..blobs.clone()) {
             sums.add(path, file.sha256)?;
         }
-        for digest in &self.held {
-            sums.add(&blob_path(digest), *digest)?;
+        for digest in self.dataset.held()? {
+            let digest = digest?;
+            sums.add(&blob_path(&digest), digest)?;
         }
         for (path, file) in self.files.range(blobs..) {
             sums.add(path, file.sha256)?;

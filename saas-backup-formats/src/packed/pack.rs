@@ -7,7 +7,7 @@ use zip::write::SimpleFileOptions;
 
 use super::Packing;
 use super::unpack::{ALWAYS, MOST_TIMES};
-use crate::folder::{REPORT, list};
+use crate::folder::{Listed, SUMS};
 
 /// The level of compression; attachments are mostly packed already.
 const DEFLATE_LEVEL: i64 = 6;
@@ -49,19 +49,27 @@ fn enlarge(file: &mut File, held: u64) -> Result<()> {
 fn bytes(folder: &Path) -> Result<u64> {
     let mut bytes = 0;
     for path in files(folder)? {
-        bytes += fs::metadata(folder.join(path))?.len();
+        bytes += fs::metadata(folder.join(path?))?.len();
     }
     Ok(bytes)
 }
 
-/// The files but for the report, which tells of the run and would make each file another one.
-fn files(folder: &Path) -> Result<impl Iterator<Item = String>> {
-    Ok(list(folder)?.into_iter().filter(|path| path != REPORT))
+/// The files by their paths, as the list of digests has them, and that list: all but the report, which tells of the run
+/// and would make each file another one.
+fn files(folder: &Path) -> Result<impl Iterator<Item = Result<String>>> {
+    let mut listed = Listed::open(folder)?.paths().peekable();
+    let mut list = Some(SUMS.to_owned());
+    Ok(std::iter::from_fn(move || {
+        let is_next = listed.peek().is_none_or(|path| path.as_ref().is_ok_and(|path| path.as_str() > SUMS));
+        let own = list.take_if(|_| is_next);
+        own.map(Ok).or_else(|| listed.next())
+    }))
 }
 
 fn zipped(folder: &Path, top: &str, writer: BufWriter<File>) -> Result<BufWriter<File>> {
     let mut zip = zip::ZipWriter::new(writer);
     for path in files(folder)? {
+        let path = path?;
         let mut file = File::open(folder.join(&path))?;
         let options = SimpleFileOptions::default()
             .compression_method(zip::CompressionMethod::Deflated)
@@ -78,6 +86,7 @@ fn zipped(folder: &Path, top: &str, writer: BufWriter<File>) -> Result<BufWriter
 fn tarred<W: Write>(folder: &Path, top: &str, writer: W) -> Result<W> {
     let mut tar = tar::Builder::new(zstd::Encoder::new(writer, ZSTD_LEVEL)?);
     for path in files(folder)? {
+        let path = path?;
         let file = folder.join(&path);
         let mut header = tar::Header::new_gnu();
         header.set_size(fs::metadata(&file)?.len());

@@ -35,9 +35,8 @@ impl Placed {
 impl Survey {
     /// Gives every record its place: a page below its parent's, in the order of collections and ids.
     pub(crate) fn place(&mut self, names_file: &mut NamesFile) -> Result<()> {
-        let nodes = self.index.nodes.scan::<Node>()?;
-        let mut threads = Vec::new();
-        for entry in nodes {
+        let mut has_threads = false;
+        for entry in self.index.nodes.scan::<Node>()? {
             let (key, node) = entry?;
             match node.place {
                 Place::Page { .. } => self.place_page(key, node, names_file)?,
@@ -45,14 +44,16 @@ impl Survey {
                     let anchor = self.anchor(&key, &path);
                     self.index.places.put(&key, &Placed { path, title: node.title, anchor })?;
                 }
-                Place::Thread { .. } => threads.push(key),
+                Place::Thread { .. } => has_threads = true,
             }
         }
-        for key in threads {
-            let Some(Node { title, place: Place::Thread { target, day, otherwise } }) = self.index.nodes.get(&key)?
-            else {
-                continue;
-            };
+        if has_threads { self.place_threads(names_file) } else { Ok(()) }
+    }
+
+    /// Gives what stands on other pages its place, when those have theirs.
+    fn place_threads(&mut self, names_file: &mut NamesFile) -> Result<()> {
+        for entry in self.index.nodes.scan::<Node>()? {
+            let (key, Node { title, place: Place::Thread { target, day, otherwise } }) = entry? else { continue };
             let is_page = matches!(self.index.nodes.get(&target)?, Some(Node { place: Place::Page { .. }, .. }));
             let on: Option<Placed> = if is_page { self.index.places.get(&target)? } else { None };
             let path = match (on, day) {
@@ -107,7 +108,7 @@ impl Survey {
         let mut above = above.and_then(|above| below(&above.path, extension));
         while let Some((key, node)) = line.pop() {
             let Place::Page { folder, .. } = node.place else { continue };
-            if self.index.places.contains(&key) {
+            if self.index.places.contains(&key)? {
                 continue;
             }
             let folder = above.take().filter(|above| above.len() <= MAX_FOLDER).unwrap_or(folder);

@@ -18,7 +18,7 @@ use crate::folder::Output;
 use crate::form::value::{key_text, reference_text, refs, time_of, title_of, url_of};
 use crate::form::{self, Desk, RESERVED, Store};
 use crate::names::Names;
-use crate::spool::Spool;
+use crate::spool::{SMALL, Spool};
 
 /// Longest name of a collection's folder, and of an attachment, in bytes.
 const FOLDER_NAME: usize = 60;
@@ -117,7 +117,7 @@ impl Survey {
             shapes: shapes(&dataset.catalog),
             collections: BTreeMap::new(),
             index: Index::create(&scratch)?,
-            threads: Spool::new(scratch.join("threads")),
+            threads: Spool::with_limit(scratch.join("threads"), SMALL),
             names,
             style,
             attachments: AttachmentTotals::default(),
@@ -220,7 +220,7 @@ impl Survey {
         let Some((file, digest)) = dataset.blob(blob) else { return Ok(()) };
         let urls = addresses(record, blob);
         let hex = digest.to_string();
-        if !self.index.attachments.contains(&hex) {
+        if !self.index.attachments.contains(&hex)? {
             let (mut stem, mut extension) = file_name(blob, urls.first(), &hex);
             if self.style.plain_names {
                 stem = plain_name(&stem);

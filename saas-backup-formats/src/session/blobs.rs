@@ -1,4 +1,3 @@
-use std::collections::HashMap;
 use std::fs::{self, File};
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -10,19 +9,21 @@ use saas_backup_core::{
 };
 
 use super::{Session, blocking};
+use crate::spool::Hashes;
 
 /// The blobs of a session by their digests.
 #[derive(Debug)]
 pub(crate) struct BlobStore {
     folder: PathBuf,
-    // Half a SHA-256 of the id: 72 bytes a blob whatever the ids' length, and nobody finds two ids with the same one.
-    held: HashMap<u128, StoredBlob>,
+    // By half a SHA-256 of the id: nobody finds two ids with the same one. One of them is the key, what follows it comes
+    // first in the value, then digest and size.
+    held: Hashes<48>,
     parts: u64,
 }
 
 impl BlobStore {
     pub(super) fn new(folder: PathBuf) -> Self {
-        Self { folder, held: HashMap::new(), parts: 0 }
+        Self { held: Hashes::new(folder.join("held")), folder, parts: 0 }
     }
 
     /// The same blobs, for one who only reads them.
@@ -32,8 +33,8 @@ impl BlobStore {
 
     /// The blob if it is held, else the file to write it to.
     pub(crate) fn ask(&mut self, id: &BlobId) -> Result<Result<StoredBlob, PathBuf>> {
-        if let Some(held) = self.held.get(&short(id)) {
-            return Ok(Ok(*held));
+        if let Some(held) = self.find(id)? {
+            return Ok(Ok(held));
         }
         fs::create_dir_all(&self.folder)?;
         self.parts += 1;
@@ -41,9 +42,25 @@ impl BlobStore {
     }
 
     /// Whether the bytes that a record says it owns are held.
-    pub(super) fn holds(&self, blob: &BlobRef) -> bool {
-        let held = blob.id.as_ref().and_then(|id| self.held.get(&short(id)));
-        blob.status != BlobStatus::Available || held.is_some_and(|held| Some(held.digest) == blob.digest)
+    pub(super) fn holds(&mut self, blob: &BlobRef) -> Result<bool> {
+        if blob.status != BlobStatus::Available {
+            return Ok(true);
+        }
+        let held = blob.id.as_ref().map_or(Ok(None), |id| self.find(id))?;
+        Ok(held.is_some_and(|held| Some(held.digest) == blob.digest))
+    }
+
+    fn find(&mut self, id: &BlobId) -> Result<Option<StoredBlob>> {
+        let (key, rest) = short(id);
+        let Some(value) = self.held.get(key)? else { return Ok(None) };
+        let (found, value) = value.split_at(8);
+        let (digest, size) = value.split_at(32);
+        Ok(match (digest.try_into(), size.try_into()) {
+            (Ok(digest), Ok(size)) if found == rest => {
+                Some(StoredBlob { digest: Digest::from_bytes(digest), size: u64::from_le_bytes(size) })
+            }
+            _ => None,
+        })
     }
 
     /// Keeps what was written to a part.
@@ -53,8 +70,11 @@ impl BlobStore {
             fs::create_dir_all(parent)?;
         }
         fs::rename(part, path)?;
-        self.held.insert(short(id), blob);
-        Ok(())
+        let (key, rest) = short(id);
+        let mut value = [0; 48];
+        let bytes = rest.iter().chain(blob.digest.as_bytes()).copied().chain(blob.size.to_le_bytes());
+        value.iter_mut().zip(bytes).for_each(|(place, byte)| *place = byte);
+        self.held.replace(key, value)
     }
 
     /// Where the bytes of a digest are kept: `<ab>/<digest>`.
@@ -64,9 +84,14 @@ impl BlobStore {
     }
 }
 
-fn short(id: &BlobId) -> u128 {
+fn short(id: &BlobId) -> (u64, [u8; 8]) {
     let digest = Digest::of(id.as_str().as_bytes());
-    digest.as_bytes().iter().take(16).fold(0, |number, byte| number << 8 | u128::from(*byte))
+    let half = |from| {
+        let mut bytes = [0; 8];
+        bytes.iter_mut().zip(digest.as_bytes().iter().skip(from)).for_each(|(place, byte)| *place = *byte);
+        bytes
+    };
+    (u64::from_be_bytes(half(0)), half(8))
 }
 
 /// Writes one blob to a file of its own until its digest is known.

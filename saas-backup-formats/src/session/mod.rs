@@ -115,8 +115,13 @@ impl Open {
                 Ok(Outcome::Stored)
             }
             event => {
-                let whole =
-                    matches!(&event, Event::Put(record) if record.blobs.iter().all(|blob| self.blobs.holds(blob)));
+                let mut whole = false;
+                if let Event::Put(record) = &event {
+                    whole = true;
+                    for blob in &record.blobs {
+                        whole &= self.blobs.holds(blob)?;
+                    }
+                }
                 match self.intake.take(&self.codec, event, whole) {
                     Ok(()) => Ok(Outcome::Stored),
                     // A record that no line can hold is refused alone; the rest of the export goes on.

@@ -1,5 +1,6 @@
 //! Sorting more than memory holds: entries come in any order and go out by group, id and arrival.
 
+mod hashes;
 mod merge;
 mod ordered;
 mod run;
@@ -10,6 +11,7 @@ use std::path::PathBuf;
 
 use saas_backup_core::Result;
 
+pub(crate) use hashes::Hashes;
 pub(crate) use merge::Merge;
 pub(crate) use settle::Intake;
 
@@ -18,6 +20,8 @@ use run::RunWriter;
 
 /// Memory that unsorted entries may take, in bytes.
 const BUFFER_BYTES: usize = 32 * 1024 * 1024;
+/// Memory of a spool where there are others at the same time, in bytes.
+pub(crate) const SMALL: usize = 6 * 1024 * 1024;
 /// Runs of one level that are merged into one of the next: bounds the files that are open at once.
 const FAN_IN: usize = 32;
 

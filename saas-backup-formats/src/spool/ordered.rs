@@ -1,13 +1,13 @@
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::{Path, PathBuf};
 
-use saas_backup_core::{BlobStatus, CollectionName, Digest, LineHead, Record, Result};
+use saas_backup_core::{BlobStatus, CollectionName, LineHead, Record, Result};
 
 use super::Entry;
 use super::run::{FILE_BUFFER, damaged};
-use crate::dataset::Lines;
+use crate::dataset::{Lines, Owned};
 use crate::folder::HashingWriter;
 
 /// Collections that have a file at once: each is open until the end.
@@ -36,7 +36,7 @@ struct Written {
     writer: HashingWriter,
     last: String,
     records: u64,
-    blobs: BTreeSet<Digest>,
+    blobs: Owned,
 }
 
 impl Ordered {
@@ -61,7 +61,9 @@ impl Ordered {
         lines.last.replace_range(.., id);
         lines.records += 1;
         let held = record.blobs.iter().filter(|blob| blob.status == BlobStatus::Available);
-        lines.blobs.extend(held.filter_map(|blob| blob.digest));
+        for digest in held.filter_map(|blob| blob.digest.as_ref()) {
+            lines.blobs.add(digest)?;
+        }
         Ok(true)
     }
 
@@ -70,7 +72,8 @@ impl Ordered {
             let path = self.folder.join(self.files.to_string());
             self.files += 1;
             let writer = HashingWriter::create(&path)?;
-            Some(Written { path, writer, last: String::new(), records: 0, blobs: BTreeSet::new() })
+            let blobs = Owned::new(path.with_extension("blobs"));
+            Some(Written { path, writer, last: String::new(), records: 0, blobs })
         } else {
             None
         };
@@ -94,7 +97,8 @@ impl Ordered {
                 continue;
             }
             let Some(Written { path, writer, records, blobs, .. }) = course.lines.take() else { continue };
-            whole.insert(collection.clone(), Lines { path, written: writer.finish(true)?, count: records, blobs });
+            let (written, blobs) = (writer.finish(true)?, blobs.finish()?);
+            whole.insert(collection.clone(), Lines { path, written, count: records, blobs });
         }
         Ok(whole)
     }

@@ -177,7 +177,7 @@ mod tests {
         assert_eq!(names, ["a", "b"]);
         for file in whole.into_values() {
             let text = fs::read(&file.path).unwrap();
-            assert_eq!((file.count, file.blobs.len()), (3, 0));
+            assert_eq!((file.count, file.blobs), (3, None));
             assert_eq!(file.written, (saas_backup_core::Digest::of(&text), text.len() as u64));
         }
         assert_eq!(settled(intake), []);

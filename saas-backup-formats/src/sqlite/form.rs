@@ -191,7 +191,8 @@ fn fill(database: &Connection, dataset: &Dataset, survey: &Survey, plan: &mut Pl
 
 /// Puts the attachments into the database; those that are too large for it stand beside it.
 fn blobs(database: &Connection, dataset: &Dataset, output: &mut Output) -> Result<()> {
-    for (digest, path, bytes) in held_blobs(dataset) {
+    for blob in held_blobs(dataset)? {
+        let (digest, path, bytes) = blob?;
         if bytes > MAX_INSIDE {
             output.copy(&path, &blob_file(&digest.to_string()), (digest, bytes))?;
             continue;

@@ -1,4 +1,3 @@
-use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use saas_backup_core::{Digest, Result};
@@ -12,18 +11,19 @@ pub(crate) fn blob_file(digest: &str) -> String {
 }
 
 /// The attachments that are held, each once: digest, file, and length in bytes.
-pub(crate) fn held_blobs(dataset: &Dataset) -> impl Iterator<Item = (Digest, PathBuf, u64)> {
-    let held: BTreeSet<Digest> = dataset.records.values().flat_map(|lines| lines.blobs.iter().copied()).collect();
-    held.into_iter().filter_map(|digest| {
+pub(crate) fn held_blobs(dataset: &Dataset) -> Result<impl Iterator<Item = Result<(Digest, PathBuf, u64)>>> {
+    Ok(dataset.held()?.map(|digest| {
+        let digest = digest?;
         let path = dataset.blobs.path(&digest);
-        let bytes = path.metadata().ok()?.len();
-        Some((digest, path, bytes))
-    })
+        let bytes = path.metadata()?.len();
+        Ok((digest, path, bytes))
+    }))
 }
 
 /// Puts every attachment into the export, once: where the tables say that it is.
 pub(crate) fn copy_blobs(dataset: &Dataset, output: &mut Output) -> Result<()> {
-    for (digest, path, bytes) in held_blobs(dataset) {
+    for blob in held_blobs(dataset)? {
+        let (digest, path, bytes) = blob?;
         output.copy(&path, &blob_file(&digest.to_string()), (digest, bytes))?;
     }
     Ok(())

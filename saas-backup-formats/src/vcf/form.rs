@@ -1,4 +1,3 @@
-use std::collections::HashSet;
 use std::fs;
 use std::io::Write as _;
 use std::path::Path;
@@ -17,7 +16,7 @@ use crate::form::value::{key_text, refs};
 use crate::form::{Desk, Form, Place};
 use crate::import::{Import, Loading};
 use crate::names::short_hash;
-use crate::spool::Spool;
+use crate::spool::{Hashes, Spool};
 
 /// Longest name of a file, in bytes.
 const FILE_NAME: usize = 90;
@@ -67,7 +66,7 @@ struct Book<'a> {
     collection: &'a Collection,
     new: (String, HashingWriter),
     old: (String, HashingWriter),
-    uids: HashSet<u64>,
+    uids: Hashes<0>,
     /// Who belongs to which group.
     members: Spool,
 }
@@ -95,7 +94,8 @@ impl<'a> Book<'a> {
         };
         let new = file(title, "vCard 4.0")?;
         let old = file(&format!("{} - vCard 3", crate::names::safe_name(title, FILE_NAME - 20)), "vCard 3.0")?;
-        Ok(Self { dataset, collection, new, old, uids: HashSet::new(), members })
+        let uids = Hashes::new(dataset.scratch("uids").join(folder));
+        Ok(Self { dataset, collection, new, old, uids, members })
     }
 
     fn write(mut self, titles: &mut Titles, beside: &mut Beside, desk: &mut Desk) -> Result<()> {
@@ -155,12 +155,12 @@ impl<'a> Book<'a> {
     ) -> Result<()> {
         let given = card.get("UID").map(|line| unescape(&line.value)).filter(|uid| !uid.trim().is_empty());
         let mut uid = given.unwrap_or_else(|| uuid(record.key.to_string().as_bytes()));
-        let repeated = !self.uids.insert(short_hash(uid.as_bytes()));
+        let repeated = !self.uids.insert(short_hash(uid.as_bytes()), [])?;
         if repeated {
             let reason = "another contact has the same identity: this one got its own";
             desk.losses.part(&record.key, "uid", reason)?;
             uid = uuid(format!("{uid}\0{}", record.key).as_bytes());
-            self.uids.insert(short_hash(uid.as_bytes()));
+            self.uids.insert(short_hash(uid.as_bytes()), [])?;
         }
         let original = original.filter(|_| !repeated);
         card.lines.retain(|line| line.name != "UID");
