@@ -10,6 +10,8 @@ use crate::table::{Cell, Sheet, Table};
 
 /// Told to `file` and its like: an archive of this project.
 const APPLICATION: i64 = 0x5361_6153;
+/// Bytes of a page: in pages of 4,096, records of a kilobyte leave a tenth empty, and four times as many are written.
+const PAGE: u32 = 16 * 1024;
 /// Memory for pages, in KiB.
 const CACHE: i64 = 16 * 1024;
 
@@ -20,7 +22,7 @@ pub(super) fn create(path: &Path, version: u32) -> Result<Connection> {
     // Nobody reads it before it is whole, so it needs no journal.
     database
         .execute_batch(&format!(
-            "PRAGMA page_size = 4096; PRAGMA encoding = 'UTF-8'; PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; \
+            "PRAGMA page_size = {PAGE}; PRAGMA encoding = 'UTF-8'; PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; \
              PRAGMA locking_mode = EXCLUSIVE; PRAGMA foreign_keys = OFF; PRAGMA cache_size = -{CACHE}; \
              PRAGMA application_id = {APPLICATION}; PRAGMA user_version = {version};"
         ))
