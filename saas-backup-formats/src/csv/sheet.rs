@@ -75,7 +75,7 @@ impl Sheet for Files<'_> {
                 }
                 Cell::Text(text) => Cow::Borrowed(text),
             };
-            let formula = matches!(cell, Cell::Text(_)) && is_formula(&text);
+            let formula = matches!(cell, Cell::Text(_) | Cell::Json(_)) && is_formula(&text);
             file.written.formula_cells += u64::from(formula);
             file.exact.write_field(&*text).map_err(broken)?;
             if let Some(spreadsheet) = &mut file.spreadsheet {

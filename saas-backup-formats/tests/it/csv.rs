@@ -274,6 +274,17 @@ fn told() -> impl Strategy<Value = serde_json::Value> {
     })
 }
 
+#[tokio::test]
+async fn the_descriptor_counts_formulas_in_json_too() {
+    let folder = tempfile::tempdir().unwrap();
+    let connector = tables(&folder.path().join("x"));
+    let records = [record("x", "1", r#"{"a":"+\r"}"#)];
+    write(&connector, WriteMode::Create, &start(Catalog::new(vec![]), 0), puts(&records), &[]).await.unwrap();
+    assert_eq!(connector.check_content().await.unwrap().findings, []);
+    let descriptor = &files(&folder.path().join("x"))["datapackage.json"];
+    assert!(std::str::from_utf8(descriptor).unwrap().contains("\"formulaCells\": 1"));
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
     #[test]
