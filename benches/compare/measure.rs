@@ -54,13 +54,16 @@ pub(crate) fn child(result: &Path, command: &[&str]) -> Outcome<()> {
     Ok(())
 }
 
-/// Bytes of all files below a folder.
-pub(crate) fn bytes_below(folder: &Path) -> Outcome<u64> {
-    let mut sum = 0;
-    for entry in fs::read_dir(folder)? {
-        let entry = entry?;
-        let kind = entry.file_type()?;
-        sum += if kind.is_dir() { bytes_below(&entry.path())? } else { entry.metadata()?.len() };
+/// How many files there are at or below a path, and their bytes.
+pub(crate) fn held_below(path: &Path) -> Outcome<(u64, u64)> {
+    if path.is_file() {
+        return Ok((1, path.metadata()?.len()));
     }
-    Ok(sum)
+    let (mut files, mut bytes) = (0, 0);
+    for entry in fs::read_dir(path)? {
+        let below = held_below(&entry?.path())?;
+        files += below.0;
+        bytes += below.1;
+    }
+    Ok((files, bytes))
 }

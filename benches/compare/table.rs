@@ -3,7 +3,7 @@ use std::path::{Path, PathBuf};
 
 use benches::Workload;
 
-use crate::measure::{Cost, bytes_below, measure};
+use crate::measure::{Cost, held_below, measure};
 use crate::others::Other;
 use crate::{Outcome, account, limit, ours};
 
@@ -133,9 +133,9 @@ fn own(folder: &Path, step: &[&str], options: &[&str]) -> Outcome<Cost> {
 
 fn our_row(folder: &Path, step: &'static str, command: &str, options: &[&str]) -> Outcome<Row> {
     let repository = folder.join("ours");
-    let before = bytes_below(&repository)?;
+    let before = held_below(&repository)?.1;
     let cost = own(folder, &["ours", command], options)?;
-    let added = (command == "backup").then_some(bytes_below(&repository)?.saturating_sub(before));
+    let added = (command == "backup").then_some(held_below(&repository)?.1.saturating_sub(before));
     Ok(Row { step, program: "saas-backup".to_owned(), cost, added })
 }
 
@@ -147,9 +147,9 @@ fn back_up(
     name: &str,
     what: &[&str],
 ) -> Outcome<Row> {
-    let before = bytes_below(&folder.join(repository))?;
+    let before = held_below(&folder.join(repository))?.1;
     let cost = other.backup(folder, repository, name, what)?;
-    let added = Some(bytes_below(&folder.join(repository))?.saturating_sub(before));
+    let added = Some(held_below(&folder.join(repository))?.1.saturating_sub(before));
     Ok(Row { step, program: format!("{}, shards", other.name()), cost, added })
 }
 

@@ -208,10 +208,10 @@ pub(crate) fn attachment_path(id: &str) -> String {
 }
 
 /// `SplitMix64` (Steele, Lea, Flood: Fast splittable pseudorandom number generators, 2014).
-struct Random(u64);
+pub(crate) struct Random(u64);
 
 impl Random {
-    fn new(seed: &[u64]) -> Self {
+    pub(crate) fn new(seed: &[u64]) -> Self {
         let mut random = Self(0x9E37_79B9_7F4A_7C15);
         for part in seed {
             random.0 ^= part.wrapping_mul(0xBF58_476D_1CE4_E5B9);
@@ -220,7 +220,7 @@ impl Random {
         random
     }
 
-    fn next(&mut self) -> u64 {
+    pub(crate) fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
         let mut mixed = self.0;
         mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
@@ -228,16 +228,16 @@ impl Random {
         mixed ^ (mixed >> 31)
     }
 
-    fn below(&mut self, limit: u64) -> u64 {
+    pub(crate) fn below(&mut self, limit: u64) -> u64 {
         self.next() % limit.max(1)
     }
 
-    fn pick<'a>(&mut self, from: &[&'a str]) -> &'a str {
+    pub(crate) fn pick<'a>(&mut self, from: &[&'a str]) -> &'a str {
         from.get(self.below(from.len() as u64) as usize).copied().unwrap_or_default()
     }
 
     /// Words with a long tail: half of them are common, the rest are made of syllables.
-    fn words(&mut self, count: u64) -> String {
+    pub(crate) fn words(&mut self, count: u64) -> String {
         let mut text = String::new();
         for index in 0..count {
             if index > 0 {
