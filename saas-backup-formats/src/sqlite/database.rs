@@ -10,19 +10,21 @@ use crate::table::{Cell, Sheet, Table};
 
 /// Told to `file` and its like: an archive of this project.
 const APPLICATION: i64 = 0x5361_6153;
-/// Bytes of a page: in pages of 4,096, records of a kilobyte leave a tenth empty, and four times as many are written.
-const PAGE: u32 = 16 * 1024;
+/// Bytes of a page, in a database of so many bytes of records or of more. In small pages records of a kilobyte leave a
+/// tenth empty, and more of them are written; large ones would make a small database large.
+const PAGES: [(u64, u32); 2] = [(0, 4096), (64 * 1024 * 1024, 64 * 1024)];
 /// Memory for pages, in KiB.
 const CACHE: i64 = 16 * 1024;
 
 /// Makes a database in which the same statements give the same bytes.
-pub(super) fn create(path: &Path, version: u32) -> Result<Connection> {
+pub(super) fn create(path: &Path, version: u32, bytes: u64) -> Result<Connection> {
     crate::folder::create_parents(path)?;
+    let page = PAGES.iter().rfind(|(from, _)| *from <= bytes).map_or(4096, |(_, page)| *page);
     let database = Connection::open(path).map_err(failed)?;
     // Nobody reads it before it is whole, so it needs no journal.
     database
         .execute_batch(&format!(
-            "PRAGMA page_size = {PAGE}; PRAGMA encoding = 'UTF-8'; PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; \
+            "PRAGMA page_size = {page}; PRAGMA encoding = 'UTF-8'; PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; \
              PRAGMA locking_mode = EXCLUSIVE; PRAGMA foreign_keys = OFF; PRAGMA cache_size = -{CACHE}; \
              PRAGMA application_id = {APPLICATION}; PRAGMA user_version = {version};"
         ))

@@ -63,7 +63,8 @@ impl Form for Database {
         let mut plan = Plan::new(&survey, false);
         let beside = self.beside(&mut plan, &dataset.catalog);
         let path = dataset.scratch(FILE);
-        let database = create(&path, Self::VERSION)?;
+        let bytes = dataset.records.values().map(|lines| lines.written.1).sum();
+        let database = create(&path, Self::VERSION, bytes)?;
         database.execute_batch("BEGIN").map_err(failed)?;
         database.execute_batch(OWN_TABLES).map_err(failed)?;
         describe(&database, dataset, &plan, &survey, &beside)?;

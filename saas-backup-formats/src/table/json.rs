@@ -75,66 +75,62 @@ struct Rest<'a> {
 }
 
 impl<'a> Rest<'a> {
-    fn byte(&self) -> Option<u8> {
-        self.text.as_bytes().get(self.at).copied()
-    }
-
     /// Passes over whitespace and one separator.
     fn pass(&mut self, separator: u8) {
-        while let Some(byte) = self.byte()
-            && (byte == separator || byte.is_ascii_whitespace())
-        {
-            self.at += 1;
-        }
+        let rest = self.text.as_bytes().get(self.at..).unwrap_or_default();
+        let passed = rest.iter().take_while(|byte| **byte == separator || byte.is_ascii_whitespace());
+        self.at += passed.count();
     }
 
     /// The next value; `None` at a closing bracket.
     fn value(&mut self) -> Option<&'a str> {
         self.pass(b',');
-        let start = self.at;
-        match self.byte()? {
-            b'"' => self.string(),
-            b'{' | b'[' => self.container(),
+        let (start, bytes) = (self.at, self.text.as_bytes().get(self.at..)?);
+        self.at += match bytes.first()? {
+            b'"' => string(bytes),
+            b'{' | b'[' => container(bytes),
             b'}' | b']' => return None,
             _ => {
-                let bytes = self.text.as_bytes().get(start..)?;
                 let end = |byte: &u8| matches!(byte, b',' | b'}' | b']') || byte.is_ascii_whitespace();
-                self.at += bytes.iter().position(end).unwrap_or(bytes.len());
+                bytes.iter().position(end).unwrap_or(bytes.len())
             }
-        }
+        };
         self.text.get(start..self.at)
     }
+}
 
-    fn string(&mut self) {
-        self.at += 1;
-        while let Some(found) = self.text.as_bytes().get(self.at..).and_then(|rest| memchr2(b'"', b'\\', rest)) {
-            self.at += found + 1;
-            if self.text.as_bytes().get(self.at - 1) == Some(&b'"') {
-                return;
-            }
-            self.at += 1;
+/// The length of the string that begins here.
+fn string(bytes: &[u8]) -> usize {
+    let mut at = 1;
+    while let Some(found) = bytes.get(at..).and_then(|rest| memchr2(b'"', b'\\', rest)) {
+        at += found + 1;
+        if bytes.get(at - 1) == Some(&b'"') {
+            return at;
         }
-        self.at = self.text.len();
+        at += 1;
     }
+    bytes.len()
+}
 
-    fn container(&mut self) {
-        let mut depth = 0_usize;
-        while let Some(byte) = self.byte() {
-            match byte {
-                b'"' => {
-                    self.string();
-                    continue;
-                }
-                b'{' | b'[' => depth += 1,
-                b'}' | b']' => depth -= 1,
-                _ => {}
+/// The length of the object or array that begins here.
+fn container(bytes: &[u8]) -> usize {
+    let (mut at, mut depth) = (0, 0_usize);
+    while let Some(byte) = bytes.get(at) {
+        match byte {
+            b'"' => {
+                at += string(bytes.get(at..).unwrap_or_default());
+                continue;
             }
-            self.at += 1;
-            if depth == 0 {
-                return;
-            }
+            b'{' | b'[' => depth += 1,
+            b'}' | b']' => depth -= 1,
+            _ => {}
+        }
+        at += 1;
+        if depth == 0 {
+            break;
         }
     }
+    at
 }
 
 #[cfg(test)]

@@ -1,5 +1,5 @@
 use chrono::NaiveDate;
-use memchr::{memchr, memchr_iter};
+use memchr::memchr2_iter;
 
 use super::shape::Seen;
 
@@ -38,8 +38,8 @@ pub(crate) fn text(content: &str) -> Seen {
 /// Whether a cell of CSV does not hold the text.
 pub(crate) fn is_awkward(content: &str) -> bool {
     let bytes = content.as_bytes();
-    let lone = |at: usize| bytes.get(at + 1) != Some(&b'\n');
-    content == NULL || memchr(0, bytes).is_some() || memchr_iter(b'\r', bytes).any(lone)
+    let odd = |at: usize| bytes.get(at) == Some(&0) || bytes.get(at + 1) != Some(&b'\n');
+    content == NULL || memchr2_iter(0, b'\r', bytes).any(odd)
 }
 
 /// The nearest text that a cell of CSV holds.

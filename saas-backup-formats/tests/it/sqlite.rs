@@ -161,7 +161,7 @@ async fn planted_faults_are_found() {
     fs::write(path.join(&blob), bytes).unwrap();
 
     let mut pages = fs::read(path.join("archive.db")).unwrap();
-    let at = pages.len() / 2 / 16384 * 16384;
+    let at = pages.len() / 2 / 4096 * 4096;
     pages[at..at + 64].fill(0xff);
     fs::write(path.join("archive.db"), pages).unwrap();
     assert!(!check(&path).unwrap().is_clean());
