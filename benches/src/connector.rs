@@ -2,11 +2,12 @@ use std::fs::File;
 use std::io::{Read, Seek as _, SeekFrom};
 use std::ops::Range;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use bytes::Bytes;
 use futures::StreamExt as _;
 use futures::stream::{self, BoxStream};
+use memchr::memmem::Finder;
 use saas_backup_core::{
     Account, BlobId, BlobRef, ByteStream, Capabilities, Catalog, Collection, CollectionCoverage, CollectionName,
     Connector, Coverage, Cursor, Done, Error, ErrorKind, Event, EventStream, Feed, FeedStream, Json, Key, Kind, Only,
@@ -17,6 +18,12 @@ use saas_backup_core::{
 use crate::workload::{COLLECTIONS, attachment_path};
 
 const CURSOR_VERSION: u32 = 1;
+
+/// What stands before the members that make an envelope.
+static ID: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new("{\"id\":\""));
+static REVISION: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new("\"revision\":"));
+static ATTACHMENTS: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new("\"attachments\":["));
+
 const PAGE: usize = 512 * 1024;
 
 /// Reads the folder that a [`Workload`](crate::Workload) wrote as if it were a provider: pages of records, changes by
@@ -133,9 +140,9 @@ fn records(collection: &CollectionName, page: &Bytes) -> Vec<Result<Event>> {
 fn record(collection: &CollectionName, line: Bytes) -> Result<Event> {
     let json = Json::parse(line)?;
     let text = json.as_str();
-    let id = between(text, "{\"id\":\"", "\"")?;
-    let revision = between(text, "\"revision\":", ",")?;
-    let attachments = between(text, "\"attachments\":[", "]")?;
+    let id = between(text, &ID, b'"')?;
+    let revision = between(text, &REVISION, b',')?;
+    let attachments = between(text, &ATTACHMENTS, b']')?;
     let mut record = Record::new(Key::new(collection.clone(), RecordId::parse(id)?), json.clone());
     record = record.with_version(revision);
     for id in attachments.split(',').filter(|id| !id.is_empty()) {
@@ -144,10 +151,10 @@ fn record(collection: &CollectionName, line: Bytes) -> Result<Event> {
     Ok(Event::Put(Box::new(record)))
 }
 
-fn between<'a>(text: &'a str, before: &str, after: &str) -> Result<&'a str> {
-    let found = memchr::memmem::find(text.as_bytes(), before.as_bytes());
-    let rest = found.and_then(|at| text.get(at + before.len()..));
-    let found = rest.and_then(|rest| rest.split_once(after)).map(|(found, _)| found);
+fn between<'a>(text: &'a str, before: &Finder<'_>, after: u8) -> Result<&'a str> {
+    let found = before.find(text.as_bytes());
+    let rest = found.and_then(|at| text.get(at + before.needle().len()..));
+    let found = rest.and_then(|rest| rest.get(..memchr::memchr(after, rest.as_bytes())?));
     found.ok_or_else(|| Error::new(ErrorKind::InvalidData, "not a record of the workload"))
 }
 
