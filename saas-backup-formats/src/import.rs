@@ -16,7 +16,7 @@ use tempfile::TempDir;
 use crate::folder::{contained, digest_of};
 use crate::form::{Form, GAPS, Manifest, lines};
 use crate::jsonl::{self, Assembly, MARKER};
-use crate::session::{Open, Session, blocking};
+use crate::session::{Keeping, Open, Session, blocking};
 
 /// Reads what a form has written, as far as its files carry it.
 pub(crate) trait Import: Send + Sync + 'static {
@@ -39,7 +39,12 @@ pub(crate) struct Loading {
 impl Loading {
     fn new() -> Result<Self> {
         let folder = tempfile::tempdir()?;
-        let session = Session::open(&archive_in(&folder), MARKER, &SinkOptions::new(WriteMode::Create), false)?;
+        let session = Session::open(
+            &archive_in(&folder),
+            MARKER,
+            &SinkOptions::new(WriteMode::Create),
+            Keeping { carry_over: false, lines: true },
+        )?;
         let time = chrono::DateTime::UNIX_EPOCH;
         let start = RunStart::new(RunId::new(time), time, Catalog::default(), Coverage::default());
         Ok(Self { open: session.end()?, start, folder })

@@ -53,7 +53,7 @@ impl Bagging<'_> {
             let name = collection.name.as_str();
             let path = format!("data/records/{}", names.give("", name, ".jsonl", name, MAX_NAME_BYTES));
             match dataset.records.get(&collection.name) {
-                Some(lines) => self.adopt(&lines.path, &path, lines.written)?,
+                Some(lines) => self.adopt(&lines.path, &path, lines.written()?)?,
                 None => self.payload(&path, b"")?,
             }
             let title = if collection.title.is_empty() { name } else { &collection.title };

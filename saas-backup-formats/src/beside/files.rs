@@ -45,7 +45,7 @@ impl Beside {
             let folder = names.give("", name, "", name, FOLDER_NAME);
             let source = format!("{SOURCE}/{folder}.jsonl");
             match dataset.records.get(&collection.name) {
-                Some(lines) => desk.output.copy(&lines.path, &source, lines.written)?,
+                Some(lines) => desk.output.copy(&lines.path, &source, lines.written()?)?,
                 None => desk.output.write(&source, b"")?,
             }
             sources.insert(name.to_owned(), source.clone().into());

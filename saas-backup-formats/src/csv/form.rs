@@ -17,6 +17,7 @@ pub(crate) struct Tables {
 impl Form for Tables {
     const FORMAT: &'static str = "saas-backup-csv";
     const VERSION: u32 = 1;
+    const KEEPS_LINES: bool = false;
 
     fn write(&self, dataset: &Dataset, desk: &mut Desk) -> Result<()> {
         let survey = Survey::new(dataset)?;

@@ -9,7 +9,9 @@ pub(crate) use settle::LinesWriter;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use saas_backup_core::{Account, BlobRef, BlobStatus, Catalog, CollectionName, Coverage, Digest, Json, LineCodec};
+use saas_backup_core::{
+    Account, BlobRef, BlobStatus, Catalog, CollectionName, Coverage, Digest, Error, ErrorKind, Json, LineCodec, Result,
+};
 
 use crate::session::BlobStore;
 
@@ -35,12 +37,26 @@ pub(crate) struct Dataset {
 #[derive(Clone, Debug)]
 pub(crate) struct Lines {
     pub(crate) path: PathBuf,
-    /// Its digest and its length in bytes.
-    pub(crate) written: (Digest, u64),
+    /// Its digest, if the session keeps lines for its form.
+    pub(crate) digest: Option<Digest>,
+    /// Its length in bytes.
+    pub(crate) bytes: u64,
     /// How many lines it has.
     pub(crate) count: u64,
     /// A file with the digests of the blobs that its records own and that are held; `None` if there are none.
     pub(crate) blobs: Option<PathBuf>,
+}
+
+impl Lines {
+    /// Digest and length, for a form that makes the file a part of its export.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Unexpected`] if the form said that it does not.
+    pub(crate) fn written(&self) -> Result<(Digest, u64)> {
+        let digest = self.digest.ok_or_else(|| Error::new(ErrorKind::Unexpected, "lines without a digest are kept"))?;
+        Ok((digest, self.bytes))
+    }
 }
 
 impl Dataset {

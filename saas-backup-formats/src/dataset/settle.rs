@@ -1,4 +1,3 @@
-use std::io::Write as _;
 use std::path::PathBuf;
 
 use saas_backup_core::{
@@ -7,13 +6,13 @@ use saas_backup_core::{
 };
 
 use super::{Dataset, Lines, Owned};
-use crate::folder::{HashingWriter, Staging};
+use crate::folder::{LineFile, Staging};
 use crate::session::{Open, SCRATCH};
 
 impl Dataset {
     /// Settles what a session holds; the folder is still to be filled.
     pub(crate) fn settle(open: Open, report: &RunReport) -> Result<(Self, Staging)> {
-        let Open { staging, start, mut intake, blobs, schemas, codec } = open;
+        let Open { staging, keeps_lines, start, mut intake, blobs, schemas, codec } = open;
         let (account, catalog, coverage) = match start {
             Some(start) => (start.account, start.catalog, start.coverage),
             None => (None, Catalog::default(), report.coverage.clone()),
@@ -21,7 +20,7 @@ impl Dataset {
         let records = intake.take_ordered()?;
         let scratch = staging.folder().join(SCRATCH);
         let mut dataset = Self { account, catalog, coverage, schemas, codec, scratch, blobs, records, gaps: None };
-        let mut gaps = LinesWriter::new(dataset.scratch("gaps"));
+        let mut gaps = LinesWriter::new(dataset.scratch("gaps"), true);
         let mut current: Option<(CollectionName, LinesWriter)> = None;
         for settled in intake.settle(codec)? {
             let settled = settled?;
@@ -30,7 +29,7 @@ impl Dataset {
                 if current.as_ref().is_none_or(|(current, _)| current != &name) {
                     dataset.end(current.take())?;
                     let path = dataset.scratch("settled").join(dataset.records.len().to_string());
-                    current = Some((name, LinesWriter::new(path)));
+                    current = Some((name, LinesWriter::new(path, keeps_lines)));
                 }
                 let (held, missing) = dataset.blobs_of(record, &settled.gaps);
                 if let Some((_, writer)) = &mut current {
@@ -90,24 +89,25 @@ impl Dataset {
 /// Writes lines to a file that begins with the first one.
 pub(crate) struct LinesWriter {
     path: PathBuf,
-    writer: Option<HashingWriter>,
+    kept: bool,
+    writer: Option<LineFile>,
     count: u64,
     blobs: Owned,
 }
 
 impl LinesWriter {
-    pub(crate) fn new(path: PathBuf) -> Self {
+    /// Lines that are `kept` as a part of the export have a digest.
+    pub(crate) fn new(path: PathBuf, kept: bool) -> Self {
         let blobs = Owned::new(path.with_extension("blobs"));
-        Self { path, writer: None, count: 0, blobs }
+        Self { path, kept, writer: None, count: 0, blobs }
     }
 
     pub(crate) fn line(&mut self, line: &[u8]) -> Result<()> {
         let writer = match &mut self.writer {
             Some(writer) => writer,
-            none => none.insert(HashingWriter::create(&self.path)?),
+            none => none.insert(LineFile::create(&self.path, self.kept)?),
         };
-        writer.write_all(line)?;
-        writer.write_all(b"\n")?;
+        writer.line(line)?;
         self.count += 1;
         Ok(())
     }
@@ -115,6 +115,7 @@ impl LinesWriter {
     pub(crate) fn finish(self) -> Result<Option<Lines>> {
         let Some(writer) = self.writer else { return Ok(None) };
         let blobs = self.blobs.finish()?;
-        Ok(Some(Lines { path: self.path, written: writer.finish(true)?, count: self.count, blobs }))
+        let (digest, bytes) = writer.finish(true)?;
+        Ok(Some(Lines { path: self.path, digest, bytes, count: self.count, blobs }))
     }
 }

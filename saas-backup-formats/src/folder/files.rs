@@ -111,6 +111,50 @@ impl HashingWriter {
     }
 }
 
+/// A file of lines: with its digest if an export keeps it, without where only a form reads it.
+#[derive(Debug)]
+pub(crate) enum LineFile {
+    Kept(HashingWriter),
+    Read(BufWriter<File>, u64),
+}
+
+impl LineFile {
+    /// Makes a new file and the folders above it.
+    pub(crate) fn create(path: &Path, kept: bool) -> Result<Self> {
+        if kept {
+            return HashingWriter::create(path).map(Self::Kept);
+        }
+        create_parents(path)?;
+        Ok(Self::Read(BufWriter::with_capacity(64 * 1024, File::create_new(path)?), 0))
+    }
+
+    /// Ends the file, makes it durable if it is kept and that is asked, and says what was written.
+    pub(crate) fn finish(self, durable: bool) -> Result<(Option<Digest>, u64)> {
+        match self {
+            Self::Kept(file) => file.finish(durable).map(|(digest, bytes)| (Some(digest), bytes)),
+            Self::Read(mut file, bytes) => {
+                file.flush()?;
+                Ok((None, bytes))
+            }
+        }
+    }
+
+    pub(crate) fn line(&mut self, line: &[u8]) -> Result<()> {
+        match self {
+            Self::Kept(file) => {
+                file.write_all(line)?;
+                file.write_all(b"\n")?;
+            }
+            Self::Read(file, bytes) => {
+                file.write_all(line)?;
+                file.write_all(b"\n")?;
+                *bytes += line.len() as u64 + 1;
+            }
+        }
+        Ok(())
+    }
+}
+
 impl Write for HashingWriter {
     fn write(&mut self, buffer: &[u8]) -> io::Result<usize> {
         let written = self.file.write(buffer)?;

@@ -6,7 +6,7 @@ mod staging;
 mod sums;
 
 pub(crate) use files::list;
-pub(crate) use files::{HashingWriter, contained, create_parents, pretty, write_json};
+pub(crate) use files::{HashingWriter, LineFile, contained, create_parents, pretty, write_json};
 pub(crate) use output::Output;
 pub(crate) use staging::{Marker, Policy, Staging};
 pub use sums::Audit;

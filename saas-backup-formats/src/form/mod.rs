@@ -18,7 +18,7 @@ use serde_json::{Map, Value};
 
 use crate::dataset::Dataset;
 use crate::folder::{Marker, Output, REPORT, SUMS, pretty, write_json};
-use crate::session::{FolderSink, Open, Session, blocking};
+use crate::session::{FolderSink, Keeping, Open, Session, blocking};
 
 pub(crate) use losses::{LOSSES, Losses};
 pub use manifest::{Manifest, Place};
@@ -40,6 +40,8 @@ pub(crate) trait Form: Debug + Send + Sync + 'static {
     const FORMAT: &'static str;
     /// The version of the format that is written.
     const VERSION: u32;
+    /// Whether the lines of records are a part of the export: their digests are worked out then.
+    const KEEPS_LINES: bool = true;
     /// How its folders are told from others.
     const MARKER: Marker = Marker { file: MANIFEST, format: Self::FORMAT };
 
@@ -72,7 +74,10 @@ impl Desk {
 /// Opens a sink that writes a folder in this form.
 pub(crate) async fn sink<F: Form>(form: F, path: &Path, options: SinkOptions) -> Result<Box<dyn Sink>> {
     let path = path.to_path_buf();
-    let session = blocking(move || Session::open(&path, F::MARKER, &options, false)).await?;
+    let session = blocking(move || {
+        Session::open(&path, F::MARKER, &options, Keeping { carry_over: false, lines: F::KEEPS_LINES })
+    })
+    .await?;
     Ok(Box::new(FolderSink::new(session, move |open, report| publish(&form, open, report))))
 }
 
@@ -108,7 +113,7 @@ pub(crate) fn fill<F: Form>(form: &F, dataset: &Dataset, output: Output) -> Resu
         desk.losses.gap(&gap?)?;
     }
     if let Some(gaps) = &dataset.gaps {
-        desk.output.copy(&gaps.path, GAPS, gaps.written)?;
+        desk.output.copy(&gaps.path, GAPS, gaps.written()?)?;
     }
     form.write(dataset, &mut desk)?;
     let Desk { mut output, losses, places, content } = desk;

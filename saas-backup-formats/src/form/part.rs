@@ -8,7 +8,7 @@ impl Dataset {
     /// Some of the collections, with what is missing of them; `name` tells what is kept for it while it is written.
     pub(crate) fn only(&self, wanted: &BTreeSet<CollectionName>, name: &str) -> Result<Self> {
         let scratch = self.scratch(name);
-        let mut gaps = LinesWriter::new(scratch.join("gaps"));
+        let mut gaps = LinesWriter::new(scratch.join("gaps"), true);
         for gap in self.gaps()?.filter(|gap| gap.as_ref().map_or(true, |gap| wanted.contains(&gap.collection))) {
             let mut line = Vec::new();
             self.codec.encode(&Line::Gap(gap?), &mut line)?;

@@ -40,7 +40,7 @@ impl Assembly<'_> {
         assembly.blobs()?;
         assembly.schemas(&dataset.catalog, &dataset.schemas)?;
         if let Some(gaps) = &dataset.gaps {
-            assembly.move_in(&gaps.path, GAPS, gaps.written)?;
+            assembly.move_in(&gaps.path, GAPS, gaps.written()?)?;
         }
         assembly.text("README.md", README.as_bytes())?;
         let manifest = Manifest {
@@ -75,7 +75,7 @@ impl Assembly<'_> {
         let (dataset, mut names) = (self.dataset, Names::new());
         for (name, lines) in &dataset.records {
             let path = records_path(&mut names, name);
-            self.move_in(&lines.path, &path, lines.written)?;
+            self.move_in(&lines.path, &path, lines.written()?)?;
             self.collections.insert(name.clone(), CollectionFile::new(path, lines.count));
         }
         for name in dataset.catalog.names().filter(|name| !dataset.records.contains_key(*name)) {

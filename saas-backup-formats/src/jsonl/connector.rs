@@ -9,7 +9,7 @@ use super::manifest::{FORMAT, Manifest};
 use super::open::Archive;
 use super::snapshot::JsonlSnapshot;
 use crate::folder::{Audit, audit};
-use crate::session::{FolderSink, Session, blocking, reads_back};
+use crate::session::{FolderSink, Keeping, Session, blocking, reads_back};
 
 /// Opens an archive for writing and for reading.
 ///
@@ -90,7 +90,9 @@ impl Connector for JsonlConnector {
 
     async fn sink(&self, options: SinkOptions) -> Result<Box<dyn Sink>> {
         let path = self.config.path.clone();
-        let session = blocking(move || Session::open(&path, MARKER, &options, false)).await?;
+        let session =
+            blocking(move || Session::open(&path, MARKER, &options, Keeping { carry_over: false, lines: true }))
+                .await?;
         Ok(Box::new(FolderSink::new(session, Assembly::write)))
     }
 }

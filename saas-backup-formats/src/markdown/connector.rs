@@ -9,7 +9,7 @@ use super::vault::Vault;
 use crate::folder::{Audit, audit};
 use crate::form::{Form as _, account, publish};
 use crate::import::read_back;
-use crate::session::{FolderSink, Session, blocking, reads_back};
+use crate::session::{FolderSink, Keeping, Session, blocking, reads_back};
 
 /// Opens a vault for writing, and for reading what its `_source` folder and its attachments hold.
 ///
@@ -78,7 +78,7 @@ impl Connector for MarkdownConnector {
     async fn sink(&self, options: SinkOptions) -> Result<Box<dyn Sink>> {
         let path = self.config.path.clone();
         let session = blocking(move || {
-            let session = Session::open(&path, Vault::MARKER, &options, true)?;
+            let session = Session::open(&path, Vault::MARKER, &options, Keeping { carry_over: true, lines: true })?;
             refuse_edits(&path, session)
         });
         Ok(Box::new(FolderSink::new(session.await?, |open, report| publish(&Vault, open, report))))

@@ -138,7 +138,7 @@ impl Survey {
             }
             let source = source_of(&folder);
             match dataset.records.get(&collection.name) {
-                Some(lines) => output.copy(&lines.path, &source, lines.written)?,
+                Some(lines) => output.copy(&lines.path, &source, lines.written()?)?,
                 None => output.write(&source, b"")?,
             }
             self.collections.insert(collection.name.clone(), CollectionPages::new(folder.clone(), source));

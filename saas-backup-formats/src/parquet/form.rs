@@ -16,6 +16,7 @@ pub(super) struct Columns {
 impl Form for Columns {
     const FORMAT: &'static str = "saas-backup-parquet";
     const VERSION: u32 = 1;
+    const KEEPS_LINES: bool = false;
 
     fn write(&self, dataset: &Dataset, desk: &mut Desk) -> Result<()> {
         let survey = Survey::new(dataset)?;

@@ -30,10 +30,21 @@ pub(crate) struct Session {
     open: Mutex<Option<Open>>,
 }
 
+/// What a session keeps.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Keeping {
+    /// As in [`Policy`].
+    pub(crate) carry_over: bool,
+    /// Whether the lines of records are a part of the export.
+    pub(crate) lines: bool,
+}
+
 /// What a session holds while it is open.
 #[derive(Debug)]
 pub(crate) struct Open {
     pub(crate) staging: Staging,
+    /// As in [`Keeping::lines`].
+    pub(crate) keeps_lines: bool,
     pub(crate) start: Option<RunStart>,
     pub(crate) intake: Intake,
     pub(crate) blobs: BlobStore,
@@ -43,15 +54,16 @@ pub(crate) struct Open {
 }
 
 impl Session {
-    /// Opens a session that writes `target` anew; `carry_over` as in [`Policy`].
-    pub(crate) fn open(target: &Path, marker: Marker, options: &SinkOptions, carry_over: bool) -> Result<Arc<Self>> {
+    /// Opens a session that writes `target` anew.
+    pub(crate) fn open(target: &Path, marker: Marker, options: &SinkOptions, keeping: Keeping) -> Result<Arc<Self>> {
         let replace = replaces(options)?;
-        let staging = Staging::open(target, marker, Policy { replace, carry_over })?;
+        let staging = Staging::open(target, marker, Policy { replace, carry_over: keeping.carry_over })?;
         let scratch = staging.folder().join(SCRATCH);
         let open = Open {
             staging,
+            keeps_lines: keeping.lines,
             start: None,
-            intake: Intake::new(&scratch),
+            intake: Intake::new(&scratch, keeping.lines),
             blobs: BlobStore::new(scratch.join("blobs")),
             schemas: BTreeMap::new(),
             codec: LineCodec::stored(),

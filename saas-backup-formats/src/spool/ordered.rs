@@ -1,6 +1,6 @@
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::{BufRead as _, BufReader, Write as _};
+use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
 
 use saas_backup_core::{BlobStatus, CollectionName, LineHead, Record, Result};
@@ -8,7 +8,7 @@ use saas_backup_core::{BlobStatus, CollectionName, LineHead, Record, Result};
 use super::Entry;
 use super::run::{FILE_BUFFER, damaged};
 use crate::dataset::{Lines, Owned};
-use crate::folder::HashingWriter;
+use crate::folder::LineFile;
 
 /// Collections that have a file at once: each is open until the end.
 const FILES: usize = 32;
@@ -18,6 +18,8 @@ const FILES: usize = 32;
 #[derive(Debug)]
 pub(super) struct Ordered {
     folder: PathBuf,
+    /// Whether the files are a part of the export.
+    kept: bool,
     collections: BTreeMap<CollectionName, Course>,
     files: usize,
 }
@@ -33,15 +35,15 @@ struct Course {
 #[derive(Debug)]
 struct Written {
     path: PathBuf,
-    writer: HashingWriter,
+    writer: LineFile,
     last: String,
     records: u64,
     blobs: Owned,
 }
 
 impl Ordered {
-    pub(super) fn new(folder: PathBuf) -> Self {
-        Self { folder, collections: BTreeMap::new(), files: 0 }
+    pub(super) fn new(folder: PathBuf, kept: bool) -> Self {
+        Self { folder, kept, collections: BTreeMap::new(), files: 0 }
     }
 
     /// Writes the line of a record that nothing is missing of; `false` if it does not follow in order.
@@ -56,8 +58,7 @@ impl Ordered {
         if lines.records > 0 && lines.last.as_str() >= id {
             return Ok(false);
         }
-        lines.writer.write_all(line)?;
-        lines.writer.write_all(b"\n")?;
+        lines.writer.line(line)?;
         lines.last.replace_range(.., id);
         lines.records += 1;
         let held = record.blobs.iter().filter(|blob| blob.status == BlobStatus::Available);
@@ -71,7 +72,7 @@ impl Ordered {
         let lines = if self.files < FILES {
             let path = self.folder.join(self.files.to_string());
             self.files += 1;
-            let writer = HashingWriter::create(&path)?;
+            let writer = LineFile::create(&path, self.kept)?;
             let blobs = Owned::new(path.with_extension("blobs"));
             Some(Written { path, writer, last: String::new(), records: 0, blobs })
         } else {
@@ -97,8 +98,8 @@ impl Ordered {
                 continue;
             }
             let Some(Written { path, writer, records, blobs, .. }) = course.lines.take() else { continue };
-            let (written, blobs) = (writer.finish(true)?, blobs.finish()?);
-            whole.insert(collection.clone(), Lines { path, written, count: records, blobs });
+            let ((digest, bytes), blobs) = (writer.finish(true)?, blobs.finish()?);
+            whole.insert(collection.clone(), Lines { path, digest, bytes, count: records, blobs });
         }
         Ok(whole)
     }

@@ -28,8 +28,10 @@ pub(crate) struct Intake {
 
 impl Intake {
     /// An intake that keeps its files in folders of `scratch`.
-    pub(crate) fn new(scratch: &Path) -> Self {
-        Self { spool: Spool::new(scratch.join("records")), ordered: Ordered::new(scratch.join("ordered")) }
+    ///
+    /// What comes sorted is in files of its own: with digests if they are `kept` as a part of the export.
+    pub(crate) fn new(scratch: &Path, kept: bool) -> Self {
+        Self { spool: Spool::new(scratch.join("records")), ordered: Ordered::new(scratch.join("ordered"), kept) }
     }
 
     /// Takes an event about a record, or about something missing; other events are none of its business. A record is
@@ -145,7 +147,7 @@ mod tests {
     }
 
     fn taken(folder: &Path, events: Vec<(Event, bool)>) -> Intake {
-        let (codec, mut intake) = (LineCodec::stored(), Intake::new(folder));
+        let (codec, mut intake) = (LineCodec::stored(), Intake::new(folder, true));
         for (event, whole) in events {
             intake.take(&codec, event, whole).unwrap();
         }
@@ -177,8 +179,8 @@ mod tests {
         assert_eq!(names, ["a", "b"]);
         for file in whole.into_values() {
             let text = fs::read(&file.path).unwrap();
-            assert_eq!((file.count, file.blobs), (3, None));
-            assert_eq!(file.written, (saas_backup_core::Digest::of(&text), text.len() as u64));
+            assert_eq!((file.count, &file.blobs), (3, &None));
+            assert_eq!(file.written().unwrap(), (saas_backup_core::Digest::of(&text), text.len() as u64));
         }
         assert_eq!(settled(intake), []);
     }

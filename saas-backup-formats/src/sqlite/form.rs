@@ -57,13 +57,14 @@ pub(super) struct Beside {
 impl Form for Database {
     const FORMAT: &'static str = "saas-backup-sqlite";
     const VERSION: u32 = 1;
+    const KEEPS_LINES: bool = false;
 
     fn write(&self, dataset: &Dataset, desk: &mut Desk) -> Result<()> {
         let survey = Survey::new(dataset)?;
         let mut plan = Plan::new(&survey, false);
         let beside = self.beside(&mut plan, &dataset.catalog);
         let path = dataset.scratch(FILE);
-        let bytes = dataset.records.values().map(|lines| lines.written.1).sum();
+        let bytes = dataset.records.values().map(|lines| lines.bytes).sum();
         let database = create(&path, Self::VERSION, bytes)?;
         database.execute_batch("BEGIN").map_err(failed)?;
         database.execute_batch(OWN_TABLES).map_err(failed)?;
