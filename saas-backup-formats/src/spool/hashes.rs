@@ -35,9 +35,10 @@ impl<const N: usize> Hashes<N> {
 
     /// The value of a hash.
     pub(crate) fn get(&mut self, hash: u64) -> Result<Option<[u8; N]>> {
+        let hash = kept(hash);
         match &mut self.many {
             None => Ok(self.few.get(&hash).copied()),
-            Some(many) => Ok(many.find(hash.max(1))?.1),
+            Some(many) => Ok(many.find(hash)?.1),
         }
     }
 
@@ -52,8 +53,7 @@ impl<const N: usize> Hashes<N> {
     }
 
     fn set(&mut self, hash: u64, value: [u8; N], replace: bool) -> Result<bool> {
-        // No hash is 0 in the file: that is an empty place.
-        let hash = hash.max(1);
+        let hash = kept(hash);
         if let Some(many) = &mut self.many {
             return many.set(hash, value, replace);
         }
@@ -69,6 +69,11 @@ impl<const N: usize> Hashes<N> {
         }
         Ok(true)
     }
+}
+
+/// No hash is 0 in the file: that is an empty place.
+fn kept(hash: u64) -> u64 {
+    hash.max(1)
 }
 
 impl<const N: usize> Drop for Hashes<N> {
@@ -229,6 +234,8 @@ mod tests {
     fn hashes_at_the_ends_have_room() {
         let folder = tempfile::tempdir().unwrap();
         let mut hashes = Hashes::<0>::new(folder.path().join("hashes"));
+        hashes.insert(0, []).unwrap();
+        assert!(hashes.get(0).unwrap().is_some());
         let spread = (1..=FEW as u64).map(|number| number * (u64::MAX / (FEW as u64 + 1)));
         let ends = (0..300).flat_map(|number| [number, u64::MAX - number]);
         for hash in spread.chain(ends.clone()) {
