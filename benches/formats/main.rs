@@ -42,7 +42,7 @@ use measure::{held_below, measure};
 type Outcome<T> = Result<T, Box<dyn Error>>;
 
 /// What is measured, and its name in the table.
-const FORMATS: [(&str, &str); 20] = [
+const FORMATS: [(&str, &str); 21] = [
     ("jsonl", "jsonl"),
     ("csv", "csv"),
     ("parquet", "parquet"),
@@ -53,6 +53,7 @@ const FORMATS: [(&str, &str); 20] = [
     ("bagit.tar.zst", "bagit, `.tar.zst`"),
     ("html", "html"),
     ("markdown", "markdown"),
+    ("markdown.zip", "markdown, `.zip`"),
     ("markdown.tar.zst", "markdown, `.tar.zst`"),
     ("wxr", "wxr"),
     ("ics", "ics"),
@@ -147,7 +148,7 @@ fn export(format: &str, folder: &Path, records: u64) -> Outcome<()> {
         tokio::runtime::Builder::new_multi_thread().worker_threads(2).max_blocking_threads(8).enable_all().build()?;
     let made = |parts: &[Part]| -> Box<dyn Connector> { Box::new(KindsConnector::new(parts, records)) };
     let source = match format {
-        "html" | "markdown" | "markdown.tar.zst" | "wxr" => made(&[Part::Documents]),
+        "html" | "markdown" | "markdown.zip" | "markdown.tar.zst" | "wxr" => made(&[Part::Documents]),
         "ics" => made(&[Part::Events]),
         "vcf" => made(&[Part::Contacts]),
         "eml" | "mbox" | "maildir" => made(&[Part::Messages]),
