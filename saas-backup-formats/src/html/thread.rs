@@ -23,16 +23,10 @@ impl Drafter<'_> {
     ) -> Result<(Vec<View>, Vec<Link>)> {
         let (mut first, mut further): (Option<Vec<View>>, Vec<Link>) = (None, Vec::new());
         let (mut path, mut views): (String, Vec<View>) = (placed.path.clone(), Vec::new());
-        let wanted = (record.key.collection.as_str(), record.key.id.as_str());
-        loop {
-            let order = self.threads.peek().map(|next| {
-                let target = next.id.split('\0').next().unwrap_or_default();
-                (next.group.as_str(), target).cmp(&wanted)
-            });
-            let Some(order) = order.filter(|order| order.is_le()) else { break };
-            let Some(entry) = self.threads.next() else { break };
+        let (collection, id) = (record.key.collection.as_str(), record.key.id.as_str());
+        while let Some((order, entry)) = self.threads.next_up_to(collection, id)? {
             if order.is_lt() {
-                self.orphan(entry?.line)?;
+                self.orphan(entry.line)?;
                 continue;
             }
             if views.len() == COMMENTS {
@@ -48,7 +42,7 @@ impl Drafter<'_> {
                 further.push(Link { text: number.to_string(), href: Some(relative(&placed.path, &next)) });
                 path = next;
             }
-            let comment = self.dataset.decode(entry?.line)?;
+            let comment = self.dataset.decode(entry.line)?;
             self.newest = self.newest.max(comment.modified.or(comment.created));
             let Some(rendered) = self.renderer.render(&comment, &path, Stand::Comment)? else { continue };
             let link = format!("{}#{}", relative("", &path), rendered.view.anchor);

@@ -138,7 +138,7 @@ pub(super) struct Back {
 impl Back {
     /// As the page at `path` has to write it.
     pub(super) fn new(back: Backlinks, path: &str) -> Self {
-        let link = |edge: Edge| Link { text: edge.title, href: Some(from(path, &edge.link)) };
+        let link = |edge: Edge| Link { href: Some(edge.link_from(path)), text: edge.title };
         let Backlinks { children, more_children, versions, more_versions, links, more_links } = back;
         Self {
             children: children.into_iter().map(link).collect(),
@@ -149,11 +149,6 @@ impl Back {
             more_links,
         }
     }
-}
-
-/// A link within the site, as a page has to write it.
-fn from(path: &str, link: &str) -> String {
-    format!("{}{link}", "../".repeat(path.matches('/').count()))
 }
 
 /// An entry of a list of pages.

@@ -47,5 +47,5 @@ fn section(out: &mut String, title: &str, lines: impl Iterator<Item = String>, m
 }
 
 fn link(edge: &Edge, path: &str) -> String {
-    format!("[{}]({}{})", inline(&edge.title), "../".repeat(path.matches('/').count()), edge.link)
+    format!("[{}]({})", inline(&edge.title), edge.link_from(path))
 }

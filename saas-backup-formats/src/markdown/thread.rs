@@ -36,23 +36,14 @@ struct Day {
 impl VaultWriter<'_> {
     /// What was said about a record; what was said about records that do not exist is listed on the way.
     pub(super) fn thread(&mut self, record: &Record, placed: &Placed) -> Result<Thread> {
-        let wanted = (record.key.collection.as_str(), record.key.id.as_str());
+        let (collection, id) = (record.key.collection.as_str(), record.key.id.as_str());
         let (mut thread, mut day): (Thread, Option<Day>) = (Thread::default(), None);
-        loop {
-            let order = self.threads.peek().map(|next| {
-                let target = next.id.split('\0').next().unwrap_or_default();
-                (next.group.as_str(), target).cmp(&wanted)
-            });
-            let entry = match order.filter(|order| order.is_le()) {
-                Some(_) => self.threads.next(),
-                None => None,
-            };
-            let Some(entry) = entry else { break };
-            if order.is_some_and(std::cmp::Ordering::is_lt) {
-                self.orphan(entry?.line)?;
+        while let Some((order, entry)) = self.threads.next_up_to(collection, id)? {
+            if order.is_lt() {
+                self.orphan(entry.line)?;
                 continue;
             }
-            let said = self.dataset.decode(entry?.line)?;
+            let said = self.dataset.decode(entry.line)?;
             let on = self.renderer.linker.place_of(&key_text(&said.key))?.map_or_else(String::new, |on| on.path);
             if on == placed.path {
                 thread.bytes += said.weight();

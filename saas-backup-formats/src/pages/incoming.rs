@@ -153,18 +153,19 @@ impl Incoming {
     /// What leads to a record; records are asked about in their order.
     pub(crate) fn of(&mut self, collection: &str, id: &str) -> Result<Backlinks> {
         let mut back = Backlinks::default();
-        loop {
-            let order = self.0.peek().map(|next| {
-                let target = next.id.split('\0').next().unwrap_or_default();
-                (next.group.as_str(), target).cmp(&(collection, id))
-            });
-            let Some(order) = order.filter(|order| order.is_le()) else { return Ok(back) };
-            let Some(entry) = self.0.next() else { return Ok(back) };
-            if order.is_lt() {
-                continue;
+        while let Some((order, entry)) = self.0.next_up_to(collection, id)? {
+            if order.is_eq() {
+                back.add(serde_json::from_slice(&entry.line)?);
             }
-            back.add(serde_json::from_slice(&entry?.line)?);
         }
+        Ok(back)
+    }
+}
+
+impl Edge {
+    /// The link as the page at `path` has to write it.
+    pub(crate) fn link_from(&self, path: &str) -> String {
+        format!("{}{}", "../".repeat(path.matches('/').count()), self.link)
     }
 }
 

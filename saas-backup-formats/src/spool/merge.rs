@@ -1,3 +1,5 @@
+#[cfg(feature = "_pages")]
+use std::cmp::Ordering;
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::fs;
@@ -46,6 +48,18 @@ impl Merge {
             self.heads.push(Reverse((entry, source)));
         }
         Ok(())
+    }
+
+    /// The next entry that is of this record or of one before it, and which of both: for entries that are grouped by a
+    /// collection and begin their ids with that of a record and a NUL, while records are gone through in their order.
+    #[cfg(feature = "_pages")]
+    pub(crate) fn next_up_to(&mut self, collection: &str, id: &str) -> Result<Option<(Ordering, Entry)>> {
+        let order = self.peek().map(|next| {
+            let target = next.id.split('\0').next().unwrap_or_default();
+            (next.group.as_str(), target).cmp(&(collection, id))
+        });
+        let Some(order) = order.filter(|order| order.is_le()) else { return Ok(None) };
+        Ok(self.next().transpose()?.map(|entry| (order, entry)))
     }
 
     /// The next entry, without taking it.

@@ -14,25 +14,20 @@ impl BlogWriter<'_> {
     /// What was said about a record, by time.
     pub(super) fn comments(&mut self, record: &Record) -> Result<String> {
         let mut elements = String::new();
-        let wanted = (record.key.collection.as_str(), record.key.id.as_str());
-        loop {
-            let order = self.threads.peek().map(|next| {
-                let target = next.id.split('\0').next().unwrap_or_default();
-                (next.group.as_str(), target).cmp(&wanted)
-            });
-            let Some(order) = order.filter(|order| order.is_le()) else { return Ok(elements) };
-            let Some(entry) = self.threads.next() else { return Ok(elements) };
+        let (collection, id) = (record.key.collection.as_str(), record.key.id.as_str());
+        while let Some((order, entry)) = self.threads.next_up_to(collection, id)? {
             if order.is_lt() {
-                self.orphan(entry?.line)?;
+                self.orphan(entry.line)?;
                 continue;
             }
-            let comment = self.dataset.decode(entry?.line)?;
+            let comment = self.dataset.decode(entry.line)?;
             if elements.len() > MAX_ITEM {
                 self.losses.part(&comment.key, "", "more comments than a post can carry: in the source alone")?;
                 continue;
             }
             elements.push_str(&self.comment(&comment)?);
         }
+        Ok(elements)
     }
 
     fn comment(&mut self, record: &Record) -> Result<String> {

@@ -74,7 +74,7 @@ impl BlogWriter<'_> {
             self.losses.part(&record.key, "/access", "permissions: in the source alone")?;
         }
         let link = url_of(collection, record).unwrap_or_default();
-        let mut item = self.item(collection, record)?;
+        let mut item = self.item(collection, record, own.as_ref())?;
         item.link.clone_from(&link);
         // Importers take two posts of one `guid` for the same.
         item.guid =
@@ -131,7 +131,7 @@ impl BlogWriter<'_> {
         };
         let terms = self.terms_of(collection, record)?;
         let link = url_of(collection, record).unwrap_or_default();
-        let mut item = self.item(collection, record)?;
+        let mut item = self.item(collection, record, own.as_ref())?;
         item.id = id;
         "attachment".clone_into(&mut item.post_type);
         item.link = link;
@@ -216,11 +216,10 @@ impl BlogWriter<'_> {
     }
 
     /// What all items have.
-    fn item(&mut self, of: &Collection, record: &Record) -> Result<Item> {
-        let own = OwnPost::of(record);
+    fn item(&mut self, of: &Collection, record: &Record, own: Option<&OwnPost>) -> Result<Item> {
         // Titles are HTML in WordPress: its own are taken as they are, the texts of others escaped.
         let shown = title_of(of, record);
-        let title = match own.as_ref().and_then(|own| own.title.any()) {
+        let title = match own.and_then(|own| own.title.any()) {
             Some(title) => title.to_owned(),
             None => shown.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;"),
         };
@@ -235,7 +234,7 @@ impl BlogWriter<'_> {
         Ok(Item {
             // A draft of WordPress has none until it is published.
             slug: match own {
-                Some(own) => own.slug,
+                Some(own) => own.slug.clone(),
                 None => mapped.filter(|slug| !slug.is_empty()).unwrap_or_else(|| slug(&shown)),
             },
             title,
