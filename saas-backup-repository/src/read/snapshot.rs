@@ -289,6 +289,12 @@ impl Reading {
     }
 }
 
+/// A feed for each collection of a catalog.
+pub(super) fn slices(catalog: impl Future<Output = Result<Catalog>> + Send + 'static) -> FeedStream {
+    let feeds = |catalog: Catalog| stream::iter(catalog.names().cloned().map(Feed::slice).map(Ok).collect::<Vec<_>>());
+    stream::once(catalog).map_ok(feeds).try_flatten().boxed()
+}
+
 #[async_trait]
 impl Snapshot for PointSnapshot {
     async fn catalog(&self) -> Result<Catalog> {
@@ -307,13 +313,7 @@ impl Snapshot for PointSnapshot {
 
     fn feeds(&self) -> FeedStream {
         let snapshot = self.clone();
-        stream::once(async move { snapshot.catalog().await })
-            .map_ok(|catalog| {
-                let feeds: Vec<Result<Feed>> = catalog.names().cloned().map(|name| Ok(Feed::slice(name))).collect();
-                stream::iter(feeds)
-            })
-            .try_flatten()
-            .boxed()
+        slices(async move { snapshot.catalog().await })
     }
 
     fn read(&self, request: ReadRequest) -> EventStream {

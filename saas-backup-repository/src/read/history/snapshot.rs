@@ -6,14 +6,14 @@ use async_trait::async_trait;
 use futures::stream::{self, StreamExt as _, TryStreamExt as _};
 use saas_backup_core::{
     BlobRef, ByteStream, Catalog, CollectionCoverage, CollectionName, Coverage, Deletion, DeletionReason, Done, Event,
-    EventStream, Feed, FeedKind, FeedStream, Key, Only, ReadRequest, Result, Scope, Snapshot, Visibility,
+    EventStream, FeedKind, FeedStream, Key, Only, ReadRequest, Result, Scope, Snapshot, Visibility,
 };
 use tokio::sync::OnceCell;
 
 use super::describe::{History, with_histories};
-use super::versions::{may_have_past, past_versions, record_of_version};
+use super::versions::{has_past, past_versions, record_of_version};
 use crate::object::Family;
-use crate::read::snapshot::{Reading, View};
+use crate::read::snapshot::{Reading, View, slices};
 use crate::read::{Bounds, Group, Merge, PointSnapshot};
 
 /// A source at a point in time, with what its records were before.
@@ -36,8 +36,8 @@ impl HistorySnapshot {
                 let mut taken: BTreeSet<CollectionName> = catalog.names().cloned().collect();
                 let mut histories = Vec::new();
                 for collection in &catalog.collections {
-                    let history = History::of(collection, &taken)?;
-                    if self.has_past(&history).await? {
+                    if self.has_past(&collection.name).await? {
+                        let history = History::of(collection, &taken)?;
                         taken.insert(history.name().clone());
                         histories.push(history);
                     }
@@ -48,14 +48,9 @@ impl HistorySnapshot {
     }
 
     /// Whether a collection has past versions. Reads the frames that more than one run may hold keys of.
-    async fn has_past(&self, history: &History) -> Result<bool> {
-        let bounds = Bounds {
-            family: Family::Data,
-            collection: Some(history.of.clone()),
-            after: None,
-            since: 0,
-            at: self.now.at,
-        };
+    async fn has_past(&self, of: &CollectionName) -> Result<bool> {
+        let (collection, at) = (Some(of.clone()), self.now.at);
+        let bounds = Bounds { family: Family::Data, collection, after: None, since: 0, at };
         let mut merge = Merge::open(Arc::clone(&self.now.shared.access), &self.now.map, bounds).await?;
         loop {
             // What one run alone holds was written once.
@@ -63,7 +58,7 @@ impl HistorySnapshot {
                 continue;
             }
             let Some(group) = merge.next().await? else { return Ok(false) };
-            if may_have_past(&group.lines) && !past_versions(&group.lines, 0, &self.now.map, history)?.is_empty() {
+            if has_past(&group.lines)? {
                 return Ok(true);
             }
         }
@@ -129,9 +124,6 @@ impl View for PastView {
             // What was before is in runs that hold nothing new.
             Some(_) => self.snapshot.all_versions(&group.key).await?,
         };
-        if !may_have_past(&lines) {
-            return Ok(Vec::new());
-        }
         past_versions(&lines, since.unwrap_or(0), &self.snapshot.map, &self.history)
     }
 }
@@ -153,10 +145,7 @@ impl Snapshot for HistorySnapshot {
 
     fn feeds(&self) -> FeedStream {
         let snapshot = self.clone();
-        stream::once(async move { snapshot.catalog().await })
-            .map_ok(|catalog| stream::iter(catalog.names().cloned().map(Feed::slice).map(Ok).collect::<Vec<_>>()))
-            .try_flatten()
-            .boxed()
+        slices(async move { snapshot.catalog().await })
     }
 
     fn read(&self, request: ReadRequest) -> EventStream {

@@ -38,15 +38,18 @@ pub(super) fn past_versions(lines: &[StoredLine], since: u64, map: &Map, history
     past.map(|past| past.event(map, history)).collect()
 }
 
-/// Whether there may be a past version: a look at the lines alone.
-pub(super) fn may_have_past(lines: &[StoredLine]) -> bool {
-    let first = lines.last().map(|line| line.sequence);
-    lines.iter().any(|line| Some(line.sequence) != first)
+/// Whether a record has a past version.
+pub(super) fn has_past(lines: &[StoredLine]) -> Result<bool> {
+    Ok(!past(lines)?.is_empty())
 }
 
 /// What the lines made of the record at the end of each commit, as far as it did not stay.
 fn past(lines: &[StoredLine]) -> Result<Vec<Past>> {
     let mut past: Vec<Past> = Vec::new();
+    // Most records were written by one commit: a look at the lines alone tells.
+    if lines.first().map(|line| line.sequence) == lines.last().map(|line| line.sequence) {
+        return Ok(past);
+    }
     let mut current: Option<(&StoredLine, Record, u64)> = None;
     for (place, line) in lines.iter().enumerate().rev() {
         let is_end_of_commit = place == 0 || lines.get(place - 1).is_some_and(|next| next.sequence != line.sequence);
@@ -87,12 +90,10 @@ fn record_of(line: &StoredLine) -> Result<Record> {
 
 /// Whether two lines tell the same, in whatever partition.
 fn is_same(before: &Record, after: &Record) -> bool {
-    let (mut before, mut after) = (before.clone(), after.clone());
-    for record in [&mut before, &mut after] {
-        record.partition = None;
-        record.sequence = None;
-    }
-    before == after
+    let mut moved = before.clone();
+    moved.partition.clone_from(&after.partition);
+    moved.sequence = after.sequence;
+    &moved == after
 }
 
 impl Past {
@@ -121,9 +122,7 @@ impl Past {
         let data = match Json::from_value(&version) {
             // One level more may be one too many.
             Err(error) if error.kind() == ErrorKind::LimitExceeded => {
-                let mut gap = Gap::record(&Key::new(history.name().clone(), id), &error);
-                gap.retry = false;
-                return Ok(Event::Gap(gap));
+                return Ok(Event::Gap(Gap::record(&Key::new(history.name().clone(), id), &error)));
             }
             data => data?,
         };
