@@ -120,13 +120,11 @@ impl Project {
         let format = self.registry.find_format(&format)?.clone();
         let path = std::path::absolute(path)?;
         let target = format.open_with(&path, &settings, &self.context)?;
-        let mut copies = self.copies(&source).await?;
-        if history.unwrap_or(format.shows_history()) {
-            copies = self.reader().await?.source_with_history(&source)?;
-            if let Some(collections) = &mut options.collections {
-                let snapshot = copies.snapshot(SnapshotOptions::at(options.at.clone())).await?;
-                add_versions(&snapshot.catalog().await?, collections);
-            }
+        let (store, history) = (self.reader().await?, history.unwrap_or(format.shows_history()));
+        let mut copies = if history { store.source_with_history(&source)? } else { store.source(&source)? };
+        if let Some(collections) = options.collections.as_mut().filter(|_| history) {
+            let snapshot = copies.snapshot(SnapshotOptions::at(options.at.clone())).await?;
+            add_versions(&snapshot.catalog().await?, collections);
         }
         let configured = || {
             let source = self.config.sources.iter().find(|configured| configured.name == source);
