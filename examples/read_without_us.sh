@@ -13,6 +13,10 @@ key=${1:-} scratch=$(mktemp -d); trap 'rm -rf "$scratch"' EXIT
 fail() { echo "$1" >&2; exit 1; }
 cut_out() { dd if="$1" iflag=skip_bytes,count_bytes skip="$2" count="$3" bs=64K status=none; }
 check() { [ "$(sha256sum <"$1")" = "$2  -" ] || fail "$3 is damaged"; }
+# What upkeep merged or removed takes a longer program: docs/reader.
+for commit in "$folder"/commit/*; do
+    sed -n 1p "$commit" | jq -e '.maintenance == null' >/dev/null || fail 'the repository was compacted'
+done
 # unseal FILE DOMAIN: decrypts with the key of a domain; without a domain there is nothing to decrypt.
 unseal() { if [ -z "$2" ]; then cat "$1"; else age -d -i <(age -d -i "$key" "$folder/keys/$2.age") "$1"; fi; }
 

@@ -54,7 +54,7 @@ pub use ids::IdMap;
 pub use json::{Json, MAX_JSON_DEPTH, page_items};
 pub use line::{
     Consistency, End, ImportResult, ImportStatus, Item, Line, LineCodec, LineCounts, LineHead, LineKind, LineLimits,
-    LineReader, Profile, SnapshotHeader, Start, StreamCheck, StreamKind, StreamWriter, data_of,
+    LineReader, Profile, SnapshotHeader, Start, StreamCheck, StreamKind, StreamWriter, data_of, sequence_place,
 };
 pub use name::{BlobId, CollectionName, FeedId, Key, MAX_COLLECTION_BYTES, MAX_ID_BYTES, PartitionId, RecordId, RunId};
 pub use overlay::{CollectionOverlay, Overlaid, Overlay};

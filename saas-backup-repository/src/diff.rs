@@ -1,4 +1,4 @@
-use saas_backup_core::{Key, LineCodec};
+use saas_backup_core::{Key, Line, LineCodec};
 
 use crate::object::StoredLine;
 
@@ -51,9 +51,16 @@ impl ChangeKind {
 
 /// Whether two lines hold the same record, whoever told it.
 fn says_the_same(one: &StoredLine, other: &StoredLine) -> bool {
-    let read = |line: &StoredLine| LineCodec::stored().decode(&line.text).ok();
-    one.text == other.text
+    let read = |line: &StoredLine| LineCodec::stored().decode(&line.text).ok().map(without_sequence);
+    one.unnumbered().is_ok_and(|one| other.unnumbered().is_ok_and(|other| one == other))
         || (one.says.sole != other.says.sole && read(one).is_some_and(|one| Some(one) == read(other)))
+}
+
+fn without_sequence(mut line: Line) -> Line {
+    if let Line::Put(record) = &mut line {
+        record.sequence = None;
+    }
+    line
 }
 
 impl Change {

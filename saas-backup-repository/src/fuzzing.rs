@@ -139,7 +139,7 @@ pub fn layout(input: &[u8]) {
         repository: REPOSITORY.to_owned(),
         source: SOURCE.to_owned(),
     };
-    if let Some(Ok(map)) = run(loader.layout(5)) {
+    if let Some(Ok((map, _))) = run(loader.layout(5)) {
         read(&map, object);
     }
 }
@@ -151,7 +151,7 @@ fn read(map: &Map, object: &[u8]) {
     for family in [Family::Data, Family::Meta] {
         run(async {
             let _ = access.lookup(map, family, &key, u64::MAX).await;
-            let bounds = Bounds { family, collection: None, after: None, since: 0, at: u64::MAX };
+            let bounds = Bounds::all(family, u64::MAX);
             let Ok(mut merge) = Merge::open(Arc::clone(&access), map, bounds).await else { return };
             while let Ok(Some(group)) = merge.next().await {
                 assert!(!group.lines.is_empty(), "a group has a line");
@@ -180,13 +180,9 @@ pub fn segment(input: &[u8]) {
         sequence: 1,
         oldest: None,
         ordinal: 0,
-        object: ObjectRef {
-            name: "o".to_owned(),
-            kind: ObjectKind::Segment,
-            size,
-            sha256: Digest::of(object),
-            domain: None,
-        },
+        until: None,
+        commit: None,
+        object: ObjectRef::new("o".to_owned(), ObjectKind::Segment, size, Digest::of(object), None),
     };
     let index = Arc::new(index);
     run(async {

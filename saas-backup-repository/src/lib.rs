@@ -32,6 +32,7 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod commit;
+mod committer;
 mod config;
 mod crypto;
 mod diff;
@@ -48,6 +49,7 @@ mod reserved;
 mod sink;
 mod source;
 mod store;
+mod upkeep;
 mod verify;
 mod writers;
 
@@ -58,4 +60,5 @@ pub use self::points::Point;
 pub use self::repository::Repository;
 pub use self::source::Source;
 pub use self::store::{Creation, Entry, Store};
+pub use self::upkeep::{CollectOptions, Collected, CompactOptions, Compacted, Forgotten};
 pub use self::verify::{Anchor, VerifyOptions, VerifyProblem, VerifyReport};

@@ -73,8 +73,12 @@ impl Repository {
             store::probe(&*store).await?;
         }
         let config = Config::new(&options.keys, options.clock.now())?;
-        if let (Some(identity), Some(agent)) = (&options.keys.identity, options.keys.writing()) {
-            writers::add_writer(&*store, &identity.signer(), &agent).await?;
+        if let Some(identity) = &options.keys.identity {
+            let owner = identity.signer();
+            writers::add_writer(&*store, &owner, &identity.as_agent(), true).await?;
+            if let Some(agent) = &options.keys.agent {
+                writers::add_writer(&*store, &owner, agent, false).await?;
+            }
         }
         // Last, because it is what makes the rest a repository.
         config.create(&*store, options.keys.identity.as_ref()).await?;
@@ -189,7 +193,7 @@ impl Repository {
         let Some(identity) = &self.keys.identity else {
             return Err(Error::new(ErrorKind::PermissionDenied, "vouching for a writer takes the owner's identity"));
         };
-        writers::add_writer(&*self.store, &identity.signer(), agent).await
+        writers::add_writer(&*self.store, &identity.signer(), agent, false).await
     }
 }
 

@@ -89,6 +89,22 @@ impl Shared {
         writers::read_writer(&*self.store, root, &id).await?;
         Ok(WritingKeys { signer: Some(agent.signer()), id, recipients: self.recipients().await? })
     }
+
+    /// Checks that whoever holds these keys may maintain.
+    pub(crate) async fn maintaining_keys(&self) -> Result<WritingKeys> {
+        let Some(root) = self.loader.trust.root() else {
+            return Ok(WritingKeys { signer: None, id: String::new(), recipients: Vec::new() });
+        };
+        let identity = self.keys.identity.as_ref().ok_or_else(|| {
+            Error::new(ErrorKind::PermissionDenied, "upkeep takes the owner's identity: it reads and replaces records")
+        })?;
+        let agent = identity.as_agent();
+        let id = writer_id(&agent);
+        if !writers::read_writer(&*self.store, root, &id).await?.maintains {
+            return Err(Error::new(ErrorKind::PermissionDenied, "this owner may read and write, and not maintain"));
+        }
+        Ok(WritingKeys { signer: Some(agent.signer()), id, recipients: self.recipients().await? })
+    }
 }
 
 /// One source of a repository: a [`Connector`] whose snapshots are points in time.
@@ -225,8 +241,14 @@ impl Source {
 
     /// What changed after a sequence number, up to the latest point, in the order of keys: the state that each changed
     /// record has now. Cancel safe.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::CursorExpired`] if that is before all points that are still held: what was deleted then is not known
+    /// any more.
     pub async fn changes_since(&self, sequence: u64) -> Result<BoxStream<'static, Result<Event>>> {
         let snapshot = self.at(&SnapshotOptions::default()).await?;
+        snapshot.check_horizon(sequence)?;
         let changes = changed_keys(&snapshot, sequence, None).await?;
         let read = changes.try_filter_map(move |(line, since)| async move {
             if line.sequence > since { event(&line).map(Some) } else { Ok(None) }
@@ -264,7 +286,7 @@ async fn changed_keys(
     since: u64,
     collection: Option<CollectionName>,
 ) -> Result<BoxStream<'static, Result<(crate::object::StoredLine, u64)>>> {
-    let bounds = Bounds { family: Family::Data, collection, after: None, since, at: snapshot.at };
+    let bounds = Bounds { collection, since, ..Bounds::all(Family::Data, snapshot.at) };
     let merge = Merge::open(Arc::clone(&snapshot.shared.access), &snapshot.map, bounds).await?;
     let read = stream::try_unfold((merge, snapshot.clone()), move |(mut merge, snapshot)| async move {
         let Some(group) = merge.next().await? else { return Ok(None) };

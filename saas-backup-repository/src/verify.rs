@@ -9,7 +9,7 @@ use futures::TryStreamExt as _;
 use saas_backup_core::{Digest, Error, ErrorKind, Result};
 
 use self::content::Packs;
-use crate::commit::{ObjectKind, ObjectRef, PartKind};
+use crate::commit::{ObjectKind, ObjectRef, Parent, PartKind};
 use crate::layout::{Map, Part, Segment};
 use crate::object::Family;
 use crate::read::{BlobRow, Bounds, Merge};
@@ -199,9 +199,8 @@ impl Source {
                 }
             }
             progress(check.report);
-            check.layouts(&map).await?;
-            progress(check.report);
         }
+        check.given_up(&map);
         let unnamed = check.present.iter().filter(|(name, _)| !check.named.contains(*name));
         for (_, size) in unnamed {
             check.report.orphans += 1;
@@ -243,11 +242,13 @@ impl Verification<'_> {
         }
     }
 
-    /// Reads the whole timeline from its first commit on, whatever layouts say.
+    /// Reads the timeline from its first commit on, whatever writers' layouts say; from a maintainer's layout where what
+    /// was before it is removed.
     async fn timeline(&mut self) -> Result<Map> {
         let shared = &self.source.shared;
-        let mut map = Map::default();
         let names = &shared.names;
+        let layouts = shared.loader.sequences(&names.layouts(), None).await?;
+        let mut map: Option<Map> = None;
         for sequence in shared.loader.sequences(&names.commits(), None).await? {
             let name = names.commit(sequence);
             self.report.objects += 1;
@@ -262,13 +263,11 @@ impl Verification<'_> {
                     self.report.problem(&name, &cut);
                 }
                 Ok(Some((envelope, header, hash))) => {
-                    let expected = map.head.as_ref().map(crate::layout::Head::as_parent);
-                    if header.parent != expected {
-                        let broken = Error::new(ErrorKind::Integrity, "the chain of commits is broken before this one");
-                        self.report.problem(&name, &broken);
-                    }
-                    map.push(&name, &header, hash, envelope.body_at, &envelope.body);
                     self.named.insert(name.clone());
+                    if map.is_none() {
+                        map = Some(self.beginning(&layouts, header.parent.as_ref()).await);
+                    }
+                    let map = map.get_or_insert_default();
                     if let Some(anchor) = self.options.anchors.get(&shared.name)
                         && anchor.sequence == sequence
                         && anchor.sha256 != hash
@@ -276,8 +275,27 @@ impl Verification<'_> {
                         let other = Error::new(ErrorKind::Integrity, "the commit is not the one that was seen before");
                         self.report.problem(&name, &other);
                     }
+                    if map.next() > sequence {
+                        // The layout that the timeline begins with repeats it.
+                        continue;
+                    }
+                    if header.parent != map.head.as_ref().map(crate::layout::Head::as_parent) {
+                        let broken = Error::new(ErrorKind::Integrity, "the chain of commits is broken before this one");
+                        self.report.problem(&name, &broken);
+                    }
+                    map.push(&name, &header, hash, envelope.body_at, &envelope.body);
+                    if layouts.contains(&sequence) {
+                        self.layout(map, sequence).await;
+                    }
                 }
                 Err(error) => self.report.problem(&name, &error),
+            }
+        }
+        let map = map.unwrap_or_default();
+        for layout in layouts {
+            // Those of commits that do not count, or that are removed.
+            if !self.named.contains(&names.layout(layout)) {
+                self.lone_layout(layout).await;
             }
         }
         if let Some(anchor) = self.options.anchors.get(&shared.name)
@@ -288,6 +306,76 @@ impl Verification<'_> {
             self.report.problem(&names.commit(anchor.sequence), &rolled_back);
         }
         Ok(map)
+    }
+
+    /// What the timeline begins with, given what its first commit follows: nothing, or the oldest layout of a maintainer
+    /// that holds what was before.
+    async fn beginning(&mut self, layouts: &[u64], parent: Option<&Parent>) -> Map {
+        let Some(parent) = parent else { return Map::default() };
+        let shared = &self.source.shared;
+        for sequence in layouts.iter().copied().filter(|sequence| *sequence >= parent.sequence) {
+            if let Ok((map, true)) = shared.loader.layout(sequence).await {
+                return map;
+            }
+        }
+        let missing = Error::new(
+            ErrorKind::Integrity,
+            "the timeline does not begin with its first commit, and no maintainer's layout holds what was before",
+        );
+        self.report.problem(&shared.names.commit(parent.sequence), &missing);
+        Map::default()
+    }
+
+    /// Compares what a layout says with what the commits up to it say.
+    async fn layout(&mut self, map: &Map, sequence: u64) {
+        let shared = &self.source.shared;
+        let name = shared.names.layout(sequence);
+        self.report.objects += 1;
+        self.named.insert(name.clone());
+        if self.options.read_percent == 0 {
+            return;
+        }
+        match shared.loader.layout(sequence).await {
+            Err(error) => self.report.problem(&name, &error),
+            Ok((layout, _)) => {
+                if !layout.says_what(map) {
+                    let differs = Error::new(ErrorKind::Integrity, "the layout does not say what the commits say");
+                    self.report.problem(&name, &differs);
+                }
+                self.bundles(map, &layout).await;
+            }
+        }
+    }
+
+    /// Looks at a layout whose commit is not part of the timeline any more.
+    async fn lone_layout(&mut self, sequence: u64) {
+        let shared = &self.source.shared;
+        let name = shared.names.layout(sequence);
+        self.report.objects += 1;
+        self.named.insert(name.clone());
+        match shared.loader.layout(sequence).await {
+            Err(error) => self.report.problem(&name, &error),
+            Ok((layout, _)) => self.bundles(&layout, &layout).await,
+        }
+    }
+
+    /// Looks for the bundles of a layout, and reads them once.
+    async fn bundles(&mut self, map: &Map, layout: &Map) {
+        for bundle in layout.others.iter().filter(|object| object.kind == ObjectKind::Bundle) {
+            if self.named.insert(bundle.name.clone()) {
+                self.report.objects += 1;
+                self.object(map, bundle).await;
+            }
+        }
+    }
+
+    /// What was given up is named until it is removed.
+    fn given_up(&mut self, map: &Map) {
+        let keyring = &self.source.shared.keyring;
+        for dropped in &map.dropped {
+            self.named.insert(dropped.name.clone());
+            self.named.extend(dropped.domain.as_ref().map(|id| keyring.object(id)));
+        }
     }
 
     fn presence(&mut self, map: &Map) {
@@ -378,35 +466,6 @@ impl Verification<'_> {
         }
     }
 
-    /// Layouts repeat what the commits say: each must say the same.
-    async fn layouts(&mut self, map: &Map) -> Result<()> {
-        let shared = &self.source.shared;
-        for sequence in shared.loader.sequences(&shared.names.layouts(), None).await? {
-            let name = shared.names.layout(sequence);
-            self.report.objects += 1;
-            self.named.insert(name.clone());
-            match shared.loader.layout(sequence).await {
-                Err(error) => self.report.problem(&name, &error),
-                Ok(layout) => {
-                    let until = |sequence_of: u64| sequence_of <= sequence;
-                    let points: Vec<_> = map.points.iter().filter(|(at, _, _)| until(*at)).cloned().collect();
-                    let segments: Vec<_> = map.segments.iter().filter(|one| until(one.sequence)).cloned().collect();
-                    if layout.points != points || layout.segments != segments {
-                        let differs = Error::new(ErrorKind::Integrity, "the layout does not say what the commits say");
-                        self.report.problem(&name, &differs);
-                    }
-                    for bundle in layout.others.iter().filter(|object| object.kind == ObjectKind::Bundle) {
-                        if self.named.insert(bundle.name.clone()) {
-                            self.report.objects += 1;
-                            self.object(map, bundle).await;
-                        }
-                    }
-                }
-            }
-        }
-        Ok(())
-    }
-
     /// Reads attachments to their end and compares their digests.
     async fn blobs(&mut self, map: &Map, progress: &mut (dyn FnMut(&VerifyReport) + Send)) {
         if let Err(error) = self.read_blobs(map, progress).await {
@@ -419,7 +478,7 @@ impl Verification<'_> {
         let shared = &self.source.shared;
         let at = map.head.as_ref().map_or(0, |head| head.sequence);
         let collection = Some(reserved::collection(reserved::BLOBS));
-        let bounds = Bounds { family: Family::Meta, collection, after: None, since: 0, at };
+        let bounds = Bounds { collection, ..Bounds::all(Family::Meta, at) };
         let mut merge = Merge::open(Arc::clone(&shared.access), map, bounds).await?;
         let mut packs = Packs::default();
         while let Some(group) = merge.next().await? {

@@ -16,6 +16,9 @@ struct WriterFile {
     writer: String,
     verification_key: String,
     recipient: String,
+    /// Whether it may change what earlier commits say.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    maintains: bool,
 }
 
 /// A writer's public keys.
@@ -23,6 +26,7 @@ struct WriterFile {
 pub(crate) struct Writer {
     pub(crate) key: WriterKey,
     pub(crate) recipient: Recipient,
+    pub(crate) maintains: bool,
 }
 
 fn name(id: &str) -> String {
@@ -34,8 +38,8 @@ pub(crate) fn writer_id(agent: &AgentKey) -> String {
     agent.signer().root_key().short_id()
 }
 
-/// Lets an agent write.
-pub(crate) async fn add_writer(store: &dyn Store, owner: &Signer, agent: &AgentKey) -> Result<()> {
+/// Lets an agent write, and with `maintains` change what earlier commits say.
+pub(crate) async fn add_writer(store: &dyn Store, owner: &Signer, agent: &AgentKey, maintains: bool) -> Result<()> {
     let id = writer_id(agent);
     let file = WriterFile {
         format: 1,
@@ -43,6 +47,7 @@ pub(crate) async fn add_writer(store: &dyn Store, owner: &Signer, agent: &AgentK
         writer: id.clone(),
         verification_key: agent.signer().root_key().to_string(),
         recipient: agent.recipient().to_string(),
+        maintains,
     };
     let (object, _): (Bytes, Digest) = encode(&file, SigningPurpose::Writer, Some(owner), &[])?;
     store.put(&name(&id), object).await
@@ -74,7 +79,7 @@ pub(crate) async fn read_writer(store: &dyn Store, root: &RootKey, id: &str) -> 
     if file.writer != id || key.short_id() != id {
         return Err(wrong("the writer's object belongs to another writer"));
     }
-    Ok(Writer { key, recipient: Recipient::parse(&file.recipient)? })
+    Ok(Writer { key, recipient: Recipient::parse(&file.recipient)?, maintains: file.maintains })
 }
 
 /// The public keys that metadata is encrypted to beside the owners'.

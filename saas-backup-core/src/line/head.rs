@@ -1,4 +1,5 @@
 use std::borrow::Cow;
+use std::ops::Range;
 
 use super::{LineKind, rules::broken};
 use crate::scan::{Scanner, plain_run};
@@ -122,6 +123,55 @@ pub fn data_of(line: &[u8]) -> Result<&[u8]> {
         .ok_or_else(|| broken("the line has no data"))
 }
 
+/// Where the member `seq` stands in a line that the codec wrote, with the comma before it; an empty range where it would
+/// stand if the line had one.
+///
+/// ```
+/// use saas_backup_core::sequence_place;
+///
+/// let line = br#"{"type":"put","collection":"pages","id":"7","seq":12,"data":{}}"#;
+/// assert_eq!(line[sequence_place(line)?], *br#","seq":12"#);
+/// assert!(sequence_place(br#"{"type":"put","collection":"pages","id":"7","data":{}}"#)?.is_empty());
+/// # Ok::<_, saas_backup_core::Error>(())
+/// ```
+///
+/// # Errors
+///
+/// [`ErrorKind::InvalidData`] if the line does not begin as the codec begins the line of a record.
+pub fn sequence_place(line: &[u8]) -> Result<Range<usize>> {
+    place_behind_key(line).ok_or_else(|| broken("the line does not begin as the line of a record does"))
+}
+
+fn place_behind_key(line: &[u8]) -> Option<Range<usize>> {
+    let mut rest = line;
+    for name in ["{\"type\":\"", ",\"collection\":\"", ",\"id\":\""] {
+        rest = behind_string(rest.strip_prefix(name.as_bytes())?)?;
+    }
+    if let Some(partition) = rest.strip_prefix(b",\"partition\":\"") {
+        rest = behind_string(partition)?;
+    }
+    let start = line.len() - rest.len();
+    let member = rest
+        .strip_prefix(b",\"seq\":")
+        .map_or(0, |digits| rest.len() - digits.len() + digits.iter().take_while(|byte| byte.is_ascii_digit()).count());
+    Some(start..start + member)
+}
+
+/// What follows a string whose opening quotation mark was read.
+fn behind_string(mut rest: &[u8]) -> Option<&[u8]> {
+    loop {
+        let (end, skipped) = match rest.get(memchr::memchr2(b'"', b'\\', rest)?..)? {
+            [b'"', after @ ..] => (true, after),
+            [_, _, after @ ..] => (false, after),
+            _ => return None,
+        };
+        rest = skipped;
+        if end {
+            return Some(rest);
+        }
+    }
+}
+
 fn text_of(line: &[u8]) -> Result<&str> {
     std::str::from_utf8(line).map_err(|_| Error::new(ErrorKind::InvalidData, "the line is not UTF-8"))
 }
@@ -148,6 +198,25 @@ mod tests {
             let short = LineHead::from_prefix(line.as_bytes()).unwrap();
             assert_eq!(short, LineHead::from_members(line.as_bytes()).unwrap());
             assert_eq!(short, LineHead::parse(line.as_bytes()).unwrap());
+        }
+    }
+
+    #[test]
+    fn the_place_of_the_sequence_number_is_found_behind_any_key() {
+        for key in [
+            r#""collection":"pages","id":"7""#,
+            r#""collection":"pages","id":"a\"b\\","partition":"p\\\"q""#,
+            r#""collection":"pages","id":",\"seq\":9","partition":"""#,
+        ] {
+            for rest in [r#","seq":12,"sole":true,"data":{}}"#, r#","sole":true,"data":{"seq":1}}"#] {
+                let line = format!(r#"{{"type":"put",{key}{rest}"#);
+                let place = sequence_place(line.as_bytes()).unwrap();
+                let expected = if rest.starts_with(",\"seq\"") { ",\"seq\":12" } else { "" };
+                assert_eq!((place.start, &line[place]), (line.len() - rest.len(), expected), "{line}");
+            }
+        }
+        for line in ["{}", r#"{"type":"put","collection":"x","id":"1"#, r#"{"type":"put","collection":"x\"#] {
+            assert_eq!(sequence_place(line.as_bytes()).unwrap_err().kind(), ErrorKind::InvalidData);
         }
     }
 

@@ -12,7 +12,7 @@ mod types;
 
 use bytes::Bytes;
 
-pub use self::head::{LineHead, data_of};
+pub use self::head::{LineHead, data_of, sequence_place};
 pub use self::limits::LineLimits;
 pub use self::reader::LineReader;
 pub use self::stream::{StreamCheck, StreamWriter};

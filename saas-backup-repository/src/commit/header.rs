@@ -3,6 +3,7 @@ use saas_backup_core::{Counts, Digest, Error, ErrorKind, Result, RunId, RunStatu
 use serde::{Deserialize, Serialize};
 
 use crate::crypto::Domain;
+use crate::object::Family;
 
 /// The version of the format that this crate writes and reads.
 pub(crate) const FORMAT: u32 = 1;
@@ -39,6 +40,9 @@ pub(crate) struct CommitHeader {
     /// Keyed digests of the feeds whose position it moves: two writers that share none do not disturb each other.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) feeds: Vec<String>,
+    /// There if it says something of what earlier commits hold, and nothing new of the source.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) maintenance: Option<Maintenance>,
     /// Domains that begin with it and are shared by what follows.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) domains: Vec<Domain>,
@@ -71,6 +75,58 @@ pub(crate) struct PointHeader {
     pub(crate) labels: Vec<String>,
 }
 
+/// What a commit of a maintainer changes about earlier ones.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Maintenance {
+    /// Ranges of commits whose lines are held by this commit's segments from now on.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) merges: Vec<Merged>,
+    /// Points that are no more.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) forgets: Vec<u64>,
+    /// Changes since earlier commits than this one cannot be told any more: deletions up to it may be left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) horizon: Option<u64>,
+    /// Objects of attachments that no point refers to any more.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) drops: Vec<String>,
+    /// How many attachments no point refers to any more; some may lie in objects that stay.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub(crate) released: u64,
+    /// Objects whose names hold an earlier ULID than this one and that no commit names up to here are nobody's: no later
+    /// commit may name them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) swept: Option<String>,
+}
+
+/// A range of commits whose lines of one family lie elsewhere now.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Merged {
+    pub(crate) family: Family,
+    /// The commits after this one,
+    pub(crate) after: u64,
+    /// up to and with this one.
+    pub(crate) through: u64,
+}
+
+impl Merged {
+    pub(crate) fn holds(&self, family: Family, sequence: u64) -> bool {
+        self.family == family && self.after < sequence && sequence <= self.through
+    }
+}
+
+/// Which lines a segment holds that was merged of others; each carries its own sequence number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Covers {
+    /// The sequence number of its oldest line.
+    pub(crate) oldest: u64,
+    /// That of its newest.
+    pub(crate) newest: u64,
+    /// From this point on none of its lines matters; `None` if they always do.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) until: Option<u64>,
+}
+
 /// An object beside the commit.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct ObjectRef {
@@ -84,6 +140,15 @@ pub(crate) struct ObjectRef {
     /// The domain that it is encrypted to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) domain: Option<String>,
+    /// There if it is a segment that was merged of others.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) covers: Option<Covers>,
+}
+
+impl ObjectRef {
+    pub(crate) fn new(name: String, kind: ObjectKind, size: u64, sha256: Digest, domain: Option<String>) -> Self {
+        Self { name, kind, size, sha256, domain, covers: None }
+    }
 }
 
 /// What an object holds.
@@ -128,9 +193,16 @@ pub(crate) enum PartKind {
     Index,
     /// The indexes of its meta segments, one a line.
     MetaIndex,
+    /// What the points hold, as digests.
+    Digests,
     /// Something that a later version knows.
     #[serde(other)]
     Other,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes members by reference")]
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 /// Reads a header after looking at its version.

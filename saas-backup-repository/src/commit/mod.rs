@@ -5,5 +5,6 @@ mod header;
 
 pub(crate) use self::envelope::{Envelope, decode, encode, header_hash};
 pub(crate) use self::header::{
-    CommitHeader, ObjectKind, ObjectRef, Parent, PartKind, PartRef, PointHeader, check_version,
+    CommitHeader, Covers, Maintenance, Merged, ObjectKind, ObjectRef, Parent, PartKind, PartRef, PointHeader,
+    check_version,
 };

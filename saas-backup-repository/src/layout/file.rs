@@ -6,7 +6,7 @@ use bytes::Bytes;
 use saas_backup_core::{Digest, Error, ErrorKind, Result, RunId};
 use serde::{Deserialize, Serialize};
 
-use super::map::{Head, Map, Part, Place, Segment};
+use super::map::{Dropped, Head, Map, Part, Place, Segment, Upkeep};
 use crate::commit::{Envelope, ObjectKind, ObjectRef, PointHeader, check_version, encode};
 use crate::crypto::{Domain, Signer, SigningPurpose};
 use crate::object::{Names, compress, decompress};
@@ -44,6 +44,8 @@ enum Entry {
     Object {
         object: ObjectRef,
     },
+    Dropped(Dropped),
+    Upkeep(Upkeep),
     #[serde(other)]
     Unknown,
 }
@@ -84,13 +86,8 @@ pub(crate) async fn write(store: &dyn Store, names: &Names, author: Author<'_>, 
         bytes.extend_from_slice(&content);
     }
     if !bytes.is_empty() {
-        bundled.others.push(ObjectRef {
-            name: bundle.clone(),
-            kind: ObjectKind::Bundle,
-            size: bytes.len() as u64,
-            sha256: Digest::of(&bytes),
-            domain: None,
-        });
+        let (size, sha256) = (bytes.len() as u64, Digest::of(&bytes));
+        bundled.others.push(ObjectRef::new(bundle.clone(), ObjectKind::Bundle, size, sha256, None));
         store.put(&bundle, Bytes::from(bytes)).await?;
     }
     bundled.layout = Some(head.sequence);
@@ -122,8 +119,10 @@ fn lines(map: &Map) -> Result<Vec<u8>> {
     });
     let domains = map.domains.iter().cloned().map(Entry::Domain);
     let others = map.others.iter().cloned().map(|object| Entry::Object { object });
+    let dropped = map.dropped.iter().cloned().map(Entry::Dropped);
+    let upkeep = (map.upkeep != Upkeep::default()).then(|| Entry::Upkeep(map.upkeep.clone()));
     let mut text = Vec::new();
-    for entry in segments.chain(parts).chain(points).chain(domains).chain(others) {
+    for entry in segments.chain(parts).chain(points).chain(domains).chain(others).chain(dropped).chain(upkeep) {
         serde_json::to_writer(&mut text, &entry)?;
         text.push(b'\n');
     }
@@ -162,6 +161,8 @@ pub(super) fn read(envelope: &Envelope, repository: &str, source: &str, sequence
             Entry::Point { sequence, run, point } => map.points.push((sequence, run, point)),
             Entry::Domain(domain) => map.domains.push(domain),
             Entry::Object { object } => map.others.push(object),
+            Entry::Dropped(dropped) => map.dropped.push(dropped),
+            Entry::Upkeep(upkeep) => map.upkeep = upkeep,
             Entry::Unknown => {}
         }
     }

@@ -7,10 +7,10 @@ use saas_backup_core::{Digest, Error, ErrorKind, Result};
 use super::file;
 use super::map::{Broken, Map};
 use crate::commit::{CommitHeader, Envelope, check_version, decode, header_hash};
-use crate::crypto::{RootKey, SigningPurpose, WriterKey};
+use crate::crypto::{RootKey, SigningPurpose};
 use crate::object::{Names, sequence_of};
 use crate::store::Store;
-use crate::writers::read_writer;
+use crate::writers::{Writer, read_writer};
 
 /// Commits that are fetched at the same time.
 const FETCHES: usize = 16;
@@ -20,7 +20,7 @@ const FETCHES: usize = 16;
 pub(crate) struct Trust {
     /// The owner's key; `None` in a repository that nobody signs.
     root: Option<RootKey>,
-    writers: Mutex<HashMap<String, WriterKey>>,
+    writers: Mutex<HashMap<String, Writer>>,
 }
 
 impl Trust {
@@ -32,27 +32,29 @@ impl Trust {
         self.root.as_ref()
     }
 
-    /// Checks that a writer that the owner vouches for signed an envelope.
+    /// Checks that a writer that the owner vouches for signed an envelope; whether it may change what earlier commits
+    /// say.
     pub(crate) async fn verify(
         &self,
         store: &dyn Store,
         purpose: SigningPurpose,
         writer: &str,
         envelope: &Envelope,
-    ) -> Result<()> {
-        let Some(root) = &self.root else { return envelope.verify(purpose, None) };
-        let known = self.lock().get(writer).copied();
-        let key = if let Some(key) = known {
-            key
+    ) -> Result<bool> {
+        let Some(root) = &self.root else { return envelope.verify(purpose, None).map(|()| true) };
+        let known = self.lock().get(writer).cloned();
+        let writer = if let Some(known) = known {
+            known
         } else {
-            let found = read_writer(store, root, writer).await?.key;
-            self.lock().insert(writer.to_owned(), found);
+            let found = read_writer(store, root, writer).await?;
+            self.lock().insert(writer.to_owned(), found.clone());
             found
         };
-        envelope.verify(purpose, Some(&key))
+        envelope.verify(purpose, Some(&writer.key))?;
+        Ok(writer.maintains)
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<String, WriterKey>> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<String, Writer>> {
         self.writers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -70,15 +72,30 @@ pub(crate) struct Loader {
 impl Loader {
     /// Reads what is new since `known`, or everything.
     ///
+    /// Who knows commits believes only what continues them: where later ones were removed since, as upkeep does after a
+    /// while, the source is to be opened anew.
+    ///
     /// # Errors
     ///
     /// [`ErrorKind::UnsupportedVersion`] if a commit is newer than this version. A broken chain is no error here:
     /// the map ends before it and says so.
     pub(crate) async fn load(&self, known: Option<Arc<Map>>) -> Result<Arc<Map>> {
-        let mut map = match known {
-            Some(known) => known,
-            None => Arc::new(self.latest_layout().await?.unwrap_or_default()),
-        };
+        match known {
+            Some(known) => self.extend(known).await,
+            None => self.begin(false).await,
+        }
+    }
+
+    /// Reads everything, going by what maintainers say alone: writers' layouts do not count.
+    pub(crate) async fn load_maintained(&self) -> Result<Arc<Map>> {
+        self.begin(true).await
+    }
+
+    async fn begin(&self, maintained: bool) -> Result<Arc<Map>> {
+        self.extend(Arc::new(self.latest_layout(maintained).await?.unwrap_or_default())).await
+    }
+
+    async fn extend(&self, mut map: Arc<Map>) -> Result<Arc<Map>> {
         let from = map.head.as_ref().map(|head| head.sequence);
         let after = from.map(|sequence| self.names.commit(sequence));
         let mut sequences = self.sequences(&self.names.commits(), after.as_deref()).await?;
@@ -145,11 +162,12 @@ impl Loader {
         Ok(sequences)
     }
 
-    async fn latest_layout(&self) -> Result<Option<Map>> {
+    async fn latest_layout(&self, maintained: bool) -> Result<Option<Map>> {
         // A layout that is cut or was changed costs time and nothing else: the one before it leads to the same map.
         for sequence in self.sequences(&self.names.layouts(), None).await?.into_iter().rev() {
             match self.layout(sequence).await {
-                Ok(map) => return Ok(Some(map)),
+                Ok((_, false)) if maintained => {}
+                Ok((map, _)) => return Ok(Some(map)),
                 Err(error) if matches!(error.kind(), ErrorKind::Integrity | ErrorKind::NotFound) => {
                     tracing::warn!(source = self.source, sequence, %error, "a layout is passed over");
                 }
@@ -159,12 +177,14 @@ impl Loader {
         Ok(None)
     }
 
-    pub(crate) async fn layout(&self, sequence: u64) -> Result<Map> {
+    /// A layout, and whether a maintainer wrote it.
+    pub(crate) async fn layout(&self, sequence: u64) -> Result<(Map, bool)> {
         let name = self.names.layout(sequence);
         let envelope = decode(&self.store.get(&name, None).await?)?;
         let writer = file::writer_of(&envelope)?;
-        self.trust.verify(&*self.store, SigningPurpose::Layout, &writer, &envelope).await?;
+        let maintained = self.trust.verify(&*self.store, SigningPurpose::Layout, &writer, &envelope).await?;
         file::read(&envelope, &self.repository, &self.source, sequence)
+            .map(|map| (map, maintained))
             .map_err(|error| error.with_context("object", name))
     }
 
@@ -178,7 +198,10 @@ impl Loader {
         let header: CommitHeader =
             serde_json::from_slice(&envelope.header).map_err(|_| broken("the commit is damaged"))?;
         let verified = self.trust.verify(&*self.store, SigningPurpose::Commit, &header.writer, &envelope).await;
-        verified.map_err(|error| error.with_context("object", &name))?;
+        let maintains = verified.map_err(|error| error.with_context("object", &name))?;
+        if header.maintenance.is_some() && !maintains {
+            return Err(broken("a writer that may not maintain says what became of earlier commits"));
+        }
         if (header.repository.as_str(), header.source.as_str(), header.sequence)
             != (self.repository.as_str(), self.source.as_str(), sequence)
         {

@@ -1,11 +1,16 @@
+use std::mem;
+
 use bytes::Bytes;
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use saas_backup_core::{Digest, Error, ErrorKind, Result, RunId};
 use serde::{Deserialize, Serialize};
 
-use crate::commit::{CommitHeader, ObjectKind, ObjectRef, Parent, PartKind, PointHeader};
+use crate::commit::{CommitHeader, Maintenance, Merged, ObjectKind, ObjectRef, Parent, PartKind, PointHeader};
 use crate::crypto::{Domain, DomainKind};
 use crate::object::Family;
+
+/// How long it is known when an object was given up.
+const REMEMBERED: TimeDelta = TimeDelta::days(90);
 
 /// What is known of a source without opening any of its seals.
 #[derive(Clone, Debug, Default)]
@@ -22,8 +27,79 @@ pub(crate) struct Map {
     pub(crate) domains: Vec<Domain>,
     /// Objects that no line of the map names otherwise: attachments, packs and bundles.
     pub(crate) others: Vec<ObjectRef>,
+    /// Objects that nothing refers to any more and that readers of a moment ago may still need.
+    pub(crate) dropped: Vec<Dropped>,
+    pub(crate) upkeep: Upkeep,
     /// The first commit that is missing or was changed; nothing from it on is in the map.
     pub(crate) broken: Option<Broken>,
+}
+
+/// What maintenance did that binds later work.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Upkeep {
+    /// Changes since earlier commits than this one cannot be told any more.
+    #[serde(default)]
+    pub(crate) horizon: u64,
+    /// No commit may name an object with an earlier ULID that none named before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) swept: Option<String>,
+    /// The last commit of maintenance.
+    #[serde(default)]
+    pub(crate) last: u64,
+    /// Points that were forgotten since the base was made.
+    #[serde(default)]
+    pub(crate) forgotten: u64,
+    #[serde(default)]
+    data: Tier,
+    #[serde(default)]
+    meta: Tier,
+}
+
+/// How far the lines of a family are merged.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Tier {
+    /// The last commit whose lines the base holds.
+    pub(crate) base: u64,
+    /// The last commit whose lines lie in any merged run.
+    pub(crate) merged: u64,
+}
+
+impl Tier {
+    fn merge(&mut self, merged: &Merged) {
+        if merged.after == 0 {
+            self.base = merged.through;
+        }
+        self.merged = self.merged.max(merged.through);
+    }
+}
+
+impl Upkeep {
+    pub(crate) fn tier(&self, family: Family) -> Tier {
+        match family {
+            Family::Data => self.data,
+            Family::Meta => self.meta,
+        }
+    }
+
+    fn tier_mut(&mut self, family: Family) -> &mut Tier {
+        match family {
+            Family::Data => &mut self.data,
+            Family::Meta => &mut self.meta,
+        }
+    }
+}
+
+/// An object that nothing refers to any more.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Dropped {
+    pub(crate) name: String,
+    pub(crate) size: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) domain: Option<String>,
+    /// The commit that gave it up,
+    pub(crate) by: u64,
+    /// and when, by the maintainer's clock.
+    pub(crate) at: DateTime<Utc>,
 }
 
 /// Where the chain of commits breaks off.
@@ -65,6 +141,8 @@ impl Head {
 pub(crate) struct Commit {
     pub(crate) sequence: u64,
     pub(crate) feeds: Vec<String>,
+    /// Whether it gave up attachments.
+    pub(crate) drops: bool,
 }
 
 /// An immutable file of sorted lines.
@@ -76,6 +154,12 @@ pub(crate) struct Segment {
     /// The oldest of its lines, where they carry numbers of their own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) oldest: Option<u64>,
+    /// From this point on none of its lines matters.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) until: Option<u64>,
+    /// The commit that introduced it, where that is not the one of its newest line.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) commit: Option<u64>,
     /// Its place among the segments of that commit.
     pub(crate) ordinal: u32,
     pub(crate) object: ObjectRef,
@@ -85,6 +169,16 @@ impl Segment {
     /// Whether it may hold lines that existed at a point.
     pub(crate) fn reaches(&self, at: u64) -> bool {
         self.oldest.unwrap_or(self.sequence) <= at
+    }
+
+    /// Whether some of its lines may matter at a point.
+    fn matters(&self, at: u64) -> bool {
+        self.until.is_none_or(|until| at < until)
+    }
+
+    /// The commit that introduced it.
+    pub(crate) fn introduced(&self) -> u64 {
+        self.commit.unwrap_or(self.sequence)
     }
 }
 
@@ -116,15 +210,24 @@ impl Map {
     /// Adds the next commit.
     pub(crate) fn push(&mut self, name: &str, header: &CommitHeader, sha256: Digest, body_at: u64, body: &Bytes) {
         let sequence = header.sequence;
-        self.head = Some(Head {
-            sequence,
-            sha256,
-            run: header.run,
-            at: header.at,
-            finished: header.point.is_some(),
-            naming: header.naming.clone(),
-        });
-        self.since.push(Commit { sequence, feeds: header.feeds.clone() });
+        let head = match (&header.maintenance, self.head.take()) {
+            // Whether a run is under way, and how old its position is, stays as it was.
+            (Some(_), Some(head)) => Head { sequence, sha256, ..head },
+            _ => Head {
+                sequence,
+                sha256,
+                run: header.run,
+                at: header.at,
+                finished: header.point.is_some(),
+                naming: header.naming.clone(),
+            },
+        };
+        self.head = Some(head);
+        if let Some(maintenance) = &header.maintenance {
+            self.maintain(maintenance, sequence, header.at);
+        }
+        let drops = header.maintenance.as_ref().is_some_and(|maintenance| maintenance.released > 0);
+        self.since.push(Commit { sequence, feeds: header.feeds.clone(), drops });
         self.domains.extend(header.domains.iter().cloned());
         if let Some(point) = &header.point {
             self.points.push((sequence, header.run, point.clone()));
@@ -138,8 +241,19 @@ impl Map {
                     continue;
                 }
             };
-            let ordinal = ordinal as u32;
-            self.segments.push(Segment { family, sequence, oldest: None, ordinal, object: object.clone() });
+            let covers = object.covers;
+            self.segments.push(Segment {
+                family,
+                sequence: covers.map_or(sequence, |covers| covers.newest),
+                oldest: covers.map(|covers| covers.oldest),
+                until: covers.and_then(|covers| covers.until),
+                commit: covers.map(|_| sequence),
+                ordinal: ordinal as u32,
+                object: object.clone(),
+            });
+        }
+        if header.parts.iter().any(|part| part.kind == PartKind::Digests) {
+            self.parts.retain(|part| part.kind != PartKind::Digests);
         }
         let mut offset = 0;
         for part in &header.parts {
@@ -154,6 +268,64 @@ impl Map {
             });
             offset += part.size;
         }
+    }
+
+    /// Takes what a maintainer says of earlier commits.
+    fn maintain(&mut self, maintenance: &Maintenance, sequence: u64, at: DateTime<Utc>) {
+        let Maintenance { merges, forgets, horizon, drops, released: _, swept } = maintenance;
+        let is_merged = |family, sequence| merges.iter().any(|merged| merged.holds(family, sequence));
+        let is_in_bundle =
+            |object: &ObjectRef, parts: &[Part]| parts.iter().any(|part| part.place.object == object.name);
+        let (gone, kept) =
+            mem::take(&mut self.segments).into_iter().partition(|segment| is_merged(segment.family, segment.sequence));
+        self.segments = kept;
+        let segments = &self.segments;
+        self.parts.retain(|part| match part.kind {
+            PartKind::Delta => !is_merged(Family::Data, part.sequence),
+            PartKind::Meta => !is_merged(Family::Meta, part.sequence),
+            PartKind::Index => is_introduced(segments, Family::Data, part.sequence),
+            PartKind::MetaIndex => is_introduced(segments, Family::Meta, part.sequence),
+            PartKind::Digests | PartKind::Other => true,
+        });
+        let parts = &self.parts;
+        let (others, unused): (Vec<_>, Vec<_>) =
+            mem::take(&mut self.others).into_iter().partition(|object| match object.kind {
+                ObjectKind::Bundle => is_in_bundle(object, parts),
+                _ => !drops.contains(&object.name),
+            });
+        self.others = others;
+        let gone = gone.into_iter().map(|segment: Segment| segment.object).chain(unused);
+        // What is left of them by then is swept as nobody's.
+        self.dropped.retain(|dropped| at - dropped.at <= REMEMBERED);
+        self.dropped.extend(gone.map(|ObjectRef { name, size, domain, .. }| Dropped {
+            name,
+            size,
+            domain,
+            by: sequence,
+            at,
+        }));
+        self.points.retain(|(point, ..)| !forgets.contains(point));
+        self.upkeep.forgotten += forgets.len() as u64;
+        for merged in merges {
+            self.upkeep.tier_mut(merged.family).merge(merged);
+            if merged.after == 0 && merged.family == Family::Data {
+                self.upkeep.forgotten = 0;
+            }
+        }
+        self.upkeep.horizon = self.upkeep.horizon.max(horizon.unwrap_or(0));
+        self.upkeep.swept = swept.clone().max(self.upkeep.swept.take());
+        self.upkeep.last = sequence;
+    }
+
+    /// Whether another map leads to the same lines and points.
+    pub(crate) fn says_what(&self, other: &Self) -> bool {
+        let parts = |map: &Self| -> Vec<(PartKind, u64, Digest)> {
+            map.parts.iter().map(|part| (part.kind, part.sequence, part.sha256)).collect()
+        };
+        let head = |map: &Self| map.head.as_ref().map(|head| (head.sequence, head.sha256));
+        (head(self), &self.segments, &self.points, &self.upkeep)
+            == (head(other), &other.segments, &other.points, &other.upkeep)
+            && parts(self) == parts(other)
     }
 
     /// Refuses to go on where the chain is broken.
@@ -178,13 +350,18 @@ impl Map {
         self.domains.iter().rev().find(|domain| domain.kind == kind && domain.month == month)
     }
 
-    /// The segments of a family that existed at a point.
-    pub(crate) fn segments_at(&self, family: Family, at: u64) -> impl Iterator<Item = &Segment> {
-        self.segments.iter().filter(move |segment| segment.family == family && segment.reaches(at))
+    /// The segments of a family that say what is true at a point; with `past`, those too that say what was before it.
+    pub(crate) fn segments_at(&self, family: Family, at: u64, past: bool) -> impl Iterator<Item = &Segment> {
+        let tells = move |segment: &&Segment| segment.reaches(at) && (past || segment.matters(at));
+        self.segments.iter().filter(move |segment| segment.family == family).filter(tells)
     }
 
     /// The parts of a kind that existed at a point.
     pub(crate) fn parts_at(&self, kind: PartKind, at: u64) -> impl Iterator<Item = &Part> {
         self.parts.iter().filter(move |part| part.kind == kind && part.sequence <= at)
     }
+}
+
+fn is_introduced(segments: &[Segment], family: Family, commit: u64) -> bool {
+    segments.iter().any(|segment| segment.family == family && segment.introduced() == commit)
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use saas_backup_core::{Key, Result};
 
 use super::spare::{LARGE_BYTES, Spare};
-use super::truth::{Says, Word};
+use super::truth::{Says, Word, tell_next};
 
 /// A chunk that has less room than this gets no further line.
 const ROOM_BYTES: usize = 64 * 1024;
@@ -145,8 +145,6 @@ impl LineBuffer {
     }
 
     /// The lines by key, of each key the ones that still say something, newest first.
-    ///
-    /// A partition's newer word replaces its older ones, and a word on all of them replaces all.
     pub(crate) fn sorted(&self) -> Vec<&LineMeta> {
         let mut order: Vec<&LineMeta> = self.iter().collect();
         order.sort_by(|one, two| match one.key.cmp(&two.key) {
@@ -156,18 +154,7 @@ impl LineBuffer {
         let mut kept: Vec<&LineMeta> = Vec::with_capacity(order.len());
         let mut words: Vec<&LineMeta> = Vec::new();
         for group in order.chunk_by(|one, two| one.key == two.key) {
-            for line in group.iter().rev() {
-                let says = &line.says;
-                words.retain(|known| {
-                    if says.is_last_word() {
-                        return false;
-                    }
-                    // That a word was on all partitions, or told a place that was unknown, still counts.
-                    let counts = known.says.is_last_word() || (says.deletion && !known.says.deletion);
-                    counts || known.says.partition != says.partition
-                });
-                words.push(line);
-            }
+            group.iter().rev().for_each(|line| tell_next(&mut words, *line));
             kept.extend(words.drain(..).rev());
         }
         kept

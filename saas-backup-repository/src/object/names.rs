@@ -72,6 +72,13 @@ pub(crate) fn sequence_of(name: &str) -> Option<u64> {
     (digits.len() == 20 && digits.bytes().all(|byte| byte.is_ascii_digit())).then(|| digits.parse().ok())?
 }
 
+/// The ULID in the name of an object, which tells when the name was made; commits, layouts and naming keys have none.
+pub(crate) fn ulid_of(name: &str) -> Option<&str> {
+    let file = name.rsplit('/').next()?.split('.').next()?;
+    let ulid = file.rsplit('-').next()?;
+    Ulid::from_string(ulid).is_ok().then_some(ulid)
+}
+
 /// The month that shares one domain.
 pub(crate) fn month(now: DateTime<Utc>) -> String {
     now.format("%Y-%m").to_string()
@@ -116,5 +123,16 @@ mod tests {
         assert_eq!(sequence_of(&names.commit(42)), Some(42));
         assert_eq!(sequence_of("source/blog/commit/42"), None);
         assert_eq!(sequence_of("source/blog/commit/0000000000000000004x"), None);
+    }
+
+    #[test]
+    fn the_name_of_an_object_tells_its_ulid() {
+        let names = Names::new("blog-1.eu", true);
+        for name in [names.segment(), names.meta_segment(), names.blob("abcdef", true), names.pack(), names.bundle()] {
+            assert_eq!(ulid_of(&name).map(str::len), Some(26), "{name}");
+        }
+        for name in [names.commit(7), names.layout(7), "source/blog/keys/naming.age".to_owned()] {
+            assert_eq!(ulid_of(&name), None, "{name}");
+        }
     }
 }

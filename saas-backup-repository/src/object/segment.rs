@@ -1,7 +1,9 @@
 use std::ops::Range;
 
 use bytes::Bytes;
-use saas_backup_core::{CollectionName, Error, ErrorKind, Key, LineHead, LineKind, PartitionId, RecordId, Result};
+use saas_backup_core::{
+    CollectionName, Error, ErrorKind, Key, LineHead, LineKind, PartitionId, RecordId, Result, sequence_place,
+};
 use serde::{Deserialize, Serialize};
 
 use super::bloom::{Bloom, key_hash};
@@ -42,53 +44,98 @@ pub(crate) fn build(lines: &LineBuffer, file: Vec<u8>) -> Result<Option<SegmentF
     Codec::with(|codec| build_with(codec, lines, file))
 }
 
-fn build_with(codec: &mut Codec, lines: &LineBuffer, mut file: Vec<u8>) -> Result<Option<SegmentFile>> {
+fn build_with(codec: &mut Codec, lines: &LineBuffer, file: Vec<u8>) -> Result<Option<SegmentFile>> {
     let sorted = lines.sorted();
-    let Some(last) = sorted.last().map(|line| line.key.clone()) else { return Ok(None) };
-    let (mut frames, mut lengths, mut hashes) = (Vec::new(), Vec::new(), Vec::with_capacity(sorted.len()));
-    let mut raw = Vec::with_capacity(FRAME_BYTES);
-    let mut rest = sorted.as_slice();
-    while let Some(first) = rest.first() {
-        raw.clear();
-        let (mut taken, mut live) = (0, 0);
-        for group in rest.chunk_by(|one, two| one.key == two.key) {
-            let length: usize = group.iter().map(|line| lines.line(line).len() + 1).sum();
-            if taken > 0 && raw.len() + length > FRAME_BYTES {
-                break;
-            }
-            for line in group {
-                raw.extend_from_slice(lines.line(line));
-                raw.push(b'\n');
-            }
-            if let Some(line) = group.first() {
-                hashes.push(key_hash(&line.key));
-                live += u32::from(effective(group).is_some_and(|(line, _)| !line.says.deletion));
-            }
-            taken += group.len();
+    let mut builder = SegmentBuilder::new(file);
+    for group in sorted.chunk_by(|one, two| one.key == two.key) {
+        let Some(newest) = group.first() else { continue };
+        let length = group.iter().map(|line| lines.line(line).len() + 1).sum();
+        let raw = builder.group(codec, &newest.key, group, length)?;
+        for line in group {
+            raw.extend_from_slice(lines.line(line));
+            raw.push(b'\n');
         }
-        let frame = codec.compress_checked(&raw)?;
-        frames.push(Frame {
-            at: file.len() as u64,
-            size: frame.len() as u32,
-            raw: raw.len() as u32,
-            digest: frame_digest(frame),
-            first: first.key.clone(),
-            live: Some(live),
-        });
-        lengths.push((frame.len() as u32, raw.len() as u32));
-        file.extend_from_slice(frame);
-        rest = rest.get(taken..).unwrap_or_default();
     }
-    let index = SegmentIndex {
-        object: String::new(),
-        lines: sorted.len() as u64,
-        last,
-        frames,
-        bloom: Bloom::of(&hashes),
-        head: String::new(),
-    };
-    finish(&mut file, &lengths, &serde_json::to_vec(&index)?);
-    Ok(Some(SegmentFile { bytes: file, index }))
+    builder.finish(codec)
+}
+
+/// Makes a segment of lines that come in order.
+#[derive(Debug, Default)]
+pub(crate) struct SegmentBuilder {
+    file: Vec<u8>,
+    frames: Vec<Frame>,
+    lengths: Vec<(u32, u32)>,
+    hashes: Vec<(u64, u64)>,
+    lines: u64,
+    /// The lines of the frame that is begun, their first key, and how many of their keys are live.
+    raw: Vec<u8>,
+    first: Option<Key>,
+    live: u32,
+    last: Option<Key>,
+}
+
+impl SegmentBuilder {
+    /// Begins a segment in an empty buffer.
+    pub(crate) fn new(file: Vec<u8>) -> Self {
+        Self { file, ..Self::default() }
+    }
+
+    /// The bytes that it has up to here, the frame that is begun left aside.
+    pub(crate) fn size(&self) -> usize {
+        self.file.len()
+    }
+
+    /// Begins the next key; its lines, newest first and of this length together, are to be appended to what is given.
+    pub(crate) fn group<L: Word>(
+        &mut self,
+        codec: &mut Codec,
+        key: &Key,
+        lines: &[L],
+        length: usize,
+    ) -> Result<&mut Vec<u8>> {
+        if !self.raw.is_empty() && self.raw.len() + length > FRAME_BYTES {
+            self.end_frame(codec)?;
+        }
+        self.first.get_or_insert_with(|| key.clone());
+        self.last = Some(key.clone());
+        self.hashes.push(key_hash(key));
+        self.lines += lines.len() as u64;
+        self.live += u32::from(effective(lines).is_some_and(|(line, _)| !line.says().deletion));
+        Ok(&mut self.raw)
+    }
+
+    fn end_frame(&mut self, codec: &mut Codec) -> Result<()> {
+        let Some(first) = self.first.take() else { return Ok(()) };
+        let frame = codec.compress_checked(&self.raw)?;
+        self.frames.push(Frame {
+            at: self.file.len() as u64,
+            size: frame.len() as u32,
+            raw: self.raw.len() as u32,
+            digest: frame_digest(frame),
+            first,
+            live: Some(std::mem::take(&mut self.live)),
+        });
+        self.lengths.push((frame.len() as u32, self.raw.len() as u32));
+        self.file.extend_from_slice(frame);
+        self.raw.clear();
+        Ok(())
+    }
+
+    /// The segment; `None` for no lines.
+    pub(crate) fn finish(mut self, codec: &mut Codec) -> Result<Option<SegmentFile>> {
+        self.end_frame(codec)?;
+        let Some(last) = self.last else { return Ok(None) };
+        let index = SegmentIndex {
+            object: String::new(),
+            lines: self.lines,
+            last,
+            frames: self.frames,
+            bloom: Bloom::of(&self.hashes),
+            head: String::new(),
+        };
+        finish(&mut self.file, &self.lengths, &serde_json::to_vec(&index)?);
+        Ok(Some(SegmentFile { bytes: self.file, index }))
+    }
 }
 
 /// One line as it is stored, and where it stands in time.
@@ -106,6 +153,12 @@ pub(crate) struct StoredLine {
 impl StoredLine {
     pub(crate) fn is_deletion(&self) -> bool {
         self.says.deletion
+    }
+
+    /// The text before and behind the sequence number, wherever the line carries it.
+    pub(crate) fn unnumbered(&self) -> Result<(&[u8], &[u8])> {
+        let place = sequence_place(&self.text)?;
+        Ok((self.text.get(..place.start).unwrap_or_default(), self.text.get(place.end..).unwrap_or_default()))
     }
 }
 

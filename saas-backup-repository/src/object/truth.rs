@@ -69,6 +69,27 @@ fn tell<'a, L: Word>(holders: &mut Vec<&'a L>, line: &'a L) {
     }
 }
 
+/// Takes the next line of a key, given those before it that still tell something, oldest first: a partition's newer word
+/// replaces its older ones but for a deletion that is told again, and a word on all of them replaces all.
+///
+/// With the lines that are left the same is true as with all of them, whatever was written before the first and is
+/// written after the last.
+pub(crate) fn tell_next<L: Word>(telling: &mut Vec<L>, next: L) {
+    let says = next.says();
+    let is_known = |known: &L| known.says().deletion && known.says().partition == says.partition;
+    if says.deletion && !says.is_last_word() && telling.iter().any(is_known) {
+        // It is gone from there since the older word.
+        return;
+    }
+    telling.retain(|known| {
+        let known = known.says();
+        // That a word was on all partitions, or told a place that was unknown, still counts.
+        let counts = known.is_last_word() || (says.deletion && !known.deletion);
+        !says.is_last_word() && (counts || known.partition != says.partition)
+    });
+    telling.push(next);
+}
+
 /// What is true of a record, given its lines, newest first: the line of its live state, or of its deletion.
 ///
 /// Its state is what was put last of what partitions hold. The second value is the line that made it so: the same

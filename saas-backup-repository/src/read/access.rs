@@ -109,7 +109,7 @@ impl Access {
                         Family::Data => PartKind::Index,
                         Family::Meta => PartKind::MetaIndex,
                     };
-                    part.kind == kind && part.sequence == segment.sequence
+                    part.kind == kind && part.sequence == segment.introduced()
                 })
             };
             // Futures that are made before they are polled: a closure in the stream would not be `Send` for all lifetimes.

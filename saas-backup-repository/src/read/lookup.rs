@@ -47,7 +47,7 @@ impl Access {
         at: u64,
         all: bool,
     ) -> Result<Vec<StoredLine>> {
-        let segments: Vec<Segment> = map.segments_at(family, at).cloned().collect();
+        let segments: Vec<Segment> = map.segments_at(family, at, all).cloned().collect();
         let indexes = self.indexes(map, &segments).await?;
         let parts = map.parts_at(inline_kind(family), at).map(Run::Part);
         let mut runs: Vec<(Run<'_>, usize)> = parts.map(|run| (run, 0)).collect();

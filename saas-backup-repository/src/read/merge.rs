@@ -24,6 +24,8 @@ pub(crate) struct Bounds {
     pub(crate) since: u64,
     /// Only lines that existed at this point.
     pub(crate) at: u64,
+    /// Also lines that say nothing of what is true at this point any more.
+    pub(crate) past: bool,
 }
 
 /// All lines of one key, newest first.
@@ -69,14 +71,17 @@ pub(crate) struct Merge {
 #[derive(Debug)]
 enum Run {
     Inline(VecDeque<StoredLine>),
-    Segment { segment: Segment, index: Arc<SegmentIndex>, next_frame: usize, lines: VecDeque<StoredLine> },
+    Segment { segment: Box<Segment>, index: Arc<SegmentIndex>, next_frame: usize, lines: VecDeque<StoredLine> },
 }
 
 impl Run {
     /// The live records of the next frame, if it was not opened yet, all of it is in the bounds and in one
     /// collection, and it ends before `other`, the next key of any other run.
-    fn lone_frame(&self, bounds: &Bounds, other: Option<&Key>) -> Option<(CollectionName, u64)> {
+    fn lone_frame(&self, bounds: &Bounds, other: Option<&Key>, once: bool) -> Option<(CollectionName, u64)> {
         let Self::Segment { segment, index, next_frame, lines } = self else { return None };
+        if once && segment.oldest.is_some_and(|oldest| oldest < segment.sequence) {
+            return None;
+        }
         let frame = index.frames.get(*next_frame)?;
         let live = frame.live?;
         let after = index.frames.get(*next_frame + 1).map(|after| &after.first);
@@ -126,7 +131,7 @@ impl Merge {
             }
         }
         let segments: Vec<Segment> = map
-            .segments_at(bounds.family, bounds.at)
+            .segments_at(bounds.family, bounds.at, bounds.past)
             .filter(|segment| segment.sequence > bounds.since)
             .cloned()
             .collect();
@@ -139,6 +144,7 @@ impl Merge {
                 index.frames.get(next_frame).is_some_and(|frame| &frame.first.collection > collection)
             });
             if !is_past && !is_before {
+                let segment = Box::new(segment);
                 merge.add(Run::Segment { segment, index, next_frame, lines: VecDeque::new() });
             }
         }
@@ -191,12 +197,12 @@ impl Merge {
     }
 
     /// Passes over a frame whose keys no other run may hold and whose live records its segment counted: their
-    /// collection and number. Nothing is read for it.
-    pub(crate) fn pass_frame(&mut self) -> Option<(CollectionName, u64)> {
+    /// collection and number. Nothing is read for it. With `once` only where one commit wrote them all.
+    pub(crate) fn pass_frame(&mut self, once: bool) -> Option<(CollectionName, u64)> {
         let next = self.heap.pop()?;
         let run = next.0.run;
         let other = self.heap.peek().map(|Reverse(other)| &other.key);
-        let Some(counted) = self.runs.get(run).and_then(|run| run.lone_frame(&self.bounds, other)) else {
+        let Some(counted) = self.runs.get(run).and_then(|run| run.lone_frame(&self.bounds, other, once)) else {
             self.heap.push(next);
             return None;
         };
@@ -237,6 +243,11 @@ impl Merge {
 }
 
 impl Bounds {
+    /// All lines of a family that say what is true at a point.
+    pub(crate) fn all(family: Family, at: u64) -> Self {
+        Self { family, collection: None, after: None, since: 0, at, past: false }
+    }
+
     fn holds(&self, key: &Key) -> bool {
         self.collection.as_ref().is_none_or(|collection| &key.collection == collection)
             && self.after.as_ref().is_none_or(|after| key > after)

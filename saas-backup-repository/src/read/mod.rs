@@ -10,5 +10,6 @@ mod snapshot;
 pub(crate) use self::access::{Access, blocking, changed};
 pub(crate) use self::blob::{BlobPart, BlobRow};
 pub(crate) use self::history::HistorySnapshot;
+pub(crate) use self::lookup::inline_kind;
 pub(crate) use self::merge::{Bounds, Group, Merge};
 pub(crate) use self::snapshot::{PointSnapshot, event};

@@ -66,11 +66,11 @@ impl PointSnapshot {
     /// How many records of each collection are live. Reads the frames that more than one run may hold keys of, and
     /// takes the others from the indexes.
     pub(crate) async fn count(&self) -> Result<BTreeMap<CollectionName, u64>> {
-        let bounds = Bounds { family: Family::Data, collection: None, after: None, since: 0, at: self.at };
+        let bounds = Bounds::all(Family::Data, self.at);
         let mut merge = Merge::open(Arc::clone(&self.shared.access), &self.map, bounds).await?;
         let mut counts: BTreeMap<CollectionName, u64> = BTreeMap::new();
         loop {
-            if let Some((collection, live)) = merge.pass_frame() {
+            if let Some((collection, live)) = merge.pass_frame(false) {
                 *counts.entry(collection).or_default() += live;
                 continue;
             }
@@ -84,6 +84,14 @@ impl PointSnapshot {
         Error::new(ErrorKind::CursorExpired, what)
     }
 
+    /// Refuses changes since a commit after which deletions were left out.
+    pub(crate) fn check_horizon(&self, since: u64) -> Result<()> {
+        if since < self.map.upkeep.horizon {
+            return Err(Self::expired("what was deleted since then is not held any more"));
+        }
+        Ok(())
+    }
+
     fn position(&self, from: Option<&Cursor>) -> Result<Option<Position>> {
         let Some(position) = from.map(|cursor| cursor.decode::<Position>(CURSOR_VERSION)).transpose()? else {
             return Ok(None);
@@ -91,6 +99,7 @@ impl PointSnapshot {
         if position.repository != self.shared.repository || position.source != self.shared.name {
             return Err(Self::expired("the cursor is one of another repository or source"));
         }
+        self.check_horizon(position.since.unwrap_or(position.at).min(position.at))?;
         if position.at > self.at {
             return Err(Self::expired("the cursor is newer than this point in time"));
         }
@@ -159,6 +168,9 @@ pub(super) trait View: std::fmt::Debug + Send + Sync {
     /// The collection whose records come of it.
     fn gives(&self) -> &CollectionName;
 
+    /// Whether it needs the lines that say nothing of what is true at the point any more.
+    fn reads_past(&self) -> bool;
+
     /// What a key's lines say to a reader who knows everything up to `since`.
     async fn news(&self, group: Group, since: Option<u64>) -> Result<Vec<Event>>;
 }
@@ -178,6 +190,10 @@ impl View for States {
 
     fn gives(&self) -> &CollectionName {
         &self.collection
+    }
+
+    fn reads_past(&self) -> bool {
+        false
     }
 
     async fn news(&self, group: Group, since: Option<u64>) -> Result<Vec<Event>> {
@@ -253,11 +269,11 @@ impl Reading {
         while let Some(phase) = self.phases.front() {
             if self.merge.is_none() {
                 let bounds = Bounds {
-                    family: Family::Data,
                     collection: Some(self.view.reads().clone()),
                     after: phase.after.clone(),
                     since: phase.since.unwrap_or(0),
-                    at: self.snapshot.at,
+                    past: self.view.reads_past(),
+                    ..Bounds::all(Family::Data, self.snapshot.at)
                 };
                 let access = Arc::clone(&self.snapshot.shared.access);
                 self.merge = Some(Merge::open(access, &self.snapshot.map, bounds).await?);

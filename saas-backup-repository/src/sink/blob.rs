@@ -7,9 +7,9 @@ use bytes::Bytes;
 use saas_backup_core::{BlobId, BlobWriter, CollectionName, Result, StoredBlob};
 
 use super::session::Session;
-use super::step::InSession;
 use super::tables::put;
 use crate::commit::{ObjectKind, ObjectRef};
+use crate::committer::Later;
 use crate::crypto::{Domain, DomainKind, Keyring, Sealer, Sealing, hex};
 use crate::object::{Codec, Spare, month};
 use crate::read::{BlobPart, BlobRow, blocking};
@@ -92,7 +92,7 @@ impl RepositoryBlobWriter {
 
     /// Compresses and seals what is buffered, as the next bytes of a part.
     async fn seal(&mut self) -> Result<()> {
-        let shared = &self.session.shared;
+        let shared = self.session.shared();
         if self.domain.is_none() && shared.keyring.is_encrypted() {
             // One domain for all parts: an attachment is shredded whole.
             let month = month(shared.clock.now());
@@ -102,7 +102,7 @@ impl RepositoryBlobWriter {
         let (mut buffer, session) = (std::mem::take(&mut self.buffer), Arc::clone(&self.session));
         let turn = self.session.sealers.acquire().await;
         let (part, buffer) = blocking(move || {
-            let mut part = begun.map_or_else(|| Part::begin(&to, &buffer, &session.spare), Ok)?;
+            let mut part = begun.map_or_else(|| Part::begin(&to, &buffer, &session.committer.spare), Ok)?;
             part.push(&buffer)?;
             buffer.clear();
             Ok((part, buffer))
@@ -117,11 +117,11 @@ impl RepositoryBlobWriter {
     async fn upload(&mut self) -> Result<()> {
         let Some(Part { sealing, zstd, length, size }) = self.part.take() else { return Ok(()) };
         let (sealed, sha256) = sealing.finish()?;
-        let digest = self.session.naming.digest("blob", &[sha256.as_bytes()]);
-        let name = self.session.shared.names.blob(&hex(digest.get(..16).unwrap_or_default()), zstd);
+        let digest = self.session.committer.naming.digest("blob", &[sha256.as_bytes()]);
+        let name = self.session.shared().names.blob(&hex(digest.get(..16).unwrap_or_default()), zstd);
         let domain = self.domain.as_ref().map(|domain| domain.id.clone());
         let stored = sealed.len() as u64;
-        self.session.put(&name, Bytes::from(sealed)).await?;
+        self.session.committer.put(&name, Bytes::from(sealed)).await?;
         self.parts.push(BlobPart {
             object: name.clone(),
             at: 0,
@@ -133,7 +133,7 @@ impl RepositoryBlobWriter {
             domain: domain.clone(),
             head: String::new(),
         });
-        self.objects.push(ObjectRef { name, kind: ObjectKind::Blob, size: stored, sha256, domain });
+        self.objects.push(ObjectRef::new(name, ObjectKind::Blob, stored, sha256, domain));
         Ok(())
     }
 }
@@ -144,7 +144,7 @@ impl BlobWriter for RepositoryBlobWriter {
         let mut rest = chunk;
         while !rest.is_empty() {
             let taken = rest.split_to(rest.len().min(PACKED_BYTES - self.buffer.len()));
-            self.session.spare.make_room(&mut self.buffer, taken.len(), PACKED_BYTES);
+            self.session.committer.spare.make_room(&mut self.buffer, taken.len(), PACKED_BYTES);
             self.buffer.extend_from_slice(&taken);
             if self.buffer.len() == PACKED_BYTES {
                 self.seal().await?;
@@ -164,7 +164,7 @@ impl BlobWriter for RepositoryBlobWriter {
             if !self.buffer.is_empty() {
                 self.seal().await?;
             }
-            self.session.spare.give(std::mem::take(&mut self.buffer));
+            self.session.committer.spare.give(std::mem::take(&mut self.buffer));
             self.upload().await?;
             let row = BlobRow { size: blob.size, sha256: blob.digest, parts: std::mem::take(&mut self.parts) };
             let key = reserved::key(reserved::BLOBS, self.id.as_str())?;
@@ -186,7 +186,7 @@ impl BlobWriter for RepositoryBlobWriter {
     async fn abort(self: Box<Self>) -> Result<()> {
         for object in &self.objects {
             // A writer may well be denied deletion.
-            if let Err(error) = self.session.shared.store.delete(&object.name).await {
+            if let Err(error) = self.session.shared().store.delete(&object.name).await {
                 tracing::debug!(object = object.name, %error, "a part of an attachment that was given up stays behind");
             }
         }
@@ -196,13 +196,13 @@ impl BlobWriter for RepositoryBlobWriter {
 
 impl Session {
     async fn pack_blob(self: &Arc<Self>, id: BlobId, blob: StoredBlob, bytes: Vec<u8>) -> Result<()> {
-        let spare = Arc::clone(&self.spare);
+        let spare = Arc::clone(&self.committer.spare);
         let (stored, zstd) = blocking(move || squeeze(bytes, &spare)).await?;
         let mut pack = self.pack.lock().await;
-        self.spare.make_room(&mut pack.bytes, stored.len(), PACK_BYTES + PACKED_BYTES);
+        self.committer.spare.make_room(&mut pack.bytes, stored.len(), PACK_BYTES + PACKED_BYTES);
         let (at, size) = (pack.bytes.len() as u64, stored.len() as u64);
         pack.bytes.extend_from_slice(&stored);
-        self.spare.give(stored);
+        self.committer.spare.give(stored);
         pack.entries.push(PackEntry { id, blob, at, size, zstd });
         if pack.bytes.len() >= PACK_BYTES { self.write_pack(&mut pack).await } else { Ok(()) }
     }
@@ -218,19 +218,19 @@ impl Session {
         if entries.is_empty() {
             return Ok(());
         }
-        let shared = &self.shared;
+        let shared = self.shared();
         let domain = match (shared.keyring.is_encrypted(), bytes.len() >= PACKED_BYTES) {
             (false, _) => None,
             (true, true) => Some(shared.keyring.make(DomainKind::Data, month(shared.clock.now()), &[]).await?),
-            (true, false) => self.month_domain(DomainKind::Data, &mut InSession(self)).await?,
+            (true, false) => self.committer.month_domain(DomainKind::Data, &mut Later(&self.committer)).await?,
         };
         let turn = self.sealers.acquire().await;
-        let (sealed, sha256, head) = self.seal(Keyring::sealer(domain.as_ref()), bytes).await?;
+        let (sealed, sha256, head) = self.committer.seal(Keyring::sealer(domain.as_ref()), bytes).await?;
         drop(turn);
         let head = STANDARD.encode(head);
         let name = shared.names.pack();
         let stored = sealed.len() as u64;
-        self.put(&name, sealed).await?;
+        self.committer.put(&name, sealed).await?;
         let domain = domain.map(|domain| domain.id);
         let mut inner = self.lock();
         for entry in entries {
@@ -249,7 +249,7 @@ impl Session {
             put(&mut inner.pending.meta, reserved::key(reserved::BLOBS, entry.id.as_str())?, &row)?;
             inner.pending.blob_bytes += entry.blob.size;
         }
-        inner.pending.objects.push(ObjectRef { name, kind: ObjectKind::Pack, size: stored, sha256, domain });
+        inner.pending.objects.push(ObjectRef::new(name, ObjectKind::Pack, stored, sha256, domain));
         Ok(())
     }
 }

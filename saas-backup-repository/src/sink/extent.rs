@@ -39,7 +39,7 @@ impl Session {
         }
         let family = if self.lock().tables.held.remembered {
             Family::Meta
-        } else if self.shared.keyring.reads_data() {
+        } else if self.shared().keyring.reads_data() {
             Family::Data
         } else if !holds_anything(&head.map) {
             return Ok(());
@@ -50,8 +50,8 @@ impl Session {
             ));
         };
         for collection in &scope.collections {
-            let bounds = Bounds { family, collection: Some(collection.clone()), after: None, since: 0, at: head.at };
-            let mut merge = Merge::open(Arc::clone(&self.shared.access), &head.map, bounds).await?;
+            let bounds = Bounds { collection: Some(collection.clone()), ..Bounds::all(family, head.at) };
+            let mut merge = Merge::open(Arc::clone(&self.shared().access), &head.map, bounds).await?;
             while let Some(group) = merge.next().await? {
                 let holders = group.holders();
                 let partitions: Vec<_> = holders.iter().map(|line| line.says.partition.as_ref()).collect();

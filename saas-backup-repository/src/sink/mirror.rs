@@ -1,4 +1,5 @@
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use async_trait::async_trait;
 use chrono::TimeDelta;
@@ -51,9 +52,10 @@ impl Sink for MirrorSink {
         if let Some(held) = known {
             return Ok(BlobSlot::Held(held));
         }
+        self.session.relied.store(true, Ordering::Relaxed);
         let head = self.session.head();
         let key = reserved::key(reserved::BLOBS, id.as_str())?;
-        let found = self.session.shared.access.lookup(&head.map, Family::Meta, &key, head.at).await?;
+        let found = self.session.shared().access.lookup(&head.map, Family::Meta, &key, head.at).await?;
         if let Some(line) = found.filter(|line| !line.is_deletion()) {
             let row: BlobRow = reserved::value(&line.text)?;
             return Ok(BlobSlot::Held(StoredBlob { digest: row.sha256, size: row.size }));
@@ -75,7 +77,8 @@ impl Sink for MirrorSink {
             let mut inner = session.lock();
             let reviews = inner.tables.reviews.clone();
             let reported = inner.tables.finish(report);
-            let head = inner.map.head.as_ref();
+            let map = session.committer.map();
+            let head = map.head.as_ref();
             let unfinished = head.is_none_or(|head| !head.finished);
             let old = head.is_some_and(|head| report.finished - head.at >= stale());
             let moved = inner.tables.has_moved() && old;
@@ -85,13 +88,13 @@ impl Sink for MirrorSink {
         if is_news {
             session.commit_step(Some(Finish { report, reviews_before: &reviews_before })).await?;
         }
-        let inner = session.lock();
-        session.shared.remember(&inner.map);
+        let (map, added) = (session.committer.map(), session.committer.added());
+        session.shared().remember(&map);
         let mut receipt = Receipt::default();
-        receipt.sequence = inner.map.points.last().map(|(sequence, _, _)| *sequence);
+        receipt.sequence = map.points.last().map(|(sequence, _, _)| *sequence);
         receipt.written = is_news;
-        receipt.bytes_added = inner.bytes_added;
-        receipt.objects_added = inner.objects_added;
+        receipt.bytes_added = added.bytes;
+        receipt.objects_added = added.objects;
         Ok(receipt)
     }
 

@@ -199,7 +199,7 @@ impl Remembered {
     /// Reads what earlier sessions remembered.
     pub(super) async fn load(naming: NamingKey, head: &PointSnapshot) -> Result<Self> {
         let mut known = Memory::default();
-        let bounds = Bounds { family: Family::Meta, collection: None, after: None, since: 0, at: head.at };
+        let bounds = Bounds::all(Family::Meta, head.at);
         let mut merge = Merge::open(std::sync::Arc::clone(&head.shared.access), &head.map, bounds).await?;
         while let Some(group) = merge.next().await? {
             if group.key.collection.is_reserved() {

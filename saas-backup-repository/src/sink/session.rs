@@ -11,9 +11,8 @@ use super::blob::Pack;
 use super::remembered::Remembered;
 use super::tables::{TableChange, Tables};
 use crate::commit::ObjectRef;
-use crate::crypto::{Domain, NamingKey, Signer};
-use crate::layout::Map;
-use crate::object::{LineBuffer, SEGMENT_RAW_BYTES, SegmentIndex, Spare};
+use crate::committer::Committer;
+use crate::object::{LineBuffer, SEGMENT_RAW_BYTES, SegmentIndex};
 use crate::read::PointSnapshot;
 use crate::source::Shared;
 
@@ -31,18 +30,16 @@ const EARLY_BYTES: usize = SEGMENT_RAW_BYTES / 4;
 /// One write session, shared by the sink and its writers.
 #[derive(Debug)]
 pub(super) struct Session {
-    pub(super) shared: Arc<Shared>,
-    pub(super) naming: NamingKey,
-    pub(super) signer: Option<Signer>,
-    pub(super) writer_id: String,
+    pub(super) committer: Committer,
     pub(super) remembered: Remembered,
     pub(super) builders: Arc<Semaphore>,
     pub(super) sealers: Semaphore,
-    pub(super) spare: Arc<Spare>,
     /// Bytes of lines that wait in the writers for a full segment.
     waiting: AtomicUsize,
     /// Whether a log wrote records, which slices cover, too.
     pub(super) logged: AtomicBool,
+    /// Whether a source was told that an attachment is held.
+    pub(super) relied: AtomicBool,
     /// Held while a commit is made.
     pub(super) committing: tokio::sync::Mutex<()>,
     /// Small attachments that wait for their pack.
@@ -54,7 +51,6 @@ pub(super) struct Session {
 
 #[derive(Debug)]
 pub(super) struct Inner {
-    pub(super) map: Arc<Map>,
     pub(super) tables: Tables,
     pub(super) pending: Pending,
     pub(super) run: Option<RunId>,
@@ -62,12 +58,8 @@ pub(super) struct Inner {
     /// The feeds that opened an extent in this session.
     pub(super) extents: HashSet<FeedId>,
     pub(super) durable_at: Instant,
-    pub(super) bytes_added: u64,
-    pub(super) objects_added: u64,
     /// Attachments of this session.
     pub(super) blobs: HashMap<BlobId, StoredBlob>,
-    /// Domains that were made and are not in a commit yet.
-    pub(super) domains: Vec<Domain>,
     /// A commit did not come about: what it would have held is lost to this session.
     pub(super) spoilt: bool,
 }
@@ -104,48 +96,38 @@ pub(super) struct Flushed {
 impl Session {
     pub(super) async fn open(shared: Arc<Shared>, remember: bool, only: OwnedMutexGuard<()>) -> Result<Self> {
         let map = shared.load().await?;
-        map.check()?;
-        let writing = shared.writing_keys().await?;
-        let naming = shared.keyring.naming_key(&writing.recipients, map.naming()).await?;
+        let committer = Committer::open(Arc::clone(&shared), shared.writing_keys().await?, Arc::clone(&map)).await?;
+        let naming = committer.naming.clone();
         let at = map.head.as_ref().map_or(0, |head| head.sequence);
-        let head = PointSnapshot {
-            shared: Arc::clone(&shared),
-            map: Arc::clone(&map),
-            at,
-            budget: saas_backup_core::Budget::default(),
-        };
+        let head = PointSnapshot { shared, map, at, budget: saas_backup_core::Budget::default() };
         let tables = Tables::load(&head).await?;
-        let remembered =
-            if remember { Remembered::load(naming.clone(), &head).await? } else { Remembered::nothing(naming.clone()) };
+        let remembered = if remember { Remembered::load(naming, &head).await? } else { Remembered::nothing(naming) };
         Ok(Self {
-            naming,
-            signer: writing.signer,
-            writer_id: writing.id,
+            committer,
             remembered,
             builders: Arc::new(Semaphore::new(BUILDERS)),
             sealers: Semaphore::new(SEALERS),
-            spare: Arc::default(),
             waiting: AtomicUsize::new(0),
             logged: AtomicBool::new(false),
+            relied: AtomicBool::new(false),
             committing: tokio::sync::Mutex::default(),
             pack: tokio::sync::Mutex::default(),
             inner: Mutex::new(Inner {
-                map,
                 tables,
                 pending: Pending::default(),
                 run: None,
                 begun_at: at,
                 extents: HashSet::new(),
                 durable_at: Instant::now(),
-                bytes_added: 0,
-                objects_added: 0,
                 blobs: HashMap::new(),
-                domains: Vec::new(),
                 spoilt: false,
             }),
-            shared,
             _only: only,
         })
+    }
+
+    pub(super) fn shared(&self) -> &Arc<Shared> {
+        &self.committer.shared
     }
 
     pub(super) fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -154,7 +136,7 @@ impl Session {
 
     /// A buffer for lines.
     pub(super) fn lines(&self) -> LineBuffer {
-        LineBuffer::with(Arc::clone(&self.spare))
+        LineBuffer::with(Arc::clone(&self.committer.spare))
     }
 
     /// Refuses work after a commit that did not come about.
@@ -181,14 +163,14 @@ impl Session {
     }
 
     pub(super) fn state(&self) -> State {
-        let inner = self.lock();
+        let (inner, map) = (self.lock(), self.committer.map());
         let mut state = State::default();
         state.feeds = inner.tables.feeds.clone();
         state.gaps = inner.tables.gaps.values().cloned().collect();
         state.held = inner.tables.held.collections.clone();
         state.coverage.clone_from(&inner.tables.coverage);
         state.reviews.clone_from(&inner.tables.reviews);
-        state.unfinished = inner.map.head.as_ref().filter(|head| !head.finished).map(|head| head.run);
+        state.unfinished = map.head.as_ref().filter(|head| !head.finished).map(|head| head.run);
         state
     }
 
@@ -210,9 +192,9 @@ impl Session {
 
     /// The source as the last commit left it, those of this session included.
     pub(super) fn head(&self) -> PointSnapshot {
-        let map = Arc::clone(&self.lock().map);
+        let map = self.committer.map();
         let at = map.head.as_ref().map_or(0, |head| head.sequence);
-        PointSnapshot { shared: Arc::clone(&self.shared), map, at, budget: saas_backup_core::Budget::default() }
+        PointSnapshot { shared: Arc::clone(self.shared()), map, at, budget: saas_backup_core::Budget::default() }
     }
 
     /// Where a feed stands, and what its open extent saw.
@@ -250,7 +232,7 @@ impl Session {
             }
             let bytes = pending.lines.bytes() as u64 + pending.meta.bytes() as u64 + pending.blob_bytes;
             let anything = !pending.is_empty() || tables.has_moved() || tables.is_changed();
-            let due = brings_segments || bytes >= self.shared.flush_bytes || durable_at.elapsed() >= FLUSH_AGE;
+            let due = brings_segments || bytes >= self.shared().flush_bytes || durable_at.elapsed() >= FLUSH_AGE;
             anything && due
         };
         if is_due { self.commit_step(None).await } else { Ok(()) }

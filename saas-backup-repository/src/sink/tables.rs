@@ -284,7 +284,7 @@ fn lasting(completeness: &Completeness) -> Completeness {
 
 async fn rows(head: &PointSnapshot, collection: &'static str) -> Result<Vec<bytes::Bytes>> {
     let collection = Some(reserved::collection(collection));
-    let bounds = Bounds { family: Family::Meta, collection, after: None, since: 0, at: head.at };
+    let bounds = Bounds { collection, ..Bounds::all(Family::Meta, head.at) };
     let mut merge = Merge::open(std::sync::Arc::clone(&head.shared.access), &head.map, bounds).await?;
     let mut rows = Vec::new();
     while let Some(group) = merge.next().await? {

@@ -13,9 +13,9 @@ use tokio::task::JoinSet;
 
 use super::remembered::{DigestMap, DigestSet, Holders, Known, News, Said};
 use super::session::{Flushed, Session};
-use super::step::InSession;
 use super::tables::{TableChange, put};
 use crate::commit::ObjectRef;
+use crate::committer::Later;
 use crate::object::{Family, LineBuffer, Says, SegmentIndex};
 use crate::reserved;
 
@@ -261,7 +261,7 @@ impl MirrorWriter {
         self.next_build += 1;
         self.builds.spawn(async move {
             let _permit = permit;
-            let built = session.upload_segment(family, lines, &mut InSession(&session)).await?;
+            let built = session.upload_segment(family, lines, &mut Later(&session.committer)).await?;
             Ok((number, family, built))
         });
         Ok(())

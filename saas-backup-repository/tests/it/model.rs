@@ -7,10 +7,12 @@ use proptest::prelude::*;
 use saas_backup_core::memory::{MemoryConnector, MemoryStore};
 use saas_backup_core::testkit::FakeProvider;
 use saas_backup_core::{
-    At, BlobId, Connector as _, Cursor, Event, Feed, Key, PartitionId, ReadRequest, Record, RecordId, SnapshotOptions,
-    TransferOptions, transfer,
+    At, BlobId, Connector as _, Cursor, ErrorKind, Event, Feed, Key, ManualClock, PartitionId, ReadRequest, Record,
+    RecordId, SnapshotOptions, TransferOptions, transfer,
 };
-use saas_backup_repository::{Change, ChangeKind, Identity, Keys, Repository, Source};
+use saas_backup_repository::{
+    Change, ChangeKind, CollectOptions, CompactOptions, Identity, Keys, Repository, Source, VerifyOptions,
+};
 use serde::Deserialize;
 
 use crate::support::{back_up_memory, clock, key, live, note, options};
@@ -25,6 +27,56 @@ enum Step {
         small_flushes: bool,
     },
     Reopen,
+    Upkeep(Upkeep),
+}
+
+/// What a maintainer does.
+#[derive(Clone, Debug)]
+enum Upkeep {
+    Compact {
+        all: bool,
+    },
+    /// Every point whose bit is not set goes.
+    Forget(u8),
+    /// After a while.
+    Collect,
+}
+
+fn upkeep() -> impl Strategy<Value = Upkeep> {
+    prop_oneof![
+        3 => prop::bool::weighted(0.8).prop_map(|all| Upkeep::Compact { all }),
+        2 => any::<u8>().prop_map(Upkeep::Forget),
+        1 => Just(Upkeep::Collect),
+    ]
+}
+
+/// Lets a maintainer do something; `points` are what is held at each point.
+async fn keep_up(step: Upkeep, source: &Source, points: &mut Vec<Content>, clock: &ManualClock) {
+    match step {
+        Upkeep::Compact { all } => {
+            // Small segments, so that there are several.
+            let options = CompactOptions::default().with_all(all).with_segment_bytes(300);
+            source.compact(&options, &mut |_| {}).await.unwrap();
+        }
+        Upkeep::Forget(bits) => {
+            let held = source.points().await.unwrap();
+            let last = held.len().saturating_sub(1);
+            let forgotten = |at: usize| at < last && bits >> (at % 8) & 1 == 0;
+            let sequences = held.iter().enumerate().filter(|(at, _)| forgotten(*at)).map(|(_, point)| point.sequence);
+            source.forget(&sequences.collect()).await.unwrap();
+            let mut at = 0;
+            points.retain(|_| {
+                at += 1;
+                !forgotten(at - 1)
+            });
+        }
+        Upkeep::Collect => {
+            clock.advance(std::time::Duration::from_hours(8 * 24));
+            source.collect(&CollectOptions::default()).await.unwrap();
+        }
+    }
+    let report = source.verify(&VerifyOptions::read_all(), &mut |_| {}).await.unwrap();
+    assert_eq!(report.problems, []);
 }
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
@@ -34,6 +86,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         1 => prop::collection::vec((0..40_u8, any::<u8>()), 0..20).prop_map(Step::Replace),
         3 => any::<bool>().prop_map(|small_flushes| Step::Commit { small_flushes }),
         1 => Just(Step::Reopen),
+        2 => upkeep().prop_map(Step::Upkeep),
     ];
     prop::collection::vec(step, 1..60)
 }
@@ -58,8 +111,18 @@ async fn caught_up(source: &Source, cursor: Option<Cursor>, mut content: Content
     let snapshot = source.snapshot(SnapshotOptions::default()).await.unwrap();
     let feed = Feed::slice(key("1").collection);
     let mut last = None;
-    let mut events = snapshot.read(ReadRequest::new(feed).with_from(cursor));
-    while let Some(event) = events.try_next().await.unwrap() {
+    let mut events = snapshot.read(ReadRequest::new(feed.clone()).with_from(cursor));
+    loop {
+        let event = match events.try_next().await {
+            Err(error) if error.kind() == ErrorKind::CursorExpired => {
+                // Deletions since then may have been left out: all is read anew.
+                content.clear();
+                events = snapshot.read(ReadRequest::new(feed.clone()));
+                continue;
+            }
+            event => event.unwrap(),
+        };
+        let Some(event) = event else { break };
         match event {
             Event::Checkpoint(cursor) => last = Some(cursor),
             event => apply(event, &mut content),
@@ -161,6 +224,7 @@ async fn play(steps: Vec<Step>, encrypted: bool) {
     let (records, replica, archive) = (MemoryStore::new(), MemoryStore::new(), MemoryStore::new());
     let mut points: Vec<Content> = Vec::new();
     let (mut follower, mut cursor) = (Content::new(), None);
+    let mut forgot = false;
     for step in steps {
         match step {
             Step::Put(id, text) => records.put(note(&id.to_string(), &text.to_string())),
@@ -172,6 +236,10 @@ async fn play(steps: Vec<Step>, encrypted: bool) {
                 }
             }
             Step::Reopen => repository = Repository::open_on(disk.clone(), keys.clone()).await.unwrap(),
+            Step::Upkeep(step) => {
+                forgot |= matches!(step, Upkeep::Forget(_));
+                keep_up(step, &repository.source("model").unwrap(), &mut points, &clock).await;
+            }
             Step::Commit { small_flushes } => {
                 let mut source = repository.source("model").unwrap();
                 if small_flushes {
@@ -189,7 +257,13 @@ async fn play(steps: Vec<Step>, encrypted: bool) {
                 assert_eq!(replica.live(), now);
                 let all = source.clone().with_history(true);
                 transfer(&all, &MemoryConnector::new(archive.clone()), TransferOptions::backup()).await.unwrap();
-                assert_eq!(archive.live(), live(&all, At::Now).await.unwrap());
+                let (archived, all) = (archive.live(), live(&all, At::Now).await.unwrap());
+                if forgot {
+                    // Who copied versions before points were forgotten has them still.
+                    assert!(all.keys().all(|key| archived.contains_key(key)));
+                } else {
+                    assert_eq!(archived, all);
+                }
             }
         }
     }
@@ -225,6 +299,7 @@ enum Move {
         small_flushes: bool,
     },
     Reopen,
+    Upkeep(Upkeep),
 }
 
 fn moves() -> impl Strategy<Value = Vec<Move>> {
@@ -239,6 +314,7 @@ fn moves() -> impl Strategy<Value = Vec<Move>> {
         6 => (prop::bool::weighted(0.2), prop::bool::weighted(0.7))
             .prop_map(|(full, small_flushes)| Move::Commit { full, small_flushes }),
         1 => Just(Move::Reopen),
+        2 => upkeep().prop_map(Move::Upkeep),
     ];
     prop::collection::vec(step, 1..60)
 }
@@ -280,7 +356,7 @@ fn happen(step: &Move, account: &FakeProvider, blobs: &mut BTreeMap<BlobId, Vec<
         }
         Move::Hide(id, true) => account.hide(&task(*id)),
         Move::Hide(id, false) => account.unhide(&task(*id)),
-        Move::Commit { .. } | Move::Reopen => {}
+        Move::Commit { .. } | Move::Reopen | Move::Upkeep(_) => {}
     }
 }
 
@@ -311,6 +387,7 @@ async fn play_moves(steps: Vec<Move>, form: Form, encrypted: bool) {
         happen(&step, &account, &mut blobs);
         match step {
             Move::Reopen => repository = Repository::open_on(disk.clone(), keys.clone()).await.unwrap(),
+            Move::Upkeep(step) => keep_up(step, &repository.source("model").unwrap(), &mut points, &clock).await,
             Move::Commit { full, small_flushes } => {
                 let source = repository.source("model").unwrap();
                 let source = if small_flushes { source.with_flush_bytes(0) } else { source };

@@ -49,12 +49,10 @@ impl HistorySnapshot {
 
     /// Whether a collection has past versions. Reads the frames that more than one run may hold keys of.
     async fn has_past(&self, of: &CollectionName) -> Result<bool> {
-        let (collection, at) = (Some(of.clone()), self.now.at);
-        let bounds = Bounds { family: Family::Data, collection, after: None, since: 0, at };
+        let bounds = Bounds { collection: Some(of.clone()), past: true, ..Bounds::all(Family::Data, self.now.at) };
         let mut merge = Merge::open(Arc::clone(&self.now.shared.access), &self.now.map, bounds).await?;
         loop {
-            // What one run alone holds was written once.
-            if merge.pass_frame().is_some() {
+            if merge.pass_frame(true).is_some() {
                 continue;
             }
             let Some(group) = merge.next().await? else { return Ok(false) };
@@ -116,6 +114,10 @@ impl View for PastView {
 
     fn gives(&self) -> &CollectionName {
         self.history.name()
+    }
+
+    fn reads_past(&self) -> bool {
+        true
     }
 
     async fn news(&self, group: Group, since: Option<u64>) -> Result<Vec<Event>> {

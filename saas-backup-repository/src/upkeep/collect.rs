@@ -1,0 +1,243 @@
+//! Removing what nobody needs.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use chrono::{DateTime, TimeDelta, Utc};
+use futures::stream::{self, StreamExt as _, TryStreamExt as _};
+use saas_backup_core::{ErrorKind, Result};
+use serde::Serialize;
+use ulid::Ulid;
+
+use super::{Maintainer, said};
+use crate::commit::Maintenance;
+use crate::layout::Map;
+use crate::object::{sequence_of, ulid_of};
+use crate::source::{Shared, Source};
+
+/// Layouts that are kept.
+const LAYOUTS: usize = 16;
+/// Objects that are removed at the same time.
+const REMOVALS: usize = 8;
+
+/// How to collect.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct CollectOptions {
+    /// How long what was given up stays for readers that do not know yet. Default: 7 days; never less than twice the
+    /// longest run.
+    pub grace: TimeDelta,
+    /// Only says what would be done. Default: no.
+    pub dry_run: bool,
+}
+
+impl Default for CollectOptions {
+    fn default() -> Self {
+        Self { grace: TimeDelta::days(7), dry_run: false }
+    }
+}
+
+impl CollectOptions {
+    /// Keeps what was given up for so long. Readers and writers that are under way for longer may fail.
+    #[must_use]
+    pub fn with_grace(mut self, grace: TimeDelta) -> Self {
+        self.grace = grace;
+        self
+    }
+
+    /// Only says what would be done.
+    #[must_use]
+    pub fn with_dry_run(mut self, dry_run: bool) -> Self {
+        self.dry_run = dry_run;
+        self
+    }
+}
+
+/// What a collection did, or would do.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct Collected {
+    /// Objects that were given up and are removed.
+    pub objects: u64,
+    /// Objects that no commit names, left behind by runs that were stopped, and removed.
+    pub orphans: u64,
+    /// Commits that layouts hold, and old layouts, that are removed.
+    pub commits: u64,
+    /// Bytes of all these.
+    pub bytes: u64,
+    /// Objects that the storage's credentials may not remove; no fault.
+    pub denied: u64,
+    /// Objects that were given up and stay until their grace is over.
+    pub waiting: u64,
+    /// Their bytes.
+    pub waiting_bytes: u64,
+}
+
+/// What is removed, by what it counts as.
+#[derive(Default)]
+struct Garbage {
+    objects: Vec<(String, u64)>,
+    orphans: Vec<(String, u64)>,
+    commits: Vec<(String, u64)>,
+    waiting: u64,
+    waiting_bytes: u64,
+}
+
+impl Source {
+    /// Removes what compaction and forgetting gave up, once its grace is over: segments, attachments, keys, and commits
+    /// and layouts that a later layout repeats; and objects that no commit ever named.
+    ///
+    /// Safe beside backups, restores and other maintainers: whatever they made or began to read within the grace stays,
+    /// and a run that was interrupted for longer notices and is refused its commit. What the storage does not allow to be
+    /// removed is counted and stays. Cancel safe; what is left is removed the next time.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::PermissionDenied`] without the owner's identity; [`ErrorKind::Conflict`] if another maintainer was
+    /// faster.
+    pub async fn collect(&self, options: &CollectOptions) -> Result<Collected> {
+        let maintainer = Maintainer::open(self).await?;
+        let shared = maintainer.shared();
+        let before = shared.clock.now() - grace(&maintainer.map(), options);
+        // Names are made before what they name is uploaded, and no later commit may name what is swept.
+        let swept = Ulid::from_parts(u64::try_from(before.timestamp_millis()).unwrap_or(0), 0).to_string();
+        let entries = shared.store.list(shared.names.prefix().trim_end_matches('/'), None);
+        let present: BTreeMap<String, u64> = entries.map_ok(|entry| (entry.name, entry.size)).try_collect().await?;
+        let look = async || Garbage::find(&maintainer.map(), &present, before, &swept, shared).await;
+        let mut garbage = look().await?;
+        if !options.dry_run && !garbage.orphans.is_empty() {
+            let maintenance = Maintenance { swept: Some(swept.clone()), ..Maintenance::default() };
+            maintainer.commit(said(maintainer.header(), maintenance, &[]), &[]).await?;
+            // Somebody may have named one of them just before.
+            garbage = look().await?;
+        }
+        let mut done =
+            Collected { waiting: garbage.waiting, waiting_bytes: garbage.waiting_bytes, ..Collected::default() };
+        let Garbage { objects, orphans, commits, .. } = garbage;
+        // Commits and layouts last: what they name is gone before nothing names it any more.
+        for (removed, garbage) in
+            [(&mut done.objects, objects), (&mut done.orphans, orphans), (&mut done.commits, commits)]
+        {
+            let removals = stream::iter(garbage).map(|(name, size)| async move {
+                if options.dry_run {
+                    return Ok((size, true));
+                }
+                match shared.store.delete(&name).await {
+                    Ok(()) => Ok((size, true)),
+                    Err(error) if error.kind() == ErrorKind::PermissionDenied => Ok((size, false)),
+                    Err(error) => Err(error),
+                }
+            });
+            let tried: Vec<(u64, bool)> = removals.buffer_unordered(REMOVALS).try_collect().await?;
+            for (size, gone) in tried {
+                *removed += u64::from(gone);
+                done.bytes += if gone { size } else { 0 };
+                done.denied += u64::from(!gone);
+            }
+        }
+        Ok(done)
+    }
+}
+
+/// How long what was given up stays.
+fn grace(map: &Map, options: &CollectOptions) -> TimeDelta {
+    let longest = map.points.iter().map(|(_, _, point)| point.finished - point.started).max();
+    options.grace.max(longest.unwrap_or_default() * 2)
+}
+
+impl Garbage {
+    async fn find(
+        map: &Map,
+        present: &BTreeMap<String, u64>,
+        before: DateTime<Utc>,
+        swept: &str,
+        shared: &Shared,
+    ) -> Result<Self> {
+        let mut found = Self::default();
+        let named: BTreeSet<String> = named(map, shared);
+        let mut waiting = BTreeSet::new();
+        let mut given_up = BTreeSet::new();
+        // Layouts that are older name what is removed.
+        let mut oldest_layout = 0;
+        for dropped in &map.dropped {
+            let key = dropped.domain.as_ref().map(|id| shared.keyring.object(id));
+            let objects = [Some(dropped.name.clone()), key].into_iter().flatten();
+            if dropped.at > before {
+                waiting.extend(objects);
+                found.waiting += u64::from(present.contains_key(&dropped.name));
+                found.waiting_bytes += present.get(&dropped.name).copied().unwrap_or(0);
+            } else {
+                given_up.extend(objects);
+                oldest_layout = oldest_layout.max(dropped.by);
+            }
+        }
+        let layouts = numbers(present, &shared.names.layouts());
+        if !layouts.iter().any(|layout| *layout >= oldest_layout) {
+            // Nothing repeats what the older ones say: what they name stays.
+            waiting.append(&mut given_up);
+            oldest_layout = 0;
+        }
+        let floor = floor(map, &layouts, oldest_layout, before, shared).await?;
+        for (name, size) in present {
+            if named.contains(name) || waiting.contains(name) {
+                continue;
+            }
+            let entry = (name.clone(), *size);
+            if name.starts_with(&format!("{}/", shared.names.commits())) {
+                if sequence_of(name).is_some_and(|sequence| sequence <= floor) {
+                    found.commits.push(entry);
+                }
+            } else if name.starts_with(&format!("{}/", shared.names.layouts())) {
+                let Some(sequence) = sequence_of(name) else { continue };
+                let newer = layouts.iter().filter(|layout| **layout > sequence).count();
+                if sequence < oldest_layout.max(floor) || newer >= LAYOUTS {
+                    found.commits.push(entry);
+                }
+            } else if given_up.contains(name) {
+                found.objects.push(entry);
+            } else if ulid_of(name).is_some_and(|ulid| ulid < swept) {
+                found.orphans.push(entry);
+            }
+        }
+        Ok(found)
+    }
+}
+
+/// The objects that the timeline needs, and their keys.
+fn named(map: &Map, shared: &Shared) -> BTreeSet<String> {
+    let objects = || map.segments.iter().map(|segment| &segment.object).chain(&map.others);
+    let domains = objects()
+        .filter_map(|object| object.domain.as_ref())
+        .chain(map.parts.iter().filter_map(|part| part.domain.as_ref()))
+        .chain(map.domains.iter().map(|domain| &domain.id));
+    let mut named: BTreeSet<String> = domains.map(|id| shared.keyring.object(id)).collect();
+    named.extend(objects().map(|object| object.name.clone()));
+    named.extend(map.parts.iter().map(|part| part.place.object.clone()));
+    named.insert(shared.keyring.naming_object());
+    named
+}
+
+/// The commit up to which layouts hold all that commits say: two of maintainers that will stay, the later one in case
+/// that the other is lost. Commits since the last point before the grace stay, too.
+async fn floor(map: &Map, layouts: &[u64], oldest_layout: u64, before: DateTime<Utc>, shared: &Shared) -> Result<u64> {
+    let settled = map.points.iter().filter(|(_, _, point)| point.finished <= before).map(|(point, ..)| *point).max();
+    let Some(settled) = settled else { return Ok(0) };
+    let mut good = 0;
+    for layout in layouts.iter().rev().copied().filter(|layout| *layout >= oldest_layout) {
+        match shared.loader.layout(layout).await {
+            Ok((_, true)) => good += 1,
+            Ok((_, false)) => {}
+            Err(error) if matches!(error.kind(), ErrorKind::Integrity | ErrorKind::NotFound) => {}
+            Err(error) => return Err(error),
+        }
+        if good == 2 {
+            return Ok(layout.min(settled));
+        }
+    }
+    Ok(0)
+}
+
+/// The numbers of commits or layouts, in order.
+fn numbers(present: &BTreeMap<String, u64>, folder: &str) -> Vec<u64> {
+    let folder = format!("{folder}/");
+    present.keys().filter(|name| name.starts_with(&folder)).filter_map(|name| sequence_of(name)).collect()
+}

@@ -1,0 +1,419 @@
+//! Merging runs of lines: small commits into larger segments, and all of them into a base.
+
+use std::collections::{BTreeSet, HashSet};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use saas_backup_core::{Digest, Error, ErrorKind, Result};
+use serde::Serialize;
+
+use super::ledger::{Ledger, LedgerKey, Stated, Totals};
+use super::rewrite::{Ready, References, Rewriter, object_hash};
+use super::{Maintainer, said};
+use crate::commit::{CommitHeader, Maintenance, Merged, ObjectKind, ObjectRef, PartKind};
+use crate::committer::Sealed;
+use crate::layout::Map;
+use crate::object::{Family, SegmentIndex};
+use crate::read::{Bounds, Merge, blocking, inline_kind};
+use crate::source::Source;
+
+/// Commits with lines of their own after which they are merged into one run.
+const MERGE_AFTER: usize = 30;
+/// What the runs beside the base may hold, as a share of it, before all is merged into a new base.
+const BESIDE_PERCENT: u64 = 25;
+/// Compressed bytes after which a merged segment is ended.
+const SEGMENT_BYTES: usize = 24 * 1024 * 1024;
+/// Small commits that are merged at once.
+const MOST_AT_ONCE: usize = 1024;
+/// Bytes of lines that are rewritten at once.
+const BATCH_BYTES: usize = 4 * 1024 * 1024;
+
+/// How to compact.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct CompactOptions {
+    /// Merges everything into a new base, whether it is due or not. Default: no.
+    pub all: bool,
+    /// Compressed bytes after which a segment is ended. Default: 24 MiB.
+    pub segment_bytes: usize,
+    /// Only says what would be done. Default: no.
+    pub dry_run: bool,
+}
+
+impl Default for CompactOptions {
+    fn default() -> Self {
+        Self { all: false, segment_bytes: SEGMENT_BYTES, dry_run: false }
+    }
+}
+
+impl CompactOptions {
+    /// Merges everything into a new base, whether it is due or not.
+    #[must_use]
+    pub fn with_all(mut self, all: bool) -> Self {
+        self.all = all;
+        self
+    }
+
+    /// Ends segments after so many compressed bytes.
+    #[must_use]
+    pub fn with_segment_bytes(mut self, bytes: usize) -> Self {
+        self.segment_bytes = bytes;
+        self
+    }
+
+    /// Only says what would be done.
+    #[must_use]
+    pub fn with_dry_run(mut self, dry_run: bool) -> Self {
+        self.dry_run = dry_run;
+        self
+    }
+}
+
+/// What a compaction did.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct Compacted {
+    /// Whether anything was merged, or would be.
+    pub due: bool,
+    /// Whether all lines were merged into a new base.
+    pub base: bool,
+    /// Commits with lines of their own that were merged.
+    pub commits: u64,
+    /// Lines that were kept.
+    pub lines_kept: u64,
+    /// Lines that no point needs any more.
+    pub lines_dropped: u64,
+    /// Attachments that no point refers to any more.
+    pub attachments_released: u64,
+    /// Points whose content was compared before and after.
+    pub points_compared: u64,
+    /// Stored bytes of lines before.
+    pub bytes_before: u64,
+    /// Stored bytes of lines after; what they replace is removed by [`Source::collect`].
+    pub bytes_after: u64,
+}
+
+/// Which ranges are merged.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Plan {
+    merges: Vec<Merged>,
+    /// Whether these are all lines.
+    whole: bool,
+}
+
+impl Source {
+    /// Merges small commits into larger runs, and all runs into a base with the history that points still need, where
+    /// that is due: after 30 commits, and when runs beside the base hold a quarter of what it does.
+    ///
+    /// Every point reads the same before and after. That is proven, before anything takes effect, by digests over what
+    /// each point holds: out of the old objects, out of the new ones, and as stated when they were last merged. What was
+    /// replaced stays until [`collect`](Self::collect) removes it. Backups go on meanwhile. `progress` is called as lines
+    /// are rewritten. Cancel safe: a merge that was not finished leaves objects that nobody names.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::PermissionDenied`] without the owner's identity; [`ErrorKind::Integrity`] if a point does not hold
+    /// what it held, in which case nothing is changed; [`ErrorKind::Conflict`] if another maintainer was faster.
+    pub async fn compact(
+        &self,
+        options: &CompactOptions,
+        progress: &mut (dyn FnMut(&Compacted) + Send),
+    ) -> Result<Compacted> {
+        let maintainer = Maintainer::open(self).await?;
+        let mut done = Compacted::default();
+        loop {
+            let map = maintainer.map();
+            let plan = if done.base { Plan::default() } else { Plan::of(&map, options) };
+            if plan.merges.is_empty() {
+                return Ok(done);
+            }
+            done.base = plan.whole;
+            done.commits += plan.commits(&map);
+            done.due = true;
+            if options.dry_run {
+                return Ok(done);
+            }
+            maintainer.compact(&map, &plan, options, &mut done, progress).await?;
+        }
+    }
+}
+
+/// The commits whose lines lie in no merged run yet.
+fn loose(map: &Map, family: Family) -> BTreeSet<u64> {
+    let segments = map.segments.iter().filter(|segment| segment.family == family && segment.oldest.is_none());
+    let parts = map.parts.iter().filter(|part| part.kind == inline_kind(family));
+    segments.map(|segment| segment.sequence).chain(parts.map(|part| part.sequence)).collect()
+}
+
+/// The merged runs beside the base.
+fn runs(map: &Map, family: Family) -> usize {
+    let base = map.upkeep.tier(family).base;
+    let beside = map.segments.iter().filter(|segment| segment.family == family && segment.sequence > base);
+    beside.filter_map(|segment| segment.commit).collect::<BTreeSet<u64>>().len()
+}
+
+/// Stored bytes of the lines of commits after one, up to another.
+fn stored(map: &Map, family: Family, after: u64, through: u64) -> u64 {
+    let within = |sequence: u64| after < sequence && sequence <= through;
+    let segments = map.segments.iter().filter(|segment| segment.family == family && within(segment.sequence));
+    let parts = map.parts.iter().filter(|part| part.kind == inline_kind(family) && within(part.sequence));
+    segments.map(|segment| segment.object.size).sum::<u64>() + parts.map(|part| part.place.size).sum::<u64>()
+}
+
+impl Plan {
+    fn of(map: &Map, options: &CompactOptions) -> Self {
+        let Some(head) = map.head.as_ref().map(|head| head.sequence) else { return Self::default() };
+        let families = [Family::Data, Family::Meta];
+        let merge = |family, after, through| Merged { family, after, through };
+        // The lines of many small commits are held in memory while they are merged.
+        let many = families.map(|family| (family, loose(map, family)));
+        for (family, loose) in &many {
+            if let Some(through) = loose.iter().nth(MOST_AT_ONCE) {
+                let merges = vec![merge(*family, map.upkeep.tier(*family).merged, *through)];
+                return Self { merges, whole: false };
+            }
+        }
+        let is_full = |family: Family| {
+            let base = map.upkeep.tier(family).base;
+            stored(map, family, base, head) * 100 > stored(map, family, 0, base) * BESIDE_PERCENT
+        };
+        let is_many = |family: Family| many.iter().any(|(of, loose)| *of == family && loose.len() >= MERGE_AFTER);
+        let forgot = map.upkeep.forgotten * 100 > map.points.len() as u64 * BESIDE_PERCENT;
+        if options.all || forgot || (is_many(Family::Data) && is_full(Family::Data)) {
+            return Self { merges: families.map(|family| merge(family, 0, head)).to_vec(), whole: true };
+        }
+        let due = families.into_iter().filter(|family| is_many(*family));
+        let merges = due.map(|family| {
+            let tier = map.upkeep.tier(family);
+            let after = match family {
+                Family::Meta if is_full(family) => 0,
+                _ if runs(map, family) >= MERGE_AFTER => tier.base,
+                _ => tier.merged,
+            };
+            merge(family, after, head)
+        });
+        Self { merges: merges.collect(), whole: false }
+    }
+
+    /// How many commits with lines of their own it merges.
+    fn commits(&self, map: &Map) -> u64 {
+        let merged = |merged: &Merged| {
+            loose(map, merged.family).into_iter().filter(|sequence| merged.holds(merged.family, *sequence)).count()
+                as u64
+        };
+        self.merges.iter().map(merged).sum()
+    }
+}
+
+impl Maintainer {
+    async fn compact(
+        &self,
+        map: &Arc<Map>,
+        plan: &Plan,
+        options: &CompactOptions,
+        done: &mut Compacted,
+        progress: &mut (dyn FnMut(&Compacted) + Send),
+    ) -> Result<()> {
+        let stated = self.stated(map).await?;
+        let key = stated.as_ref().map_or_else(LedgerKey::generate, Stated::key)?;
+        let latest = map.points.last().map_or(0, |(point, ..)| *point);
+        let (mut header, mut parts) = (self.header(), Vec::new());
+        let mut maintenance = Maintenance { merges: plan.merges.clone(), ..Maintenance::default() };
+        let (mut before, mut referred) = (Vec::new(), None);
+        for merged in &plan.merges {
+            let references = match (plan.whole, merged.family, referred.take()) {
+                (true, Family::Data, _) => References::Collect(HashSet::new()),
+                (true, Family::Meta, Some(referred)) => {
+                    References::Release { referred, latest, objects: HashSet::new() }
+                }
+                _ => References::Ignore,
+            };
+            let points = points_of(map, merged);
+            let ledger = Ledger::new(&key, with_present(&points, merged))?;
+            let rewriter = Rewriter::new(points, merged.after == 0, options.segment_bytes, ledger, references);
+            let (indexes, rewriter) = self.rewrite(map, merged, rewriter, &mut header, done, progress).await?;
+            let Rewriter { ledger, references, tally, .. } = rewriter;
+            parts.extend(self.committer.seal_indexes(merged.family, &indexes, &mut header).await?);
+            if tally.forgot_deletions && merged.family == Family::Data {
+                maintenance.horizon = map.points.first().map(|(oldest, ..)| *oldest);
+            }
+            maintenance.released += tally.released;
+            done.attachments_released += tally.released;
+            match references {
+                References::Collect(found) => referred = Some(found),
+                References::Release { objects, .. } => maintenance.drops = unreferred(map, &objects),
+                References::Ignore => {}
+            }
+            before.push((merged.clone(), ledger.totals()));
+        }
+        if let Some((merged, totals)) = before.iter().find(|(merged, _)| plan.whole && merged.family == Family::Data) {
+            let points: Totals = points_of(map, merged)
+                .into_iter()
+                .map(|point| (point, totals.get(&point).cloned().unwrap_or_default()))
+                .collect();
+            compare_with_stated(stated.as_ref(), &points)?;
+            done.points_compared = points.len() as u64;
+            let text = serde_json::to_vec(&Stated::new(&key, points))?;
+            parts.push(self.committer.seal_part(PartKind::Digests, Family::Data, text, &mut header).await?);
+        }
+        let header = said(header, maintenance, &parts);
+        let trial = on_trial(map, &header, &parts);
+        // Out of what was stored, before anything takes effect.
+        for (merged, before) in &before {
+            self.compare(&trial, merged, &key, before).await?;
+        }
+        done.bytes_before =
+            plan.merges.iter().map(|merged| stored(map, merged.family, merged.after, merged.through)).sum();
+        done.bytes_after = header.objects.iter().map(|object| object.size).sum();
+        self.commit(header, &parts).await?;
+        progress(done);
+        Ok(())
+    }
+
+    /// Rewrites the lines of one range; the segments are uploaded and stand in `header`.
+    async fn rewrite(
+        &self,
+        map: &Map,
+        merged: &Merged,
+        mut rewriter: Rewriter,
+        header: &mut CommitHeader,
+        done: &mut Compacted,
+        progress: &mut (dyn FnMut(&Compacted) + Send),
+    ) -> Result<(Vec<SegmentIndex>, Rewriter)> {
+        let mut merge = self.merge(map, merged).await?;
+        let (mut now, mut past, mut indexes): (Vec<ObjectRef>, Vec<ObjectRef>, Vec<SegmentIndex>) = Default::default();
+        let lines_before = (done.lines_kept, done.lines_dropped);
+        loop {
+            let (mut groups, mut bytes) = (Vec::new(), 0);
+            while bytes < BATCH_BYTES
+                && let Some(group) = merge.next().await?
+            {
+                bytes += group.lines.iter().map(|line| line.text.len()).sum::<usize>();
+                groups.push(group);
+            }
+            let is_end = groups.is_empty();
+            let ready;
+            (rewriter, ready) = blocking(move || {
+                let ready = rewriter.take(&groups)?;
+                Ok((rewriter, ready))
+            })
+            .await?;
+            for (segments, objects) in [(ready.0, &mut now), (ready.1, &mut past)] {
+                for segment in segments {
+                    self.upload(merged.family, segment, header, objects, &mut indexes).await?;
+                }
+            }
+            (done.lines_kept, done.lines_dropped) =
+                (lines_before.0 + rewriter.tally.kept, lines_before.1 + rewriter.tally.dropped);
+            progress(done);
+            if is_end {
+                break;
+            }
+        }
+        let last;
+        (rewriter, last) = blocking(move || {
+            let last = rewriter.finish()?;
+            Ok((rewriter, last))
+        })
+        .await?;
+        for (segment, objects) in [(last.0, &mut now), (last.1, &mut past)] {
+            if let Some(segment) = segment {
+                self.upload(merged.family, segment, header, objects, &mut indexes).await?;
+            }
+        }
+        // Of two segments of a commit the later one is the newer.
+        header.objects.extend(past.into_iter().chain(now));
+        Ok((indexes, rewriter))
+    }
+
+    async fn upload(
+        &self,
+        family: Family,
+        Ready { file, covers }: Ready,
+        header: &mut CommitHeader,
+        objects: &mut Vec<ObjectRef>,
+        indexes: &mut Vec<SegmentIndex>,
+    ) -> Result<()> {
+        let (object, index) = self.committer.put_segment(family, file, Some(covers), header).await?;
+        objects.push(object);
+        indexes.push(index);
+        Ok(())
+    }
+
+    async fn merge(&self, map: &Map, merged: &Merged) -> Result<Merge> {
+        let bounds = Bounds { since: merged.after, past: true, ..Bounds::all(merged.family, merged.through) };
+        Merge::open(Arc::clone(&self.shared().access), map, bounds).await
+    }
+
+    /// Reads the new segments back, and compares what each point holds with what it held.
+    async fn compare(&self, trial: &Map, merged: &Merged, key: &LedgerKey, before: &Totals) -> Result<()> {
+        let mut ledger = Ledger::new(key, before.keys().copied().collect())?;
+        let mut merge = self.merge(trial, merged).await?;
+        while let Some(group) = merge.next().await? {
+            ledger.take(&group.lines)?;
+        }
+        let after = ledger.totals();
+        if &after == before {
+            return Ok(());
+        }
+        Err(changed(before.iter().find(|(point, held)| after.get(point) != Some(held)).map(|(point, _)| *point)))
+    }
+
+    /// The digests that the last base stated.
+    async fn stated(&self, map: &Map) -> Result<Option<Stated>> {
+        match map.parts.iter().find(|part| part.kind == PartKind::Digests) {
+            Some(part) => Ok(Some(Stated::read(&self.shared().access.part(part).await?)?)),
+            None => Ok(None),
+        }
+    }
+}
+
+/// The points whose lines are merged.
+fn points_of(map: &Map, merged: &Merged) -> Vec<u64> {
+    let points = map.points.iter().map(|(point, ..)| *point);
+    points.filter(|point| merged.holds(merged.family, *point)).collect()
+}
+
+/// Points, and the present.
+fn with_present(points: &[u64], merged: &Merged) -> Vec<u64> {
+    let present = (points.last() != Some(&merged.through)).then_some(merged.through);
+    points.iter().copied().chain(present).collect()
+}
+
+/// The objects of attachments that no row names any more.
+fn unreferred(map: &Map, objects: &HashSet<u64>) -> Vec<String> {
+    let attachments = map.others.iter().filter(|object| matches!(object.kind, ObjectKind::Blob | ObjectKind::Pack));
+    attachments
+        .filter(|object| !objects.contains(&object_hash(&object.name)))
+        .map(|object| object.name.clone())
+        .collect()
+}
+
+/// What the map would be with a commit.
+fn on_trial(map: &Map, header: &CommitHeader, parts: &[Sealed]) -> Map {
+    let header = CommitHeader { sequence: map.next(), ..header.clone() };
+    let body: Vec<u8> = parts.iter().flat_map(|part| part.bytes.iter().copied()).collect();
+    let mut trial = map.clone();
+    trial.push("", &header, Digest::of(b""), 0, &Bytes::from(body));
+    trial
+}
+
+/// # Errors
+///
+/// [`ErrorKind::Integrity`] if a point does not hold what the last base stated.
+fn compare_with_stated(stated: Option<&Stated>, points: &Totals) -> Result<()> {
+    let Some(stated) = stated else { return Ok(()) };
+    let differs = |(point, held): &(&u64, _)| stated.points.get(point).is_some_and(|stated| &stated != held);
+    match points.iter().find(differs) {
+        Some((point, _)) => Err(changed(Some(*point))),
+        None => Ok(()),
+    }
+}
+
+fn changed(point: Option<u64>) -> Error {
+    let error = Error::new(ErrorKind::Integrity, "a point does not hold what it held; nothing was changed");
+    match point {
+        Some(point) => error.with_context("point", point),
+        None => error,
+    }
+}

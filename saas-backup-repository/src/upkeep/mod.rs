@@ -1,0 +1,83 @@
+//! Upkeep: merging what was written, forgetting points, and removing what nobody needs.
+//!
+//! Each piece of work ends in one commit of the timeline that says what it changes about earlier ones. So the order of
+//! backups and upkeep is the order of commits, whoever does them and wherever: nothing is locked.
+
+mod collect;
+mod compact;
+mod forget;
+mod keep;
+mod ledger;
+mod rewrite;
+
+use std::sync::Arc;
+
+use saas_backup_core::{Error, ErrorKind, Result, RunId};
+
+pub use self::collect::{CollectOptions, Collected};
+pub use self::compact::{CompactOptions, Compacted};
+pub use self::forget::Forgotten;
+use crate::commit::{CommitHeader, Maintenance, PartRef};
+use crate::committer::{Committer, Sealed};
+use crate::layout::Map;
+use crate::source::{Shared, Source};
+
+/// Makes the commits of upkeep.
+#[derive(Debug)]
+struct Maintainer {
+    committer: Committer,
+}
+
+impl Maintainer {
+    /// # Errors
+    ///
+    /// [`ErrorKind::PermissionDenied`] without the owner's identity.
+    async fn open(source: &Source) -> Result<Self> {
+        let shared = Arc::clone(&source.shared);
+        // What a maintainer builds on, and later removes, must not rest on what a writer says of others' commits.
+        let map = shared.loader.load_maintained().await?;
+        let keys = shared.maintaining_keys().await?;
+        Ok(Self { committer: Committer::open(shared, keys, map).await? })
+    }
+
+    fn shared(&self) -> &Arc<Shared> {
+        &self.committer.shared
+    }
+
+    fn map(&self) -> Arc<Map> {
+        self.committer.map()
+    }
+
+    /// A commit that says nothing yet.
+    fn header(&self) -> CommitHeader {
+        self.committer.header(RunId::new(self.shared().clock.now()))
+    }
+
+    /// Makes the commit, and a layout after it: readers should not have to read what it does away with.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Conflict`] if another maintainer was faster.
+    async fn commit(&self, header: CommitHeader, parts: &[Sealed]) -> Result<()> {
+        self.committer.commit(header, parts, |_, after, known| may_follow(after, known)).await?;
+        self.committer.write_layout().await;
+        self.shared().remember(&self.map());
+        Ok(())
+    }
+}
+
+/// A commit with what it says of earlier ones, and its parts.
+fn said(mut header: CommitHeader, maintenance: Maintenance, parts: &[Sealed]) -> CommitHeader {
+    header.maintenance = Some(maintenance);
+    header.parts = parts.iter().map(PartRef::of).collect();
+    header
+}
+
+/// Backups may come in between; what other upkeep changed was not looked at.
+fn may_follow(after: &Map, known: u64) -> Result<()> {
+    if after.upkeep.last < known {
+        return Ok(());
+    }
+    Err(Error::new(ErrorKind::Conflict, "the source was maintained by somebody else in the meantime; try again")
+        .with_context("commit", after.upkeep.last))
+}
