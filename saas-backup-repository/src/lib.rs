@@ -46,6 +46,7 @@ mod points;
 mod read;
 mod repository;
 mod reserved;
+mod retention;
 mod sink;
 mod source;
 mod store;
@@ -58,6 +59,9 @@ pub use self::diff::{Change, ChangeKind};
 pub use self::options::RepositoryOptions;
 pub use self::points::Point;
 pub use self::repository::Repository;
+pub use self::retention::{
+    RetentionDecision, RetentionInterval, RetentionPlan, RetentionPolicy, RetentionReason, RetentionWarning,
+};
 pub use self::source::Source;
 pub use self::store::{Creation, Entry, Store};
 pub use self::upkeep::{CollectOptions, Collected, CompactOptions, Compacted, Forgotten};
