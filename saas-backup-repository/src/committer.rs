@@ -4,7 +4,6 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use saas_backup_core::{Digest, Error, ErrorKind, Result};
-use ulid::Ulid;
 
 use crate::commit::{CommitHeader, Covers, ObjectKind, ObjectRef, PartKind, PartRef, decode, encode};
 use crate::crypto::{Domain, DomainKind, Keyring, NamingKey, Sealer, Signer, SigningPurpose};
@@ -100,7 +99,7 @@ impl Committer {
             repository: self.shared.repository.clone(),
             source: self.shared.name.clone(),
             sequence: 0,
-            nonce: Ulid::generate().to_string(),
+            nonce: self.shared.names.ulid().to_string(),
             parent: None,
             run,
             at: self.shared.clock.now(),
@@ -126,7 +125,7 @@ impl Committer {
         let kind = family_domain(family);
         let domain = if file.bytes.len() >= OWN_DOMAIN_BYTES && self.shared.keyring.is_encrypted() {
             let month = month(self.shared.clock.now());
-            Some(self.shared.keyring.make(kind, month, &self.shared.recipients().await?).await?)
+            Some(self.make_domain(kind, month, &self.shared.recipients().await?).await?)
         } else {
             self.month_domain(kind, header).await?
         };
@@ -215,6 +214,11 @@ impl Committer {
         added.objects += 1;
     }
 
+    /// A domain of its own for what is large.
+    pub(crate) async fn make_domain(&self, kind: DomainKind, month: String, writers: &[String]) -> Result<Domain> {
+        self.shared.keyring.make(self.shared.names.ulid(), kind, month, writers).await
+    }
+
     /// The domain that small things of this month share; made, and introduced by `header`, if there is none.
     pub(crate) async fn month_domain(&self, kind: DomainKind, header: &mut impl Domains) -> Result<Option<Domain>> {
         if !self.shared.keyring.is_encrypted() {
@@ -231,7 +235,7 @@ impl Committer {
                 return Ok(Some(domain.clone()));
             }
         }
-        let domain = self.shared.keyring.make(kind, month, &self.shared.recipients().await?).await?;
+        let domain = self.make_domain(kind, month, &self.shared.recipients().await?).await?;
         header.add(domain.clone());
         Ok(Some(domain))
     }

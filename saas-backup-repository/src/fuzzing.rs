@@ -8,7 +8,7 @@ use std::sync::{Arc, LazyLock};
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures::stream::{self, BoxStream, StreamExt as _, TryStreamExt as _};
-use saas_backup_core::{CollectionName, Digest, Key, RecordId, Result, RunId};
+use saas_backup_core::{CollectionName, Digest, Key, RecordId, Result, RunId, SystemClock};
 use tokio::runtime::{Builder, Runtime};
 
 use crate::commit::{ObjectKind, ObjectRef, decode, encode, header_hash};
@@ -103,7 +103,7 @@ pub fn commit(input: &[u8]) {
     let object = [header, b"\n", signature.as_bytes(), b"\n", body].concat();
     let loader = Loader {
         store: Arc::new(One(Bytes::from(object))),
-        names: Names::new(SOURCE, false),
+        names: Names::new(SOURCE, false, Arc::new(SystemClock)),
         trust: Arc::new(Trust::new(None)),
         repository: REPOSITORY.to_owned(),
         source: SOURCE.to_owned(),
@@ -134,7 +134,7 @@ pub fn layout(input: &[u8]) {
     let Ok((layout, _)) = encode(&header, SigningPurpose::Layout, None, &[&part]) else { return };
     let loader = Loader {
         store: Arc::new(One(layout)),
-        names: Names::new(SOURCE, false),
+        names: Names::new(SOURCE, false, Arc::new(SystemClock)),
         trust: Arc::new(Trust::new(None)),
         repository: REPOSITORY.to_owned(),
         source: SOURCE.to_owned(),

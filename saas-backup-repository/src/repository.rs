@@ -137,7 +137,7 @@ impl Repository {
     }
 
     fn build(&self, name: &str) -> Source {
-        let names = Names::new(name, self.is_encrypted());
+        let names = Names::new(name, self.is_encrypted(), Arc::clone(&self.clock));
         let owners = self.config.recipients.clone();
         let keyring = Arc::new(Keyring::new(Arc::clone(&self.store), names.keys(), self.keys.clone(), owners));
         let loader = Loader {

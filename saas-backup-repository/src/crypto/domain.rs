@@ -66,8 +66,8 @@ impl Keyring {
     /// Makes a new domain and puts its key where the owners, and for metadata the writers, can open it.
     ///
     /// Who made it forgets the secret: a writer cannot read what it wrote before.
-    pub(crate) async fn make(&self, kind: DomainKind, month: String, writers: &[String]) -> Result<Domain> {
-        let id = Ulid::generate().to_string();
+    pub(crate) async fn make(&self, id: Ulid, kind: DomainKind, month: String, writers: &[String]) -> Result<Domain> {
+        let id = id.to_string();
         let (secret, recipient) = age_file::generate()?;
         let recipients = self.recipients(kind, writers);
         let sealed = age_file::seal(&recipients, format!("{}\n", secret.expose_secret()).as_bytes())?;

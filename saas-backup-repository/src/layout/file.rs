@@ -91,6 +91,7 @@ pub(crate) async fn write(store: &dyn Store, names: &Names, author: Author<'_>, 
         store.put(&bundle, Bytes::from(bytes)).await?;
     }
     bundled.layout = Some(head.sequence);
+    bundled.layouts += 1;
     bundled.since.clear();
     let part = compress(&lines(&bundled)?)?;
     let header = LayoutHeader {

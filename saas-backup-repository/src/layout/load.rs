@@ -164,10 +164,11 @@ impl Loader {
 
     async fn latest_layout(&self, maintained: bool) -> Result<Option<Map>> {
         // A layout that is cut or was changed costs time and nothing else: the one before it leads to the same map.
-        for sequence in self.sequences(&self.names.layouts(), None).await?.into_iter().rev() {
+        let found = self.sequences(&self.names.layouts(), None).await?;
+        for sequence in found.iter().rev().copied() {
             match self.layout(sequence).await {
                 Ok((_, false)) if maintained => {}
-                Ok((map, _)) => return Ok(Some(map)),
+                Ok((map, _)) => return Ok(Some(Map { layouts: found.len(), ..map })),
                 Err(error) if matches!(error.kind(), ErrorKind::Integrity | ErrorKind::NotFound) => {
                     tracing::warn!(source = self.source, sequence, %error, "a layout is passed over");
                 }

@@ -18,6 +18,8 @@ pub(crate) struct Map {
     pub(crate) head: Option<Head>,
     /// The layout that it began from.
     pub(crate) layout: Option<u64>,
+    /// How many layouts there are.
+    pub(crate) layouts: usize,
     /// Commits since then.
     pub(crate) since: Vec<Commit>,
     pub(crate) segments: Vec<Segment>,

@@ -1,5 +1,7 @@
+use std::sync::Arc;
+
 use chrono::{DateTime, Utc};
-use saas_backup_core::{Error, ErrorKind, Result};
+use saas_backup_core::{Clock, Error, ErrorKind, Result};
 use ulid::Ulid;
 
 /// Longest name of a source, in bytes.
@@ -8,14 +10,20 @@ const MAX_SOURCE_BYTES: usize = 64;
 /// The names of one source's objects.
 #[derive(Clone, Debug)]
 pub(crate) struct Names {
+    clock: Arc<dyn Clock>,
     prefix: String,
     /// Added to the names of objects that are age files.
     suffix: &'static str,
 }
 
 impl Names {
-    pub(crate) fn new(source: &str, encrypted: bool) -> Self {
-        Self { prefix: format!("source/{source}/"), suffix: if encrypted { ".age" } else { "" } }
+    pub(crate) fn new(source: &str, encrypted: bool, clock: Arc<dyn Clock>) -> Self {
+        Self { clock, prefix: format!("source/{source}/"), suffix: if encrypted { ".age" } else { "" } }
+    }
+
+    /// A new ULID, which tells when it was made.
+    pub(crate) fn ulid(&self) -> Ulid {
+        Ulid::from_datetime(self.clock.now().into())
     }
 
     pub(crate) fn prefix(&self) -> &str {
@@ -27,26 +35,26 @@ impl Names {
     }
 
     pub(crate) fn segment(&self) -> String {
-        format!("{}data/{}.jsonl.zst{}", self.prefix, Ulid::generate(), self.suffix)
+        format!("{}data/{}.jsonl.zst{}", self.prefix, self.ulid(), self.suffix)
     }
 
     pub(crate) fn meta_segment(&self) -> String {
-        format!("{}state/{}.jsonl.zst{}", self.prefix, Ulid::generate(), self.suffix)
+        format!("{}state/{}.jsonl.zst{}", self.prefix, self.ulid(), self.suffix)
     }
 
     /// Random beside the digest: two runs that store the same bytes never write one name.
     pub(crate) fn blob(&self, digest: &str, zstd: bool) -> String {
         let folder = digest.get(..2).unwrap_or("00");
         let zst = if zstd { ".zst" } else { "" };
-        format!("{}blob/{folder}/{digest}-{}{zst}{}", self.prefix, Ulid::generate(), self.suffix)
+        format!("{}blob/{folder}/{digest}-{}{zst}{}", self.prefix, self.ulid(), self.suffix)
     }
 
     pub(crate) fn pack(&self) -> String {
-        format!("{}pack/{}{}", self.prefix, Ulid::generate(), self.suffix)
+        format!("{}pack/{}{}", self.prefix, self.ulid(), self.suffix)
     }
 
     pub(crate) fn bundle(&self) -> String {
-        format!("{}bundle/{}", self.prefix, Ulid::generate())
+        format!("{}bundle/{}", self.prefix, self.ulid())
     }
 
     pub(crate) fn commits(&self) -> String {
@@ -105,6 +113,8 @@ pub(crate) fn check_source_name(name: &str) -> Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use saas_backup_core::SystemClock;
+
     use super::*;
 
     #[test]
@@ -119,7 +129,7 @@ mod tests {
 
     #[test]
     fn sequences_are_read_back_and_strangers_passed_over() {
-        let names = Names::new("blog", true);
+        let names = Names::new("blog", true, Arc::new(SystemClock));
         assert_eq!(sequence_of(&names.commit(42)), Some(42));
         assert_eq!(sequence_of("source/blog/commit/42"), None);
         assert_eq!(sequence_of("source/blog/commit/0000000000000000004x"), None);
@@ -127,7 +137,7 @@ mod tests {
 
     #[test]
     fn the_name_of_an_object_tells_its_ulid() {
-        let names = Names::new("blog-1.eu", true);
+        let names = Names::new("blog-1.eu", true, Arc::new(SystemClock));
         for name in [names.segment(), names.meta_segment(), names.blob("abcdef", true), names.pack(), names.bundle()] {
             assert_eq!(ulid_of(&name).map(str::len), Some(26), "{name}");
         }

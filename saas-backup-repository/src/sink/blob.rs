@@ -96,7 +96,7 @@ impl RepositoryBlobWriter {
         if self.domain.is_none() && shared.keyring.is_encrypted() {
             // One domain for all parts: an attachment is shredded whole.
             let month = month(shared.clock.now());
-            self.domain = Some(shared.keyring.make(DomainKind::Data, month, &[]).await?);
+            self.domain = Some(self.session.committer.make_domain(DomainKind::Data, month, &[]).await?);
         }
         let (begun, to) = (self.part.take(), Keyring::sealer(self.domain.as_ref()));
         let (mut buffer, session) = (std::mem::take(&mut self.buffer), Arc::clone(&self.session));
@@ -221,7 +221,7 @@ impl Session {
         let shared = self.shared();
         let domain = match (shared.keyring.is_encrypted(), bytes.len() >= PACKED_BYTES) {
             (false, _) => None,
-            (true, true) => Some(shared.keyring.make(DomainKind::Data, month(shared.clock.now()), &[]).await?),
+            (true, true) => Some(self.committer.make_domain(DomainKind::Data, month(shared.clock.now()), &[]).await?),
             (true, false) => self.committer.month_domain(DomainKind::Data, &mut Later(&self.committer)).await?,
         };
         let turn = self.sealers.acquire().await;

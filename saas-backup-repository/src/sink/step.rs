@@ -17,10 +17,12 @@ use crate::read::blocking;
 const INLINE_BYTES: usize = 256 * 1024;
 /// Text that is not even tried inline.
 const INLINE_TEXT_BYTES: usize = 2 * 1024 * 1024;
-/// Commits after which a layout is written.
-const LAYOUT_EVERY: usize = 64;
-/// Commits of a run that took several, after which its last one is followed by a layout.
-const LAYOUT_AFTER_RUN: usize = 8;
+/// Commits after which a layout is written: opening a source takes one request for each commit since.
+const LAYOUT_EVERY: usize = 6;
+/// The same where nobody removes old layouts, each of which repeats all points, and in the middle of a run.
+const LAYOUT_SELDOM: usize = 64;
+/// So many layouts are there where somebody does.
+const FEW_LAYOUTS: usize = 24;
 
 /// What ends a run.
 pub(super) struct Finish<'a> {
@@ -93,8 +95,10 @@ impl Session {
         }
         self.committer.commit(header, &sealed, |header, after, known| self.may_follow(header, after, known)).await?;
         self.lock().durable_at = tokio::time::Instant::now();
-        if finish.is_some() || self.committer.map().since.len() >= LAYOUT_EVERY {
-            self.write_layout_if_due().await;
+        let map = self.committer.map();
+        let is_short = finish.is_some() && map.layouts < FEW_LAYOUTS;
+        if map.since.len() >= if is_short { LAYOUT_EVERY } else { LAYOUT_SELDOM } {
+            self.committer.write_layout().await;
         }
         Ok(())
     }
@@ -171,15 +175,6 @@ impl Session {
         let file = blocking(move || build(&lines, room)).await?;
         let Some(file) = file else { return Ok(None) };
         self.committer.put_segment(family, file, None, header).await.map(Some)
-    }
-
-    async fn write_layout_if_due(&self) {
-        let map = self.committer.map();
-        let begun_at = self.lock().begun_at;
-        let own = map.head.as_ref().map_or(0, |head| head.sequence.saturating_sub(begun_at)) as usize;
-        if map.since.len() >= LAYOUT_EVERY || (own > 1 && map.since.len() >= LAYOUT_AFTER_RUN) {
-            self.committer.write_layout().await;
-        }
     }
 }
 

@@ -124,24 +124,29 @@ impl FaultyStore {
 }
 
 impl Inner {
-    /// Decides about the next write; what is left of the bytes, and what the caller is told.
-    fn write(&mut self, name: &str, bytes: &Bytes) -> Result<()> {
-        let outage = || Error::new(ErrorKind::PermissionDenied, "the machine was switched off");
+    /// Decides about the next change; the fault that it meets.
+    fn step(&mut self) -> Result<Option<Fault>> {
         if self.dead {
             return Err(outage());
         }
+        let number = self.writes;
+        self.writes += 1;
+        let fault = self.fault.filter(|(at, _)| *at == number).map(|(_, fault)| fault);
+        self.dead = fault.is_some();
+        Ok(fault)
+    }
+
+    /// What is left of the bytes, and what the caller is told.
+    fn write(&mut self, name: &str, bytes: &Bytes) -> Result<()> {
         if let Some(room) = &mut self.room {
             *room = room
                 .checked_sub(bytes.len())
                 .ok_or_else(|| Error::new(ErrorKind::StorageFull, "the storage is full"))?;
         }
-        let number = self.writes;
-        self.writes += 1;
-        let Some((_, fault)) = self.fault.filter(|(at, _)| *at == number) else {
+        let Some(fault) = self.step()? else {
             self.objects.insert(name.to_owned(), bytes.clone());
             return Ok(());
         };
-        self.dead = true;
         match fault {
             Fault::Before => {}
             Fault::After => {
@@ -221,7 +226,14 @@ impl Store for FaultyStore {
         if inner.denies_deletion {
             return Err(Error::new(ErrorKind::PermissionDenied, "deletion is denied"));
         }
-        inner.objects.remove(name);
-        Ok(())
+        let fault = inner.step()?;
+        if fault != Some(Fault::Before) {
+            inner.objects.remove(name);
+        }
+        fault.map_or(Ok(()), |_| Err(outage()))
     }
+}
+
+fn outage() -> Error {
+    Error::new(ErrorKind::Unexpected, "the machine was switched off")
 }

@@ -25,4 +25,5 @@ mod races;
 #[cfg(any(feature = "azure", feature = "gcs", feature = "s3", feature = "webdav"))]
 mod storage;
 mod support;
+mod upkeep;
 mod values;
