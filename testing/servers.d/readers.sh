@@ -7,6 +7,7 @@ install() {
     need hugo hugo
     need notmuch notmuch
     need chromium chromium
+    need zstd zstd
     venv=$(python_tools readers)
 }
 

@@ -32,12 +32,13 @@ mod jsonl;
 mod jsonl_hostile;
 #[cfg(all(
     target_os = "linux",
+    feature = "auto",
     feature = "bagit",
-    feature = "files",
     feature = "html",
-    feature = "mail",
     feature = "packed",
-    feature = "sqlite"
+    feature = "parquet",
+    feature = "sqlite",
+    feature = "wxr"
 ))]
 mod large;
 #[cfg(all(

@@ -434,10 +434,8 @@ async fn a_link_to_a_record_that_is_a_file_leads_to_the_file() {
 
 /// Debian's package `hugo` builds sites of vaults.
 mod live_readers {
-    use std::process::Command;
-
     use super::*;
-    use crate::support::succeeded;
+    use crate::support::build_with_hugo;
 
     /// Text that directs Hugo, YAML or a template where it is not kept from it.
     const HOSTILE: [&str; 12] = [
@@ -476,32 +474,10 @@ mod live_readers {
         write(&vault(&content), WriteMode::Create, &start(catalog(), 0), events, &blobs).await.unwrap();
         assert_eq!(check(&content).unwrap().findings, []);
 
-        // A list is `_index.md` to Hugo; what is no page is none.
-        let mut pages = 0;
-        for file in files(&content).into_keys() {
-            let path = content.join(&file);
-            if file.starts_with("_source/") || !file.contains('.') || file.ends_with("json") || file.ends_with("jsonl")
-            {
-                fs::remove_file(path).unwrap();
-            } else if file.rsplit('/').next() == Some("index.md") {
-                fs::rename(&path, path.with_file_name("_index.md")).unwrap();
-            } else {
-                pages += u32::from(is_page(&file));
-            }
-        }
-        fs::write(folder.path().join("hugo.toml"), "disableKinds = [\"taxonomy\", \"term\", \"RSS\", \"sitemap\"]\n")
-            .unwrap();
-        let layouts = folder.path().join("layouts/_default");
-        fs::create_dir_all(&layouts).unwrap();
-        for kind in ["single", "list"] {
-            fs::write(layouts.join(format!("{kind}.html")), "<h1>{{ .Title }}</h1>{{ .Content }}").unwrap();
-        }
-        succeeded(
-            Command::new("hugo").arg("--source").arg(folder.path()).args(["--panicOnWarning", "--printPathWarnings"]),
-        );
-        let built = files(&folder.path().join("public"));
+        let pages = files(&content).keys().filter(|file| is_page(file)).count();
+        let built = files(&build_with_hugo(&content));
         let singles = built.keys().filter(|file| file.ends_with("index.html")).count();
-        assert!(singles as u32 >= pages && pages > 24, "{pages} {singles}");
+        assert!(singles >= pages && pages > 24, "{pages} {singles}");
         let all: String = built.values().map(|bytes| String::from_utf8_lossy(bytes)).collect();
         assert_eq!(all.matches("<script>").count(), 0);
         assert!(all.contains("{{&lt; figure"), "what looks like a shortcode is a text");

@@ -75,7 +75,12 @@ pub(crate) fn puts(records: &[Record]) -> Vec<Event> {
 
 /// All files of a folder but the report of the run.
 pub(crate) fn files(folder: &Path) -> BTreeMap<String, Vec<u8>> {
-    let mut found = BTreeMap::new();
+    paths(folder).into_iter().map(|path| (path.clone(), fs::read(folder.join(path)).unwrap())).collect()
+}
+
+/// The paths of these files.
+pub(crate) fn paths(folder: &Path) -> Vec<String> {
+    let mut found = Vec::new();
     let mut folders = vec![folder.to_path_buf()];
     while let Some(path) = folders.pop() {
         for entry in fs::read_dir(path).unwrap() {
@@ -85,11 +90,12 @@ pub(crate) fn files(folder: &Path) -> BTreeMap<String, Vec<u8>> {
             } else {
                 let relative = path.strip_prefix(folder).unwrap().to_str().unwrap().replace('\\', "/");
                 if relative != "report.json" {
-                    found.insert(relative, fs::read(&path).unwrap());
+                    found.push(relative);
                 }
             }
         }
     }
+    found.sort();
     found
 }
 
@@ -173,9 +179,15 @@ pub(crate) async fn assert_same_in_any_order(
 /// Runs a script of `tests/readers` in the Python that has the foreign readers; gives what it prints.
 #[cfg(feature = "_form")]
 pub(crate) fn python(script: &str, path: &Path) -> String {
+    python_with(script, path, &[])
+}
+
+/// As [`python`], with more arguments behind the path.
+#[cfg(feature = "_form")]
+pub(crate) fn python_with(script: &str, path: &Path, arguments: &[&str]) -> String {
     let python = std::env::var_os("SAAS_BACKUP_TEST_READERS_PYTHON").unwrap();
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/readers").join(script);
-    succeeded(std::process::Command::new(python).arg(script).arg(path))
+    succeeded(std::process::Command::new(python).arg(script).arg(path).args(arguments))
 }
 
 /// Opens a folder of pages in Chromium and takes steps there, as `tests/readers/browse.py` describes them.
@@ -200,4 +212,29 @@ pub(crate) fn succeeded(command: &mut std::process::Command) -> String {
     let [said, errors] = [output.stdout, output.stderr].map(|text| String::from_utf8_lossy(&text).into_owned());
     assert!(output.status.success(), "{command:?}: {}\n{said}\n{errors}", output.status);
     said
+}
+
+/// Makes a site of a vault, which must lie in a folder `content`; gives the folder of the site.
+#[cfg(feature = "markdown")]
+pub(crate) fn build_with_hugo(content: &Path) -> std::path::PathBuf {
+    // A list is `_index.md` to Hugo; what is no page is none.
+    for file in paths(content) {
+        let path = content.join(&file);
+        if file.starts_with("_source/") || !file.contains('.') || file.ends_with("json") || file.ends_with("jsonl") {
+            fs::remove_file(path).unwrap();
+        } else if file.rsplit('/').next() == Some("index.md") {
+            fs::rename(&path, path.with_file_name("_index.md")).unwrap();
+        }
+    }
+    let source = content.parent().unwrap();
+    let kinds = "disableKinds = [\"taxonomy\", \"term\", \"RSS\", \"sitemap\"]\n";
+    fs::write(source.join("hugo.toml"), kinds).unwrap();
+    let layouts = source.join("layouts/_default");
+    fs::create_dir_all(&layouts).unwrap();
+    for kind in ["single", "list"] {
+        fs::write(layouts.join(format!("{kind}.html")), "<h1>{{ .Title }}</h1>{{ .Content }}").unwrap();
+    }
+    let mut hugo = std::process::Command::new("hugo");
+    succeeded(hugo.arg("--source").arg(source).args(["--panicOnWarning", "--printPathWarnings"]));
+    source.join("public")
 }

@@ -3,7 +3,8 @@
     browse.py FOLDER < steps.json > answers.json
 
 A step is a list: ["open", PATH], ["type", TEXT], ["key", NAME], ["scheme", "light" | "dark"], ["size", WIDTH, HEIGHT],
-["shot", FILE], ["ask", EXPRESSION], ["await", EXPRESSION, SECONDS]. Of each `ask` and `await` the value comes back;
+["shot", FILE], ["save", SELECTOR, FILE], ["ask", EXPRESSION], ["await", EXPRESSION, SECONDS]. `save` follows a link to a
+file that no page shows, and keeps what comes. Of each `ask` and `await` the value comes back;
 `await` tells the milliseconds until the expression was true. Besides them come all requests that left the folder, and
 all errors and messages of the console.
 
@@ -43,7 +44,7 @@ class Browser:
         with urllib.request.urlopen(f"http://127.0.0.1:{port}/json") as answer:
             page = next(target for target in json.load(answer) if target["type"] == "page")
         self.socket = websocket.create_connection(page["webSocketDebuggerUrl"], timeout=60)
-        self.number, self.events, self.requests, self.console = 0, [], [], []
+        self.number, self.events, self.requests, self.console, self.download = 0, [], [], [], {}
         for domain in ("Page", "Runtime", "Log", "Network"):
             self.call(domain + ".enable")
 
@@ -67,6 +68,8 @@ class Browser:
                 self.requests.append(url)
         elif method in ("Log.entryAdded", "Runtime.exceptionThrown", "Runtime.consoleAPICalled"):
             self.console.append(parameters)
+        elif method == "Browser.downloadProgress":
+            self.download = parameters
         elif method == "Page.loadEventFired":
             self.events.append(method)
 
@@ -94,6 +97,18 @@ class Browser:
                 raise SystemExit(f"not within {seconds} s: {expression}")
             time.sleep(0.002)
         return (time.monotonic() - begun) * 1000
+
+    def save(self, selector, file):
+        with tempfile.TemporaryDirectory(dir=pathlib.Path(file).parent) as folder:
+            kept = {"behavior": "allowAndName", "downloadPath": folder, "eventsEnabled": True}
+            self.call("Browser.setDownloadBehavior", **kept)
+            self.download = {"state": "inProgress"}
+            self.ask(f"document.querySelector({json.dumps(selector)}).click()")
+            while self.download["state"] == "inProgress":
+                self.note(json.loads(self.socket.recv()))
+            if self.download["state"] != "completed":
+                raise SystemExit(f"not saved: {self.download}")
+            pathlib.Path(folder, self.download["guid"]).rename(file)
 
     def key(self, name):
         text = {"text": name} if len(name) == 1 else {"text": "\r"} if name == "Enter" else {}
@@ -125,6 +140,8 @@ def run(browser, folder, steps):
         elif action == "shot":
             picture = browser.call("Page.captureScreenshot", format="png")["data"]
             pathlib.Path(values[0]).write_bytes(base64.b64decode(picture))
+        elif action == "save":
+            browser.save(*values)
         elif action == "ask":
             answers.append(browser.ask(values[0]))
         elif action == "await":

@@ -1,5 +1,10 @@
-"""Lets dovecot read the mailboxes of a Maildir: how many messages there are, their flags and their subjects."""
+"""Lets dovecot read the mailboxes of a Maildir, or an mbox.
 
+    dovecot.py MAILBOX        how many messages there are, their flags and their subjects
+    dovecot.py MAILBOX PART   the SHA-256 of a part of the only message, decoded
+"""
+
+import hashlib
 import os
 import pwd
 import shutil
@@ -11,7 +16,14 @@ import tempfile
 user = pwd.getpwnam("nobody") if os.getuid() == 0 else pwd.getpwuid(os.getuid())
 with tempfile.TemporaryDirectory() as folder:
     root = os.path.join(folder, "mail")
-    shutil.copytree(sys.argv[1], root)
+    if os.path.isdir(sys.argv[1]):
+        # A message may be too large to have it twice.
+        shutil.copytree(sys.argv[1], root, copy_function=os.link)
+        driver, place = "maildir", f"{root}:LAYOUT=fs"
+    else:
+        os.mkdir(root)
+        os.link(sys.argv[1], os.path.join(root, "inbox"))
+        driver, place = "mbox", f"{root}:INBOX={root}/inbox"
     os.chmod(folder, 0o755)
     for above, _, files in os.walk(folder):
         for path in [above, *(os.path.join(above, name) for name in files)]:
@@ -19,10 +31,12 @@ with tempfile.TemporaryDirectory() as folder:
     version = subprocess.run(["dovecot", "--version"], capture_output=True, text=True, check=True).stdout
     configuration = os.path.join(folder, "dovecot.conf")
     if version.startswith(("2.4", "2.5")):
-        storage = f"mail_driver = maildir\nmail_path = {root}\nmailbox_list_layout = fs\nmail_index_path = {folder}/index\n"
+        storage = f"mail_driver = {driver}\nmail_path = {root}\nmailbox_list_layout = fs\nmail_index_path = {folder}/index\n"
+        if driver == "mbox":
+            storage += f"mail_inbox_path = {root}/inbox\n"
         head = "dovecot_config_version = 2.4.0\ndovecot_storage_version = 2.4.0\n"
     else:
-        storage, head = f"mail_location = maildir:{root}:LAYOUT=fs:INDEX={folder}/index:CONTROL={folder}/control\n", ""
+        storage, head = f"mail_location = {driver}:{place}:INDEX={folder}/index:CONTROL={folder}/control\n", ""
     with open(configuration, "w", encoding="utf-8") as file:
         file.write(
             head
@@ -33,14 +47,29 @@ with tempfile.TemporaryDirectory() as folder:
         )
     environment = os.environ | {"USER": user.pw_name, "HOME": folder}
 
+    def ended(command, code, errors):
+        if code:
+            log = os.path.join(folder, "log")
+            sys.exit(f"{command}: {errors}{open(log).read() if os.path.exists(log) else ''}")
+
     def doveadm(*arguments):
         command = ["doveadm", "-c", configuration, *arguments]
         done = subprocess.run(command, capture_output=True, text=True, errors="replace", env=environment, check=False)
-        if done.returncode:
-            log = os.path.join(folder, "log")
-            sys.exit(f"{command}: {done.stderr}{open(log).read() if os.path.exists(log) else ''}")
+        ended(command, done.returncode, done.stderr)
         return done.stdout
 
+    def part(number):
+        command = ["doveadm", "-c", configuration, "-f", "pager", "fetch", f"binary.{number}", "mailbox", "*"]
+        doing = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment)
+        title = doing.stdout.readline()
+        digest = hashlib.file_digest(doing.stdout, "sha256").hexdigest()
+        ended(command, doing.wait(), doing.stderr.read())
+        assert title == f"binary.{number}:\n".encode(), title
+        return digest
+
+    if len(sys.argv) > 2:
+        print(part(sys.argv[2]))
+        sys.exit()
     for name in sorted(doveadm("mailbox", "list").splitlines()):
         print(name)
         print(doveadm("-f", "tab", "fetch", "flags hdr.subject size.physical", "mailbox", name).strip())

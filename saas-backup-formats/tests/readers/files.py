@@ -27,5 +27,5 @@ assert files == {path for path in named if not path.endswith("/")}, files ^ name
 assert {path for path in named if path.endswith("/")} <= folders
 for path in files:
     with open(os.path.join(root, path), "rb") as content:
-        assert hashlib.sha256(content.read()).hexdigest() == named[path]["sha256"], path
+        assert hashlib.file_digest(content, "sha256").hexdigest() == named[path]["sha256"], path
 print(f"{len(files)} files, {len(named) - len(files)} folders")
