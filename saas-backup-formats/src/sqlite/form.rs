@@ -18,8 +18,8 @@ pub(super) const FILE: &str = "archive.db";
 
 /// Texts of a table that are searched, where no field mapping names one.
 const MAX_SEARCHED: usize = 16;
-/// Most bytes that one value of a database has.
-const MAX_INSIDE: u64 = 1_000_000_000;
+/// Most bytes of an attachment in a database: a row has a billion at most, of which its digest takes 64 and its head 8.
+const MAX_INSIDE: u64 = 1_000_000_000 - 72;
 /// Names that a full-text index has for itself.
 const SEARCH_WORDS: [&str; 2] = ["rank", "rowid"];
 /// The tables that a full-text index is made of.

@@ -9,7 +9,7 @@ use saas_backup_formats::jsonl::{self, JsonlConfig, JsonlConnector};
 use saas_backup_formats::parquet::{self, ParquetConfig, ParquetConnector};
 use saas_backup_formats::sqlite::{self, SqliteConfig, SqliteConnector};
 
-use crate::large::{Check, arrives, attachment};
+use crate::large::{Check, arrives, assert_memory, attachment, noise, written};
 use crate::support::python;
 
 /// The readers of the format find the attachment, and all its bytes.
@@ -58,4 +58,23 @@ async fn a_gibibyte_that_a_database_refuses_lies_where_its_rows_say() {
     let path = folder.path().join("database");
     let config = SqliteConfig::new(&path).with_blobs_inside(true);
     is_found(&SqliteConnector::new(config), &path, sqlite::check).await;
+}
+
+/// A row has a billion bytes at most, with its digest and its head.
+#[tokio::test]
+#[ignore = "needs 2 GB of room and the readers of testing/servers.d"]
+async fn as_much_as_a_database_takes_is_read_out_of_it() {
+    const INSIDE: u64 = 1_000_000_000 - 72;
+    for (bytes, inside) in [(INSIDE + 1, false), (INSIDE, true)] {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("database");
+        let connector = SqliteConnector::new(SqliteConfig::new(&path).with_blobs_inside(true));
+        let digest = written(&connector, Kind::Document, attachment(), noise(bytes)).await;
+        assert_eq!(path.join("blobs").exists(), !inside);
+        if inside {
+            assert_eq!(sqlite::check(&path).unwrap().findings, []);
+            assert_eq!(python("large.py", &path).trim(), digest.to_string());
+        }
+        assert_memory();
+    }
 }
