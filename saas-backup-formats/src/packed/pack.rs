@@ -12,6 +12,9 @@ use crate::folder::{Listed, SUMS};
 /// The level of compression; attachments are mostly packed already.
 const DEFLATE_LEVEL: i64 = 6;
 const ZSTD_LEVEL: i32 = 3;
+/// From how many bytes on a file has the long form of a zip. It begins below 4 GiB, because what does not pack grows by up
+/// to a thousandth.
+const LONG_FORM: u64 = 4_000_000_000;
 /// The beginning of a frame that readers of zstd skip (RFC 8878, 3.1.2).
 const SKIPPED: [u8; 4] = 0x184D_2A50_u32.to_le_bytes();
 
@@ -76,7 +79,7 @@ fn zipped(folder: &Path, top: &str, writer: BufWriter<File>) -> Result<BufWriter
             .compression_level(Some(DEFLATE_LEVEL))
             .last_modified_time(zip::DateTime::default())
             .unix_permissions(0o644)
-            .large_file(file.metadata()?.len() >= u64::from(u32::MAX));
+            .large_file(file.metadata()?.len() >= LONG_FORM);
         zip.start_file(format!("{top}/{path}"), options).map_err(failed)?;
         io::copy(&mut file, &mut zip)?;
     }
