@@ -24,13 +24,14 @@ type Outcome<T> = Result<T, Box<dyn Error>>;
 
 const USAGE: &str = "\
 compare run FOLDER [--records N] [--attachments N]   make the workload, measure everything, print the table
+compare upkeep FOLDER [--records N] [--attachments N]  merge everything, against the first backup
 compare long FOLDER [--records N]                    read everything back after 1 and after 1,000 small increments
 
 The steps, each a process of its own:
 compare workload FOLDER [--records N] [--attachments N]
 compare round FOLDER NUMBER [--records N] [--attachments N]
 compare limit FOLDER THREADS                         compress, decode, digest and encrypt every byte once
-compare ours init|source|backup|increments|read|restore|verify|record FOLDER
+compare ours init|source|backup|increments|read|restore|verify|record|compact FOLDER
 compare measure RESULT.json -- COMMAND…";
 
 fn main() -> Outcome<()> {
@@ -38,6 +39,7 @@ fn main() -> Outcome<()> {
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match words.as_slice() {
         ["run", folder, rest @ ..] => table::run(Path::new(folder), workload(rest)?),
+        ["upkeep", folder, rest @ ..] => table::upkeep(Path::new(folder), workload(rest)?),
         ["long", folder, rest @ ..] => table::long(Path::new(folder), workload(rest)?.records),
         ["workload", folder, rest @ ..] => Ok(workload(rest)?.write_base(&account(folder))?),
         ["round", folder, number, rest @ ..] => {

@@ -8,7 +8,7 @@ use saas_backup_core::{
     At, Connector, Digest, Event, Feed, Key, ReadRequest, SnapshotOptions, TransferOptions, WriteMode, transfer,
 };
 use saas_backup_formats::jsonl::{JsonlConfig, JsonlConnector};
-use saas_backup_repository::{Identity, Keys, Repository, RepositoryOptions, VerifyOptions};
+use saas_backup_repository::{CompactOptions, Identity, Keys, Repository, RepositoryOptions, VerifyOptions};
 use secrecy::ExposeSecret as _;
 use sha2::{Digest as _, Sha256};
 
@@ -33,6 +33,7 @@ pub(crate) fn run(step: &str, folder: &Path, workload: Workload) -> Outcome<()> 
             "restore" => restore(folder).await,
             "verify" => verify(folder).await,
             "record" => record(folder).await,
+            "compact" => compact(folder).await,
             _ => Err(format!("no such step: {step}").into()),
         }
     })
@@ -131,6 +132,14 @@ async fn restore(folder: &Path) -> Outcome<()> {
 async fn verify(folder: &Path) -> Outcome<()> {
     let report = open(folder).await?.verify(&VerifyOptions::read_all(), &mut |_| ()).await?;
     println!("{report:?}");
+    Ok(())
+}
+
+/// Merges all lines into a new base.
+async fn compact(folder: &Path) -> Outcome<()> {
+    let source = open(folder).await?.source(SOURCE)?;
+    let done = source.compact(&CompactOptions::default().with_all(true), &mut |_| ()).await?;
+    println!("{done:?}");
     Ok(())
 }
 

@@ -87,6 +87,31 @@ pub(crate) fn run(folder: &Path, workload: Workload) -> Outcome<()> {
     Ok(())
 }
 
+/// Backs up, changes one record in a hundred, backs up again, and merges everything into a base, twice.
+pub(crate) fn upkeep(folder: &Path, workload: Workload) -> Outcome<()> {
+    let folder = &empty(folder)?;
+    let sizes = [workload.records.to_string(), workload.attachments.to_string()];
+    let options = ["--records", &sizes[0], "--attachments", &sizes[1]];
+    eprintln!("making the account …");
+    workload.write_base(&account(folder))?;
+    own(folder, &["ours", "init"], &options)?;
+    let initial = own(folder, &["ours", "backup"], &options)?;
+    workload.write_round(&account(folder), 1, true)?;
+    let mut rows = vec![("1 % changed", own(folder, &["ours", "backup"], &options)?)];
+    rows.push(("merging all runs", own(folder, &["ours", "compact"], &options)?));
+    workload.write_round(&account(folder), 2, true)?;
+    own(folder, &["ours", "backup"], &options)?;
+    rows.push(("merging a run into the base", own(folder, &["ours", "compact"], &options)?));
+    rows.push(("verifying all", own(folder, &["ours", "verify"], &options)?));
+    println!("| step | CPU s | ÷ first backup | wall s | peak MiB |\n|---|--:|--:|--:|--:|");
+    println!("| first backup | {:.2} | | {:.1} | {:.0} |", initial.cpu, initial.wall, initial.peak);
+    for (step, cost) in rows {
+        let ratio = cost.cpu / initial.cpu;
+        println!("| {step} | {:.2} | {ratio:.2} | {:.1} | {:.0} |", cost.cpu, cost.wall, cost.peak);
+    }
+    Ok(())
+}
+
 /// Reads everything back after one increment of about ten records and after a thousand, and prints the ratio.
 pub(crate) fn long(folder: &Path, records: u64) -> Outcome<()> {
     let folder = &empty(folder)?;

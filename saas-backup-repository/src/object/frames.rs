@@ -62,7 +62,7 @@ impl Codec {
     }
 
     /// Compresses into one frame, which carries its length and a checksum.
-    fn compress(&mut self, plain: &[u8]) -> Result<&[u8]> {
+    pub(super) fn compress(&mut self, plain: &[u8]) -> Result<&[u8]> {
         self.frame.clear();
         self.frame.reserve(zstd::zstd_safe::compress_bound(plain.len()));
         self.compressor.compress_to_buffer(plain, &mut self.frame)?;

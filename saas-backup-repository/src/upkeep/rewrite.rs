@@ -54,7 +54,6 @@ pub(super) enum References {
     Ignore,
 }
 
-#[derive(Default)]
 struct Run {
     builder: SegmentBuilder,
     covers: Option<Covers>,
@@ -125,6 +124,12 @@ fn in_order(now: Vec<usize>, past: Vec<usize>) -> Vec<usize> {
     let mut all = [now, past].concat();
     all.sort_unstable();
     all
+}
+
+impl Default for Run {
+    fn default() -> Self {
+        Self { builder: SegmentBuilder::read_back(), covers: None }
+    }
 }
 
 impl Run {

@@ -10,6 +10,7 @@ mod cursors;
 mod damage;
 mod faults;
 mod foreign;
+mod forged;
 mod history;
 #[cfg(feature = "azure")]
 mod live_azurite;

@@ -301,7 +301,7 @@ async fn begun(source: &Source, records: u32) -> (Box<dyn saas_backup_core::Sink
 
 #[tokio::test]
 async fn a_run_that_slept_through_a_sweep_is_refused_and_the_next_one_works() {
-    for mut scene in both().await {
+    for scene in both().await {
         let sleeper = scene.source().await;
         let (sink, run) = begun(&sleeper, 0).await;
         let blob = BlobRef::new(BlobId::parse("late").unwrap(), "attachment");

@@ -1,0 +1,89 @@
+//! What somebody says who may say something else.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use ed25519_dalek::{Signer as _, SigningKey};
+use saas_backup_core::memory::{MemoryConnector, MemoryStore};
+use saas_backup_core::{At, Connector as _, Digest, ErrorKind};
+use saas_backup_repository::{AgentKey, CompactOptions, Identity, Keys, Repository, Source};
+use secrecy::{ExposeSecret as _, SecretString};
+use serde_json::{Value, json};
+
+use crate::faults::FaultyStore;
+use crate::support::{back_up, clock, note, options};
+
+/// Signs as docs/repository-format.md says, with the key in a key file.
+fn signed(header: &Value, file: &SecretString) -> Vec<u8> {
+    let secret = file.expose_secret().lines().find(|line| line.starts_with("AGE-SECRET-KEY-")).unwrap();
+    let seed = blake3::derive_key("saas-backup repository 1: the Ed25519 seed of a writer", secret.as_bytes());
+    let line = serde_json::to_vec(header).unwrap();
+    let message = [b"saas-backup repository 1: commit\n".as_slice(), &line].concat();
+    let signature = STANDARD.encode(SigningKey::from_bytes(&seed).sign(&message).to_bytes());
+    [line.as_slice(), b"\n", signature.as_bytes(), b"\n"].concat()
+}
+
+fn header(disk: &FaultyStore, sequence: u64) -> (Value, Digest) {
+    let object = disk.object(&format!("source/blog/commit/{sequence:020}"));
+    let line = object.split(|byte| *byte == b'\n').next().unwrap();
+    (serde_json::from_slice(line).unwrap(), Digest::of(line))
+}
+
+/// The commit after the last one, which says something of those before it.
+fn next(disk: &FaultyStore, sequence: u64, maintenance: &Value) -> Value {
+    let (mut header, sha256) = header(disk, sequence);
+    header["parent"] = json!({ "sequence": sequence, "sha256": sha256 });
+    header["sequence"] = json!(sequence + 1);
+    header["nonce"] = json!("01M81PPTWMVD2XG4Q6AFM0SAV1");
+    header["maintenance"] = maintenance.clone();
+    header["parts"] = json!([]);
+    for member in ["point", "feeds", "objects", "domains"] {
+        header.as_object_mut().unwrap().remove(member);
+    }
+    header
+}
+
+async fn blog(disk: &FaultyStore, keys: Keys) -> Source {
+    let keys = options(&clock()).with_keys(keys);
+    Repository::open_on(Arc::new(disk.clone()), keys).await.unwrap().source("blog").unwrap()
+}
+
+#[tokio::test]
+async fn only_a_maintainer_says_what_became_of_earlier_commits() {
+    let (identity, agent) = (Identity::generate(), AgentKey::generate());
+    let keys = Keys::owner(identity.clone()).with_agent(agent.clone());
+    let disk = FaultyStore::default();
+    Repository::init_on(Arc::new(disk.clone()), options(&clock()).with_keys(keys.clone())).await.unwrap();
+    let account = MemoryStore::new();
+    for round in 0..3 {
+        account.put(note(&format!("{round}"), "text"));
+        back_up(&MemoryConnector::new(account.clone()), &blog(&disk, keys.clone()).await, &clock()).await.unwrap();
+    }
+    for maintenance in [
+        json!({ "forgets": [1, 2] }),
+        json!({ "merges": [{ "family": "data", "after": 0, "through": 3 }] }),
+        json!({ "swept": "7ZZZZZZZZZZZZZZZZZZZZZZZZZ" }),
+        json!({}),
+    ] {
+        let forged = disk.restarted();
+        let commit = next(&forged, 3, &maintenance);
+        forged.replace("source/blog/commit/00000000000000000004", signed(&commit, &agent.to_file()));
+        let source = blog(&forged, keys.clone()).await;
+        assert_eq!(source.points().await.unwrap().len(), 3, "{maintenance}");
+        let error = source.check().await.unwrap_err();
+        assert!(error.kind() == ErrorKind::Integrity && error.to_string().contains("not maintain"), "{error}");
+        assert_eq!(source.point(&At::Now).await.unwrap_err().kind(), ErrorKind::Integrity);
+        assert!(source.compact(&CompactOptions::default().with_all(true), &mut |_| {}).await.is_err());
+    }
+    // The same, said by who may: so it is the right that is missing, and nothing else.
+    let mut commit = next(&disk, 3, &json!({ "forgets": [1, 2] }));
+    let owners = disk.restarted();
+    blog(&owners, keys.clone()).await.forget(&BTreeSet::from([1])).await.unwrap();
+    commit["writer"] = header(&owners, 4).0["writer"].clone();
+    disk.replace("source/blog/commit/00000000000000000004", signed(&commit, &identity.to_file()));
+    let source = blog(&disk, keys).await;
+    source.check().await.unwrap();
+    assert_eq!(source.points().await.unwrap().len(), 1);
+}
