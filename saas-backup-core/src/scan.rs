@@ -221,6 +221,21 @@ impl<'a> Scanner<'a> {
         self.slice(start, self.at)
     }
 
+    /// Reads the value that stands last in the object that ends the text, and gives its text. Where it has brackets or
+    /// quotes, only those are looked at.
+    pub(crate) fn last_value(&mut self, depth: usize) -> Result<&'a str> {
+        let (start, first) = self.token(self.at);
+        let close = match first {
+            Some(b'{') => '}',
+            Some(b'[') => ']',
+            Some(b'"') => '"',
+            _ => return self.value(depth),
+        };
+        self.at = self.bytes.len().saturating_sub(1);
+        let text = self.text.get(start..self.at).filter(|text| text.len() > 1 && text.ends_with(close));
+        text.ok_or_else(|| self.malformed("the value does not end with the text"))
+    }
+
     /// Passes over the value that begins at this place with this byte, and gives the place behind it.
     fn skip(&mut self, at: usize, first: Option<u8>, depth: usize) -> Result<usize> {
         match first {

@@ -287,6 +287,19 @@ impl LineCodec {
         decode::line(self, line)
     }
 
+    /// Reads a line that [`encode_put`](Self::encode_put) wrote, and does not look into its `data` again: it is what
+    /// stands between its name and the end of the line. The other members are checked as by [`decode`](Self::decode).
+    ///
+    /// Meant for lines that a program keeps for itself, such as those of a temporary file: if somebody else could have
+    /// changed one, its `data` may come out as a value that is no JSON.
+    ///
+    /// # Errors
+    ///
+    /// As [`decode`](Self::decode), and `InvalidData` for every other line than a put whose `data` stands last.
+    pub fn decode_own_put(&self, line: &Bytes) -> Result<Record> {
+        decode::own_put(self, line)
+    }
+
     fn append(&self, out: &mut Vec<u8>, write: impl FnOnce(&Self, &mut Vec<u8>) -> Result<()>) -> Result<()> {
         let start = out.len();
         let result =

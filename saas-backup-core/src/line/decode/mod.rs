@@ -12,7 +12,7 @@ use super::limits::{check_count, check_length};
 use super::rules::{self, broken};
 use super::{Line, LineCodec, LineKind, time};
 use crate::scan::Scanner;
-use crate::{CollectionName, Cursor, Digest, Error, ErrorKind, Json, Result};
+use crate::{CollectionName, Cursor, Digest, Error, ErrorKind, Json, Record, Result};
 
 /// How deep an envelope nests around what it holds.
 const ENVELOPE_DEPTH: usize = 8;
@@ -26,7 +26,7 @@ pub(super) fn line(codec: &LineCodec, bytes: &Bytes) -> Result<Line> {
         scanner.value(codec.depth() + ENVELOPE_DEPTH)?;
         scanner.end()?;
     }
-    let mut decoder = Decoder { scanner: Scanner::new(text), codec, line: bytes };
+    let mut decoder = Decoder { scanner: Scanner::new(text), codec, line: bytes, own: false };
     let line = match kind {
         LineKind::Start => Line::Start(Box::new(decoder.start()?)),
         LineKind::Put => Line::Put(Box::new(decoder.put()?)),
@@ -54,6 +54,19 @@ pub(super) fn line(codec: &LineCodec, bytes: &Bytes) -> Result<Line> {
     decoder.scanner.end()?;
     rules::check(codec, &line)?;
     Ok(line)
+}
+
+/// As [`line`], for one that [`LineCodec::encode_put`] wrote.
+pub(super) fn own_put(codec: &LineCodec, bytes: &Bytes) -> Result<Record> {
+    let text = checked_text(codec, bytes)?;
+    if kind_of(codec, text)? != LineKind::Put {
+        return Err(broken("the line is not a put"));
+    }
+    let mut decoder = Decoder { scanner: Scanner::new(text), codec, line: bytes, own: true };
+    let record = decoder.put()?;
+    decoder.scanner.end()?;
+    rules::check_record(codec, &record)?;
+    Ok(record)
 }
 
 /// The line as text: within the limit, UTF-8, an object with nothing around it.
@@ -90,6 +103,8 @@ struct Decoder<'a> {
     scanner: Scanner<'a>,
     codec: &'a LineCodec,
     line: &'a Bytes,
+    /// Whether the codec wrote the line itself.
+    own: bool,
 }
 
 impl<'a> Decoder<'a> {
@@ -143,6 +158,15 @@ impl<'a> Decoder<'a> {
 
     fn json(&mut self) -> Result<Json> {
         let text = self.scanner.value(self.codec.depth())?;
+        Ok(Json::from_checked(self.line.slice_ref(text.as_bytes())))
+    }
+
+    /// Reads the `data` of a record.
+    fn data(&mut self) -> Result<Json> {
+        if !self.own {
+            return self.json();
+        }
+        let text = self.scanner.last_value(self.codec.depth())?;
         Ok(Json::from_checked(self.line.slice_ref(text.as_bytes())))
     }
 

@@ -33,7 +33,7 @@ impl Decoder<'_> {
                 "refs" => set(&mut refs, decoder.relationships()?),
                 "blobs" => set(&mut blobs, decoder.list("blobs", decoder.codec.limits.blobs, Self::blob)?),
                 "access" => set(&mut access, decoder.list("access", decoder.codec.limits.access, Self::access)?),
-                "data" => set(&mut data, decoder.json()?),
+                "data" => set(&mut data, decoder.data()?),
                 _ => return Ok(false),
             }?;
             Ok(true)

@@ -54,6 +54,7 @@ fn accepted_lines_are_stable(bytes: &Bytes) {
     }
     let _ = LineHead::parse(bytes);
     let _ = data_of(bytes);
+    let _ = LineCodec::stored().decode_own_put(bytes);
 }
 
 proptest! {
@@ -85,6 +86,7 @@ proptest! {
         prop_assert_eq!(head.partition.as_deref(), record.partition.as_ref().map(AsRef::as_ref));
         prop_assert_eq!(head.sequence, record.sequence);
         prop_assert_eq!(data_of(&bytes).unwrap(), record.data.as_bytes());
+        prop_assert_eq!(LineCodec::stored().decode_own_put(&Bytes::from(bytes)).unwrap(), record);
     }
 
     #[test]

@@ -2,7 +2,8 @@
 
 use bytes::Bytes;
 use saas_backup_core::{
-    BlobStatus, Event, Json, Key, Line, LineCodec, LineHead, PartitionId, Record, Reference, data_of, page_items,
+    BlobStatus, ErrorKind, Event, Json, Key, Line, LineCodec, LineHead, PartitionId, Record, Reference, data_of,
+    page_items,
 };
 
 fn put(data: &str) -> Record {
@@ -28,9 +29,33 @@ fn nasty_values_keep_their_bytes_when_stored_and_are_refused_by_the_wire() {
         assert_eq!(data_of(&line).unwrap(), data.as_bytes());
         let Line::Put(record) = LineCodec::stored().decode(&Bytes::from(line.clone())).unwrap() else { panic!() };
         assert_eq!(record.data.as_str(), data);
+        assert_eq!(LineCodec::stored().decode_own_put(&Bytes::from(line.clone())).unwrap(), *record);
 
         assert!(LineCodec::wire().encode_put(&put(data), &mut Vec::new()).is_err());
         assert!(LineCodec::wire().decode(&Bytes::from(line)).is_err());
+    }
+}
+
+#[test]
+fn a_line_that_is_not_our_own_put_is_refused() {
+    let own = |line: &str| LineCodec::stored().decode_own_put(&Bytes::from(line.to_owned()));
+    for data in ["{}", "[]", r#""""#, "null", "-1.10", "[{\"a\":[]}]"] {
+        let line = format!(r#"{{"type":"put","collection":"pages","id":"1","data":{data}}}"#);
+        assert_eq!(own(&line).unwrap().data.as_str(), data);
+    }
+    for line in [
+        r#"{"type":"put","collection":"pages","id":"1","data":{"a":1},"version":"1"}"#,
+        r#"{"type":"put","collection":"pages","id":"1","data":"a","version":1}"#,
+        r#"{"type":"put","collection":"pages","id":"1","data":1,"version":"1","x":}"#,
+        r#"{"type":"put","collection":"pages","id":"1","data":{}"#,
+        r#"{"type":"put","collection":"pages","id":"1","data":"}"#,
+        r#"{"type":"put","collection":"pages","id":"1","data":}"#,
+        r#"{"type":"put","collection":"pages","id":"1"}"#,
+        r#"{"type":"put","collection":"pages","data":{}}"#,
+        r#"{"type":"put","collection":"pages","id":1,"data":{}}"#,
+        r#"{"type":"del","collection":"pages","id":"1","reason":"deleted"}"#,
+    ] {
+        assert_eq!(own(line).unwrap_err().kind(), ErrorKind::InvalidData, "{line}");
     }
 }
 
