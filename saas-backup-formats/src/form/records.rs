@@ -24,12 +24,12 @@ impl Dataset {
     pub(crate) fn records(
         &self,
         collection: &CollectionName,
-    ) -> Result<impl Iterator<Item = Result<(Box<Record>, Bytes)>> + use<>> {
+    ) -> Result<impl Iterator<Item = Result<(Record, Bytes)>> + use<>> {
         let codec = self.codec;
         let path = self.records.get(collection).map(|lines| lines.path.as_path());
         Ok(lines(path)?.map(move |line| {
             let line = line?;
-            Ok((record(&codec, &line)?, line))
+            Ok((codec.decode_own_put(&line)?, line))
         }))
     }
 
@@ -38,13 +38,13 @@ impl Dataset {
         let codec = self.codec;
         Ok(lines(self.gaps.as_ref().map(|gaps| gaps.path.as_path()))?.map(move |line| match codec.decode(&line?)? {
             Line::Gap(gap) => Ok(gap),
-            _ => Err(foreign_line()),
+            _ => Err(Error::new(ErrorKind::Unexpected, "a temporary file is not as it was written")),
         }))
     }
 
     /// Decodes the line of a record that was kept elsewhere.
-    pub(crate) fn decode(&self, line: Vec<u8>) -> Result<Box<Record>> {
-        record(&self.codec, &Bytes::from(line))
+    pub(crate) fn decode(&self, line: Vec<u8>) -> Result<Record> {
+        self.codec.decode_own_put(&Bytes::from(line))
     }
 }
 
@@ -62,15 +62,4 @@ pub(crate) fn lines(path: Option<&Path>) -> Result<impl Iterator<Item = Result<B
             Err(error) => Some(Err(error.into())),
         }
     }))
-}
-
-fn record(codec: &LineCodec, line: &Bytes) -> Result<Box<Record>> {
-    match codec.decode(line)? {
-        Line::Put(record) => Ok(record),
-        _ => Err(foreign_line()),
-    }
-}
-
-fn foreign_line() -> Error {
-    Error::new(ErrorKind::Unexpected, "a temporary file is not as it was written")
 }

@@ -48,7 +48,7 @@ impl VaultWriter<'_> {
             if on == placed.path {
                 thread.bytes += said.weight();
                 if thread.bytes <= MAX_PAGE {
-                    thread.comments.push(*said);
+                    thread.comments.push(said);
                 } else {
                     self.too_much(&said)?;
                 }
