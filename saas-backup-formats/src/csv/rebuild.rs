@@ -71,7 +71,7 @@ pub(super) fn record(collection: &CollectionName, cells: Cells<'_>, rows: &[Rows
     record.state = cells.word("_state")?.unwrap_or_default();
     record.purge_at = cells.time("_purge_at")?;
     for member in cells.get("_extra_json").into_iter().flat_map(members) {
-        record.extra.insert(member.name.into_owned(), Json::parse(member.text.to_owned())?);
+        record.extra.insert(member.name.into_owned(), Json::parse(member.value.text().to_owned())?);
     }
     references(&mut record, cells, rows)?;
     for row in rows_that_hold(rows, "attachments") {
@@ -219,7 +219,7 @@ fn fill(into: &mut Tree, cells: Cells<'_>, place: &str, key: &[&str], rows: &[Ro
         };
         if field.name == "_rest_json" {
             for member in members(cell) {
-                into.put(&[member.name.into_owned()], Tree::Token(member.text.to_owned()));
+                into.put(&[member.name.into_owned()], Tree::Token(member.value.text().to_owned()));
             }
         } else {
             into.put(&path, Tree::Token(token(field, cell)));

@@ -10,9 +10,7 @@ use arrow_schema::{DataType, Field, FieldRef, Fields};
 use saas_backup_core::{Error, ErrorKind, Result};
 
 use super::leaf::Leaf;
-use crate::table::{
-    Identifiers, Member, Parts, Scalar, Seen, Shape, Value, column_name, items, members, pointer, unquoted,
-};
+use crate::table::{Identifiers, Member, Parts, Scalar, Seen, Shape, Value, column_name, items, members, pointer};
 
 /// What a place of the records becomes: at most one column of values and one of JSON.
 #[derive(Debug)]
@@ -101,16 +99,16 @@ impl Place {
     }
 
     /// Takes the value of a row; a name that stands twice is given to `twice`.
-    fn take(&mut self, text: Option<&str>, twice: &mut Vec<String>) {
-        let value = text.map_or(Value::Null, Value::of);
+    fn take(&mut self, value: Value<'_>, twice: &mut Vec<String>) {
         let held = match &mut self.values {
             Some((_, values)) => values.take(value, self.scalar, twice),
             None => false,
         };
         if let Some((_, spill)) = &mut self.spill {
-            match text {
-                Some(text) if !held && value != Value::Null => spill.append_value(text),
-                _ => spill.append_null(),
+            if held || value == Value::Null {
+                spill.append_null();
+            } else {
+                spill.append_value(value.text());
             }
         }
     }
@@ -156,7 +154,7 @@ fn take_plain(leaf: &mut Leaf, value: Value<'_>, scalar: Option<Scalar>) -> bool
     let texts = matches!(scalar, Some(Scalar::Text | Scalar::Date | Scalar::Instant | Scalar::Local));
     let numbers = matches!(scalar, Some(Scalar::Integer | Scalar::Number));
     let text = match value {
-        Value::Text(quoted) if texts => unquoted(quoted),
+        Value::Text(quoted) if texts => quoted.content(),
         _ => None,
     };
     match (value, text) {
@@ -200,20 +198,20 @@ impl Object {
     pub(super) fn take(&mut self, text: &str, twice: &mut Vec<String>) {
         let mut values = vec![None; self.members.len()];
         let mut rest = String::new();
-        for (position, Member { name, quoted, text }) in members(text).enumerate() {
+        for (position, Member { name, quoted, value }) in members(text).enumerate() {
             let here = self.names.get(position).is_some_and(|known| *known == name);
             let place = if here { Some(position) } else { self.index.get(&*name).copied() };
             match place.and_then(|place| values.get_mut(place)) {
                 Some(Some(_)) => twice.push(name.into_owned()),
-                Some(value) => *value = Some(text),
-                None => rest.extend([if rest.is_empty() { "" } else { "," }, quoted, ":", text]),
+                Some(first) => *first = Some(value),
+                None => rest.extend([if rest.is_empty() { "" } else { "," }, quoted, ":", value.text()]),
             }
         }
         for (place, value) in self.members.iter_mut().zip(values) {
-            place.take(value, twice);
+            place.take(value.unwrap_or(Value::Null), twice);
         }
         if let Some(value) = &mut self.value {
-            value.take(None, twice);
+            value.take(Value::Null, twice);
         }
         if let Some((_, column)) = &mut self.rest {
             column.append_option((!rest.is_empty()).then(|| format!("{{{rest}}}")));
@@ -222,21 +220,21 @@ impl Object {
     }
 
     /// Takes an item that is no object.
-    fn item(&mut self, text: &str, twice: &mut Vec<String>) {
+    fn item(&mut self, item: Value<'_>, twice: &mut Vec<String>) {
         for place in &mut self.members {
-            place.take(None, twice);
+            place.take(Value::Null, twice);
         }
         if let Some(value) = &mut self.value {
-            value.take(Some(text), twice);
+            value.take(item, twice);
         }
         if let Some((_, column)) = &mut self.rest {
             column.append_null();
         }
-        self.valid.0.append(Value::of(text) != Value::Null);
+        self.valid.0.append(item != Value::Null);
     }
 
     fn null(&mut self, twice: &mut Vec<String>) {
-        self.item("null", twice);
+        self.item(Value::Null, twice);
     }
 
     /// Forgets which rows there are, where nobody asks.
@@ -285,7 +283,7 @@ impl List {
 
     fn take(&mut self, array: &str, twice: &mut Vec<String>) {
         for item in items(array) {
-            match Value::of(item) {
+            match item {
                 Value::Object(object) if !self.plain => self.item.take(object, twice),
                 _ => self.item.item(item, twice),
             }

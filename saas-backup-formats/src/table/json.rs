@@ -11,8 +11,7 @@ pub(crate) enum Value<'a> {
     Bool(bool),
     /// The token.
     Number(&'a str),
-    /// With its quotes.
-    Text(&'a str),
+    Text(Quoted<'a>),
     Object(&'a str),
     Array(&'a str),
 }
@@ -20,24 +19,56 @@ pub(crate) enum Value<'a> {
 impl<'a> Value<'a> {
     /// The value that a text is.
     pub(crate) fn of(text: &'a str) -> Self {
+        let escaped = || memchr::memchr(b'\\', text.as_bytes()).is_some();
+        match text.as_bytes().first() {
+            Some(b'"') => Self::Text(Quoted { text, escaped: escaped() }),
+            Some(b'{') => Self::Object(text),
+            Some(b'[') => Self::Array(text),
+            _ => Self::plain(text),
+        }
+    }
+
+    /// The value that a text is that has neither quotes nor brackets.
+    fn plain(text: &'a str) -> Self {
         match text.as_bytes().first() {
             Some(b'n') | None => Self::Null,
             Some(b't') => Self::Bool(true),
             Some(b'f') => Self::Bool(false),
-            Some(b'"') => Self::Text(text),
-            Some(b'{') => Self::Object(text),
-            Some(b'[') => Self::Array(text),
             Some(_) => Self::Number(text),
+        }
+    }
+
+    /// The text of the value.
+    pub(crate) fn text(self) -> &'a str {
+        match self {
+            Self::Null => "null",
+            Self::Bool(true) => "true",
+            Self::Bool(false) => "false",
+            Self::Text(quoted) => quoted.text,
+            Self::Number(text) | Self::Object(text) | Self::Array(text) => text,
         }
     }
 }
 
-/// What stands between the quotes of a string; `None` if it holds half of a surrogate pair and is no text.
-pub(crate) fn unquoted(quoted: &str) -> Option<Cow<'_, str>> {
-    let inner = quoted.get(1..quoted.len().saturating_sub(1)).unwrap_or_default();
-    match memchr::memchr(b'\\', inner.as_bytes()) {
-        None => Some(Cow::Borrowed(inner)),
-        Some(_) => serde_json::from_str(quoted).ok().map(Cow::Owned),
+/// A string with its quotes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Quoted<'a> {
+    text: &'a str,
+    escaped: bool,
+}
+
+impl<'a> Quoted<'a> {
+    /// What stands between the quotes; `None` if it holds half of a surrogate pair and is no text.
+    pub(crate) fn content(self) -> Option<Cow<'a, str>> {
+        if self.escaped {
+            return serde_json::from_str(self.text).ok().map(Cow::Owned);
+        }
+        Some(Cow::Borrowed(self.text.get(1..self.text.len().saturating_sub(1)).unwrap_or_default()))
+    }
+
+    /// Whether it holds an escape: without one it has neither a control character nor a backslash.
+    pub(crate) fn is_escaped(self) -> bool {
+        self.escaped
     }
 }
 
@@ -48,23 +79,23 @@ pub(crate) struct Member<'a> {
     pub(crate) name: Cow<'a, str>,
     /// The name as it stands there.
     pub(crate) quoted: &'a str,
-    /// The text of the value.
-    pub(crate) text: &'a str,
+    /// The value.
+    pub(crate) value: Value<'a>,
 }
 
 /// The members of an object, in their order.
 pub(crate) fn members(object: &str) -> impl Iterator<Item = Member<'_>> {
     let mut rest = Rest { text: object, at: 1 };
     std::iter::from_fn(move || {
-        let quoted = rest.value()?;
+        let Value::Text(quoted) = rest.value()? else { return None };
         rest.pass(b':');
-        let name = unquoted(quoted).unwrap_or(Cow::Borrowed(quoted));
-        Some(Member { name, quoted, text: rest.value()? })
+        let name = quoted.content().unwrap_or(Cow::Borrowed(quoted.text));
+        Some(Member { name, quoted: quoted.text, value: rest.value()? })
     })
 }
 
-/// The items of an array: the text of each.
-pub(crate) fn items(array: &str) -> impl Iterator<Item = &str> {
+/// The items of an array.
+pub(crate) fn items(array: &str) -> impl Iterator<Item = Value<'_>> {
     let mut rest = Rest { text: array, at: 1 };
     std::iter::from_fn(move || rest.value())
 }
@@ -78,38 +109,67 @@ impl<'a> Rest<'a> {
     /// Passes over whitespace and one separator.
     fn pass(&mut self, separator: u8) {
         let rest = self.text.as_bytes().get(self.at..).unwrap_or_default();
-        let passed = rest.iter().take_while(|byte| **byte == separator || byte.is_ascii_whitespace());
-        self.at += passed.count();
+        self.at += rest.iter().take_while(|byte| **byte == separator || **byte <= b' ').count();
     }
 
     /// The next value; `None` at a closing bracket.
-    fn value(&mut self) -> Option<&'a str> {
+    fn value(&mut self) -> Option<Value<'a>> {
         self.pass(b',');
-        let (start, bytes) = (self.at, self.text.as_bytes().get(self.at..)?);
-        self.at += match bytes.first()? {
+        let rest = self.text.get(self.at..)?;
+        let bytes = rest.as_bytes();
+        let first = *bytes.first()?;
+        let (length, escaped) = match first {
             b'"' => string(bytes),
-            b'{' | b'[' => container(bytes),
+            b'{' | b'[' => (container(bytes), false),
             b'}' | b']' => return None,
             _ => {
-                let end = |byte: &u8| matches!(byte, b',' | b'}' | b']') || byte.is_ascii_whitespace();
-                bytes.iter().position(end).unwrap_or(bytes.len())
+                let end = |byte: &u8| matches!(byte, b',' | b'}' | b']') || *byte <= b' ';
+                (bytes.iter().position(end).unwrap_or(bytes.len()), false)
             }
         };
-        self.text.get(start..self.at)
+        self.at += length;
+        let text = rest.get(..length)?;
+        Some(match first {
+            b'"' => Value::Text(Quoted { text, escaped }),
+            b'{' => Value::Object(text),
+            b'[' => Value::Array(text),
+            _ => Value::plain(text),
+        })
     }
 }
 
-/// The length of the string that begins here.
-fn string(bytes: &[u8]) -> usize {
-    let mut at = 1;
-    while let Some(found) = bytes.get(at..).and_then(|rest| memchr2(b'"', b'\\', rest)) {
+/// The length of the string that begins here, and whether it holds an escape.
+fn string(bytes: &[u8]) -> (usize, bool) {
+    let (mut at, mut escaped) = (1, false);
+    while let Some(found) = bytes.get(at..).and_then(quote_or_backslash) {
         at += found + 1;
         if bytes.get(at - 1) == Some(&b'"') {
-            return at;
+            return (at, escaped);
         }
+        escaped = true;
         at += 1;
     }
-    bytes.len()
+    (bytes.len(), escaped)
+}
+
+/// The place of the first quote or backslash.
+fn quote_or_backslash(bytes: &[u8]) -> Option<usize> {
+    /// Most names and values end within these words: to call a search that is made for long texts costs more.
+    const NEAR: usize = 4;
+    const ONES: u64 = u64::from_le_bytes([0x01; 8]);
+    const TOPS: u64 = u64::from_le_bytes([0x80; 8]);
+    let (words, _) = bytes.as_chunks::<8>();
+    let mut passed = 0;
+    for word in words.iter().take(NEAR) {
+        let word = u64::from_le_bytes(*word);
+        let has_zero = |word: u64| word.wrapping_sub(ONES) & !word & TOPS;
+        let found = has_zero(word ^ (ONES * u64::from(b'"'))) | has_zero(word ^ (ONES * u64::from(b'\\')));
+        if found != 0 {
+            return Some(passed + found.trailing_zeros() as usize / 8);
+        }
+        passed += 8;
+    }
+    memchr2(b'"', b'\\', bytes.get(passed..)?).map(|found| passed + found)
 }
 
 /// The length of the object or array that begins here.
@@ -118,7 +178,7 @@ fn container(bytes: &[u8]) -> usize {
     while let Some(byte) = bytes.get(at) {
         match byte {
             b'"' => {
-                at += string(bytes.get(at..).unwrap_or_default());
+                at += string(bytes.get(at..).unwrap_or_default()).0;
                 continue;
             }
             b'{' | b'[' => depth += 1,
@@ -141,13 +201,33 @@ mod tests {
     fn values_are_cut_where_they_end() {
         let text = r#"{ "a" : 1.10 , "b\"{":"x\\" ,"c":[ {"]":"}"} , [] ,null,true],"\ud800":{"d":{}} }"#;
         let found: Vec<_> = members(text).collect();
-        let found: Vec<_> = found.iter().map(|member| (&*member.name, member.text)).collect();
+        let found: Vec<_> = found.iter().map(|member| (&*member.name, member.value.text())).collect();
         let list = r#"[ {"]":"}"} , [] ,null,true]"#;
         assert_eq!(found, [("a", "1.10"), ("b\"{", r#""x\\""#), ("c", list), (r#""\ud800""#, r#"{"d":{}}"#)]);
-        assert_eq!(items(list).collect::<Vec<_>>(), [r#"{"]":"}"}"#, "[]", "null", "true"]);
+        assert_eq!(items(list).map(Value::text).collect::<Vec<_>>(), [r#"{"]":"}"}"#, "[]", "null", "true"]);
         assert_eq!(items("[]").count() + items("[ ]").count() + members("{}").count() + members("{ }").count(), 0);
-        assert_eq!(unquoted(r#""\ud800""#), None);
-        assert_eq!(unquoted(r#""\u00e9\n""#).unwrap(), "é\n");
+        let content = |text: &'static str| {
+            items(text).find_map(|item| match item {
+                Value::Text(quoted) => Some(quoted.content()),
+                _ => None,
+            })
+        };
+        assert_eq!(content(r#"["\ud800"]"#), Some(None));
+        assert_eq!(content(r#"["\u00e9\n"]"#), Some(Some("é\n".into())));
+    }
+
+    #[test]
+    fn a_string_ends_at_its_quote_wherever_that_stands() {
+        for length in 0..80 {
+            for (start, escaped) in [("", false), ("\\\"", true), ("é\u{80}\u{7f}", false)] {
+                for end in ["", "\\\\"] {
+                    let text = format!("\"{start}{}{end}\"", "x".repeat(length));
+                    let escaped = escaped || !end.is_empty();
+                    assert_eq!(string(format!("{text},\"\\\"xxxxxxxx").as_bytes()), (text.len(), escaped), "{text}");
+                    assert_eq!(string(text.as_bytes()), (text.len(), escaped), "{text}");
+                }
+            }
+        }
     }
 
     proptest::proptest! {
@@ -158,7 +238,7 @@ mod tests {
                 names.into_iter().map(|name| (name, nested.clone())).collect();
             let text = serde_json::to_string(&object).unwrap();
             let found: serde_json::Map<_, _> = members(&text)
-                .map(|member| (member.name.into_owned(), serde_json::from_str(member.text).unwrap()))
+                .map(|member| (member.name.into_owned(), serde_json::from_str(member.value.text()).unwrap()))
                 .collect();
             proptest::prop_assert_eq!(found, object);
         }

@@ -15,7 +15,7 @@ mod shape;
 mod survey;
 
 pub(crate) use attachments::{blob_file, copy_blobs, held_blobs};
-pub(crate) use json::{Member, Value, items, members, unquoted};
+pub(crate) use json::{Member, Value, items, members};
 pub(crate) use layout::{pointer, root_names};
 pub(crate) use names::{Identifiers, column_name};
 pub(crate) use plan::{Column, Kind, Link, Plan, Role, Table};

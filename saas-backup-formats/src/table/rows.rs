@@ -4,7 +4,7 @@ use saas_backup_core::{Access, BlobRef, Json, Principal, Record, RecordState, Re
 use serde::Serialize;
 
 use super::attachments::blob_file;
-use super::json::{Member, Value, items, members, unquoted};
+use super::json::{Member, Value, items, members};
 use super::plan::{CollectionPlan, Link, Members, Place, Row};
 use super::scalar::is_awkward;
 use super::shape::Scalar;
@@ -145,14 +145,14 @@ impl<'a, S: Sheet> RowWriter<'a, S> {
         here: &mut Here<'r, '_>,
     ) -> Result<String> {
         let mut rest = String::new();
-        for (position, Member { name, quoted, text }) in members(object).enumerate() {
+        for (position, Member { name, quoted, value }) in members(object).enumerate() {
             let is_here = known.list.get(position).is_some_and(|(known, _)| *known == name);
             let position = if is_here { Some(position) } else { known.index.get(&*name).copied() };
             if let Some((_, place)) = position.and_then(|position| known.list.get_mut(position)) {
-                self.place(place, Value::of(text), &name, here)?;
+                self.place(place, value, &name, here)?;
             } else if wanted {
                 let comma = if rest.is_empty() { "" } else { "," };
-                rest.extend([comma, quoted, ":", text]);
+                rest.extend([comma, quoted, ":", value.text()]);
             }
         }
         Ok(rest)
@@ -168,7 +168,7 @@ impl<'a, S: Sheet> RowWriter<'a, S> {
     }
 
     fn value<'r>(&mut self, place: &mut Place, value: Value<'r>, here: &mut Here<'r, '_>) -> Result<()> {
-        let (cell, text) = match value {
+        let cell = match value {
             Value::Null => return Ok(()),
             Value::Object(object) if place.object.is_some() => {
                 if let Some(members) = &mut place.object {
@@ -182,14 +182,14 @@ impl<'a, S: Sheet> RowWriter<'a, S> {
                 }
                 return Ok(());
             }
-            Value::Bool(truth) => (self.plain(place, Cell::Bool(truth)), if truth { "true" } else { "false" }),
-            Value::Number(token) => (self.plain(place, Cell::Number(token)), token),
-            Value::Text(quoted) => (unquoted(quoted).and_then(|text| self.plain(place, Cell::Text(text))), quoted),
-            Value::Object(text) | Value::Array(text) => (None, text),
+            Value::Bool(truth) => self.plain(place, Cell::Bool(truth)),
+            Value::Number(token) => self.plain(place, Cell::Number(token)),
+            Value::Text(quoted) => quoted.content().and_then(|text| self.plain(place, Cell::Text(text))),
+            Value::Object(_) | Value::Array(_) => None,
         };
         match (cell, place.scalar, place.spill) {
             (Some(cell), Some((column, _)), _) => set(here.cells, Some(column), || cell),
-            (_, _, column) => set(here.cells, column, || Cell::Json(Cow::Borrowed(text))),
+            (_, _, column) => set(here.cells, column, || Cell::Json(Cow::Borrowed(value.text()))),
         }
         Ok(())
     }
@@ -217,7 +217,7 @@ impl<'a, S: Sheet> RowWriter<'a, S> {
             }
             self.rows += 1;
             let mut here = Here { record: above.record, cells: &mut cells, key: &key, row: self.rows };
-            match Value::of(item) {
+            match item {
                 Value::Object(object) => self.object(row, object, &mut here)?,
                 value => self.value(&mut row.value, value, &mut here)?,
             }

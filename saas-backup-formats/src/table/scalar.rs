@@ -32,6 +32,11 @@ pub(crate) fn text(content: &str) -> Seen {
     if is_awkward(content) {
         return Seen::AWKWARD;
     }
+    plain_text(content)
+}
+
+/// What a text is that a cell of CSV holds.
+pub(crate) fn plain_text(content: &str) -> Seen {
     date_or_time(content.as_bytes()).unwrap_or(Seen::TEXT)
 }
 

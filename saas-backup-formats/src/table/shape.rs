@@ -1,7 +1,7 @@
 use std::collections::HashMap;
 
-use super::json::{Member, Value, items, members, unquoted};
-use super::scalar::{number, text};
+use super::json::{Member, Value, items, members};
+use super::scalar::{number, plain_text, text};
 
 /// Members of the objects that become rows: what comes later stands in one column of JSON.
 const MAX_ROW_MEMBERS: usize = 500;
@@ -178,14 +178,14 @@ struct Taken {
 impl Learner {
     /// Looks at the data of one record.
     pub(crate) fn learn(&mut self, data: &str) {
-        self.shape.row(data, 0, &mut self.room);
+        self.shape.row(Value::of(data), 0, &mut self.room);
     }
 }
 
 impl Shape {
     /// Looks at a value that becomes a row, if it is an object.
-    fn row(&mut self, text: &str, depth: usize, room: &mut Taken) {
-        match Value::of(text) {
+    fn row(&mut self, value: Value<'_>, depth: usize, room: &mut Taken) {
+        match value {
             Value::Object(object) => {
                 self.seen = self.seen.and(Seen::OBJECT);
                 let all = self.object(object, MAX_ROW_MEMBERS, depth, room);
@@ -206,7 +206,11 @@ impl Shape {
                 self.digits = (self.digits.0.max(digits.0), self.digits.1.max(digits.1));
                 seen
             }
-            Value::Text(quoted) => unquoted(quoted).map_or(Seen::BROKEN, |content| text(&content)),
+            Value::Text(quoted) => match quoted.content() {
+                Some(content) if quoted.is_escaped() => text(&content),
+                Some(content) => plain_text(&content),
+                None => Seen::BROKEN,
+            },
             Value::Object(object) => {
                 let whole = depth < MAX_DEPTH
                     && !self.seen.any(Seen::MORE)
@@ -235,7 +239,7 @@ impl Shape {
     /// Looks at the members; whether each has a place.
     fn object(&mut self, object: &str, most: usize, depth: usize, room: &mut Taken) -> bool {
         let mut all = true;
-        for (position, Member { name, text, .. }) in members(object).enumerate() {
+        for (position, Member { name, value, .. }) in members(object).enumerate() {
             // Objects of one kind mostly have their members in one order.
             let here = self.members.get(position).is_some_and(|(known, _)| *known == name);
             let place = if here { Some(position) } else { self.index.get(&*name).copied() };
@@ -253,7 +257,7 @@ impl Shape {
                 }
             };
             if let Some((_, shape)) = self.members.get_mut(place) {
-                shape.value(Value::of(text), depth, room);
+                shape.value(value, depth, room);
             }
         }
         all
