@@ -45,6 +45,9 @@ pub(crate) struct Lines {
     pub(crate) count: u64,
     /// A file with the digests of the blobs that its records own and that are held; `None` if there are none.
     pub(crate) blobs: Option<PathBuf>,
+    /// What was seen of its records while they came, if that was all of them and is asked.
+    #[cfg(feature = "_table")]
+    pub(crate) looked: Option<std::sync::Arc<crate::table::Looked>>,
 }
 
 impl Lines {

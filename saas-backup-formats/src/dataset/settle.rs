@@ -116,6 +116,14 @@ impl LinesWriter {
         let Some(writer) = self.writer else { return Ok(None) };
         let blobs = self.blobs.finish()?;
         let (digest, bytes) = writer.finish(true)?;
-        Ok(Some(Lines { path: self.path, digest, bytes, count: self.count, blobs }))
+        Ok(Some(Lines {
+            path: self.path,
+            digest,
+            bytes,
+            count: self.count,
+            blobs,
+            #[cfg(feature = "_table")]
+            looked: None,
+        }))
     }
 }

@@ -2,6 +2,8 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
+#[cfg(feature = "_table")]
+use std::sync::Arc;
 
 use saas_backup_core::{BlobStatus, CollectionName, LineHead, Record, Result};
 
@@ -9,6 +11,8 @@ use super::Entry;
 use super::run::{FILE_BUFFER, damaged};
 use crate::dataset::{Lines, Owned};
 use crate::folder::LineFile;
+#[cfg(feature = "_table")]
+use crate::table::Look;
 
 /// Collections that have a file at once: each is open until the end.
 const FILES: usize = 32;
@@ -18,7 +22,7 @@ const FILES: usize = 32;
 #[derive(Debug)]
 pub(super) struct Ordered {
     folder: PathBuf,
-    /// Whether the files are a part of the export.
+    /// Whether the files are a part of the export: if not, tables are made of them.
     kept: bool,
     collections: BTreeMap<CollectionName, Course>,
     files: usize,
@@ -39,6 +43,8 @@ struct Written {
     last: String,
     records: u64,
     blobs: Owned,
+    #[cfg(feature = "_table")]
+    look: Option<Look>,
 }
 
 impl Ordered {
@@ -61,6 +67,10 @@ impl Ordered {
         lines.writer.line(line)?;
         lines.last.replace_range(.., id);
         lines.records += 1;
+        #[cfg(feature = "_table")]
+        if let Some(look) = &mut lines.look {
+            look.record(record)?;
+        }
         let held = record.blobs.iter().filter(|blob| blob.status == BlobStatus::Available);
         for digest in held.filter_map(|blob| blob.digest.as_ref()) {
             lines.blobs.add(digest)?;
@@ -74,7 +84,17 @@ impl Ordered {
             self.files += 1;
             let writer = LineFile::create(&path, self.kept)?;
             let blobs = Owned::new(path.with_extension("blobs"));
-            Some(Written { path, writer, last: String::new(), records: 0, blobs })
+            #[cfg(feature = "_table")]
+            let look = (!self.kept).then(|| Look::new(path.with_extension("look"))).transpose()?;
+            Some(Written {
+                path,
+                writer,
+                last: String::new(),
+                records: 0,
+                blobs,
+                #[cfg(feature = "_table")]
+                look,
+            })
         } else {
             None
         };
@@ -97,9 +117,8 @@ impl Ordered {
             if !course.in_order {
                 continue;
             }
-            let Some(Written { path, writer, records, blobs, .. }) = course.lines.take() else { continue };
-            let ((digest, bytes), blobs) = (writer.finish(true)?, blobs.finish()?);
-            whole.insert(collection.clone(), Lines { path, digest, bytes, count: records, blobs });
+            let Some(written) = course.lines.take() else { continue };
+            whole.insert(collection.clone(), written.finish()?);
         }
         Ok(whole)
     }
@@ -113,6 +132,22 @@ impl Ordered {
             readers.push(LineReader::open(&collection, &path)?);
         }
         Ok(readers)
+    }
+}
+
+impl Written {
+    /// Ends the file, durable on the disk.
+    fn finish(self) -> Result<Lines> {
+        let (digest, bytes) = self.writer.finish(true)?;
+        Ok(Lines {
+            path: self.path,
+            digest,
+            bytes,
+            count: self.records,
+            blobs: self.blobs.finish()?,
+            #[cfg(feature = "_table")]
+            looked: self.look.map(|look| look.finish().map(Arc::new)).transpose()?,
+        })
     }
 }
 

@@ -97,7 +97,7 @@ pub(crate) struct Parts {
 }
 
 /// What stands in one place of all records of a collection.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Shape {
     pub(crate) seen: Seen,
     /// Most digits before and behind the point.
