@@ -2,6 +2,7 @@ use std::fs::{self, File};
 use std::io;
 
 use rusqlite::blob::ZeroBlob;
+use rusqlite::types::{ToSqlOutput, ValueRef};
 use rusqlite::{Connection, params};
 use saas_backup_core::{Catalog, Collection, Result};
 
@@ -181,11 +182,13 @@ fn fill(database: &Connection, dataset: &Dataset, survey: &Survey, plan: &mut Pl
     for (layout, surveyed) in collections.iter_mut().zip(&survey.collections) {
         let mut rows = Rows::new(database, tables, |table| table.collection == surveyed.name)?;
         let mut writer = RowWriter::new(dataset, &survey.keys, losses, &mut rows, false);
+        keep.raw_bind_parameter(1, surveyed.name.as_str()).map_err(failed)?;
         for record in dataset.records(&surveyed.name)? {
             let (record, line) = record?;
             writer.record(layout, &record)?;
-            let line = std::str::from_utf8(&line).unwrap_or_default();
-            keep.execute(params![surveyed.name.as_str(), record.key.id.as_str(), line]).map_err(failed)?;
+            keep.raw_bind_parameter(2, record.key.id.as_str()).map_err(failed)?;
+            keep.raw_bind_parameter(3, ToSqlOutput::Borrowed(ValueRef::Text(&line))).map_err(failed)?;
+            keep.raw_execute().map_err(failed)?;
         }
     }
     Ok(())
