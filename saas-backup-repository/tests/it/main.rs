@@ -26,5 +26,6 @@ mod races;
 #[cfg(any(feature = "azure", feature = "gcs", feature = "s3", feature = "webdav"))]
 mod storage;
 mod support;
+mod timeline;
 mod upkeep;
 mod values;
