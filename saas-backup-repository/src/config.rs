@@ -89,7 +89,7 @@ impl Config {
         config.map_err(|error| if error.kind() == ErrorKind::InvalidData { foreign() } else { error })
     }
 
-    fn parse(object: &Bytes, keys: &Keys) -> Result<Self> {
+    pub(crate) fn parse(object: &Bytes, keys: &Keys) -> Result<Self> {
         let envelope = decode(object)?;
         check_version(&envelope.header)?;
         let config: Self = serde_json::from_slice(&envelope.header)?;

@@ -44,6 +44,7 @@ mod object;
 mod options;
 mod points;
 mod read;
+mod replica;
 mod repository;
 mod reserved;
 mod retention;
@@ -58,6 +59,7 @@ pub use self::crypto::{AgentKey, Identity, Keys, Recipient, RootKey};
 pub use self::diff::{Change, ChangeKind};
 pub use self::options::RepositoryOptions;
 pub use self::points::Point;
+pub use self::replica::{Repaired, Replicated};
 pub use self::repository::Repository;
 pub use self::retention::{
     RetentionDecision, RetentionInterval, RetentionPlan, RetentionPolicy, RetentionReason, RetentionWarning,

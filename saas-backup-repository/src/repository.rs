@@ -99,6 +99,19 @@ impl Repository {
         })
     }
 
+    pub(crate) fn store(&self) -> &Arc<dyn Store> {
+        &self.store
+    }
+
+    pub(crate) fn keys(&self) -> &Keys {
+        &self.keys
+    }
+
+    /// A source that nothing was read of yet.
+    pub(crate) fn unread(&self, name: &str) -> Source {
+        self.build(name)
+    }
+
     /// Its own name: a ULID.
     pub fn id(&self) -> &str {
         &self.config.id
@@ -197,7 +210,7 @@ impl Repository {
     }
 }
 
-async fn open_store(options: &RepositoryOptions, create: bool) -> Result<Arc<dyn Store>> {
+pub(crate) async fn open_store(options: &RepositoryOptions, create: bool) -> Result<Arc<dyn Store>> {
     let options = options.clone();
     crate::read::blocking(move || {
         store::open(&Opening {

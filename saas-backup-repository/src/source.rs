@@ -66,6 +66,11 @@ impl Shared {
         }
     }
 
+    /// Reads the map anew the next time.
+    pub(crate) fn forget_map(&self) {
+        *self.lock_map() = None;
+    }
+
     fn lock_map(&self) -> MutexGuard<'_, Option<Arc<Map>>> {
         self.map.lock().unwrap_or_else(PoisonError::into_inner)
     }

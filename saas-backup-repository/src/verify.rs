@@ -103,6 +103,12 @@ pub struct VerifyProblem {
     pub message: String,
 }
 
+impl VerifyProblem {
+    pub(crate) fn new(object: &str, error: &Error) -> Self {
+        Self { object: object.to_owned(), kind: error.kind(), message: error.to_string() }
+    }
+}
+
 impl VerifyReport {
     /// Whether nothing is wrong.
     pub fn is_good(&self) -> bool {
@@ -113,11 +119,7 @@ impl VerifyReport {
         let known =
             self.problems.iter().any(|problem| problem.object == object && problem.message == error.to_string());
         if !known {
-            self.problems.push(VerifyProblem {
-                object: object.to_owned(),
-                kind: error.kind(),
-                message: error.to_string(),
-            });
+            self.problems.push(VerifyProblem::new(object, error));
         }
     }
 }

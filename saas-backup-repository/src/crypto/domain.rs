@@ -99,11 +99,7 @@ impl Keyring {
             return Err(denied());
         }
         let sealed = self.store.get(&name, None).await?;
-        let opened = self.open_key(&sealed).map_err(|error| error.with_context("object", &name))?;
-        let text = std::str::from_utf8(&opened).map_err(|_| Error::new(ErrorKind::Integrity, "not a key"))?;
-        let unsealer = Unsealer::from_key(text.trim()).map_err(|_| {
-            Error::new(ErrorKind::Integrity, "the key object holds no key").with_context("object", &name)
-        })?;
+        let unsealer = self.open_domain(&sealed).map_err(|error| error.with_context("object", &name))?;
         self.lock().insert(id.to_owned(), unsealer.clone());
         Ok(unsealer)
     }
@@ -112,6 +108,27 @@ impl Keyring {
     pub(crate) async fn check(&self, id: &str) -> Result<()> {
         self.lock().remove(id);
         self.unsealer(Some(id)).await.map(drop)
+    }
+
+    fn open_domain(&self, sealed: &Bytes) -> Result<Unsealer> {
+        let no_key = || Error::new(ErrorKind::Integrity, "the key object holds no key");
+        let opened = self.open_key(sealed)?;
+        Unsealer::from_key(std::str::from_utf8(&opened).map_err(|_| no_key())?.trim()).map_err(|_| no_key())
+    }
+
+    /// Checks what was read as a domain's key object, as far as the keys at hand tell: an owner's open every one.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Integrity`] if it is none.
+    pub(crate) fn check_object(&self, name: &str, object: &Bytes) -> Result<()> {
+        match self.open_domain(object) {
+            Err(error) if error.kind() == ErrorKind::PermissionDenied && self.keys.identity.is_none() => Ok(()),
+            Err(_) => {
+                Err(Error::new(ErrorKind::Integrity, "the key object does not open").with_context("object", name))
+            }
+            Ok(_) => Ok(()),
+        }
     }
 
     /// Opens what is sealed to owners or writers themselves.
@@ -170,7 +187,7 @@ impl Keyring {
         }
     }
 
-    fn read_naming_key(&self, stored: &Bytes, mark: Option<&str>) -> Result<NamingKey> {
+    pub(crate) fn read_naming_key(&self, stored: &Bytes, mark: Option<&str>) -> Result<NamingKey> {
         let text = if self.is_encrypted() { self.open_key(stored)? } else { stored.clone() };
         let damaged = || Error::new(ErrorKind::Integrity, "the naming key is damaged");
         let text = std::str::from_utf8(&text).map_err(|_| damaged())?;

@@ -1,6 +1,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use bytes::Bytes;
 use futures::stream::{self, StreamExt as _, TryStreamExt as _};
 use saas_backup_core::{Digest, Error, ErrorKind, Result};
 
@@ -180,8 +181,13 @@ impl Loader {
 
     /// A layout, and whether a maintainer wrote it.
     pub(crate) async fn layout(&self, sequence: u64) -> Result<(Map, bool)> {
+        self.read_layout(sequence, &self.store.get(&self.names.layout(sequence), None).await?).await
+    }
+
+    /// A layout out of its object, and whether a maintainer wrote it.
+    pub(crate) async fn read_layout(&self, sequence: u64, object: &Bytes) -> Result<(Map, bool)> {
         let name = self.names.layout(sequence);
-        let envelope = decode(&self.store.get(&name, None).await?)?;
+        let envelope = decode(object)?;
         let writer = file::writer_of(&envelope)?;
         let maintained = self.trust.verify(&*self.store, SigningPurpose::Layout, &writer, &envelope).await?;
         file::read(&envelope, &self.repository, &self.source, sequence)
@@ -191,8 +197,16 @@ impl Loader {
 
     /// Reads one commit; `None` if it was cut while it was written.
     pub(crate) async fn commit(&self, sequence: u64) -> Result<Option<(Envelope, CommitHeader, Digest)>> {
+        self.read_commit(sequence, self.store.get(&self.names.commit(sequence), None).await?).await
+    }
+
+    /// A commit out of its object; `None` if it was cut while it was written.
+    pub(crate) async fn read_commit(
+        &self,
+        sequence: u64,
+        object: Bytes,
+    ) -> Result<Option<(Envelope, CommitHeader, Digest)>> {
         let name = self.names.commit(sequence);
-        let object = self.store.get(&name, None).await?;
         let Ok(envelope) = decode(&object) else { return Ok(None) };
         let broken = |what: &'static str| Error::new(ErrorKind::Integrity, what).with_context("object", &name);
         check_version(&envelope.header).map_err(|error| error.with_context("object", &name))?;

@@ -1,3 +1,4 @@
+use std::collections::BTreeSet;
 use std::mem;
 
 use bytes::Bytes;
@@ -6,7 +7,7 @@ use saas_backup_core::{Digest, Error, ErrorKind, Result, RunId};
 use serde::{Deserialize, Serialize};
 
 use crate::commit::{CommitHeader, Maintenance, Merged, ObjectKind, ObjectRef, Parent, PartKind, PointHeader};
-use crate::crypto::{Domain, DomainKind};
+use crate::crypto::{Domain, DomainKind, Keyring};
 use crate::object::Family;
 
 /// How long it is known when an object was given up.
@@ -317,6 +318,19 @@ impl Map {
         self.upkeep.horizon = self.upkeep.horizon.max(horizon.unwrap_or(0));
         self.upkeep.swept = swept.clone().max(self.upkeep.swept.take());
         self.upkeep.last = sequence;
+    }
+
+    /// The names of the objects that it needs, those of keys among them; commits and layouts left aside.
+    pub(crate) fn named(&self, keyring: &Keyring) -> BTreeSet<String> {
+        let objects = || self.segments.iter().map(|segment| &segment.object).chain(&self.others);
+        let domains = objects()
+            .filter_map(|object| object.domain.as_ref())
+            .chain(self.parts.iter().filter_map(|part| part.domain.as_ref()))
+            .chain(self.domains.iter().map(|domain| &domain.id));
+        let mut named: BTreeSet<String> = domains.map(|id| keyring.object(id)).collect();
+        named.extend(objects().map(|object| object.name.clone()));
+        named.insert(keyring.naming_object());
+        named
     }
 
     /// Whether another map leads to the same lines and points.

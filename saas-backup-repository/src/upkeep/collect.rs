@@ -153,7 +153,8 @@ impl Garbage {
         shared: &Shared,
     ) -> Result<Self> {
         let mut found = Self::default();
-        let named: BTreeSet<String> = named(map, shared);
+        let mut named = map.named(&shared.keyring);
+        named.extend(map.parts.iter().map(|part| part.place.object.clone()));
         let mut waiting = BTreeSet::new();
         let mut given_up = BTreeSet::new();
         // Layouts that are older name what is removed.
@@ -200,20 +201,6 @@ impl Garbage {
         }
         Ok(found)
     }
-}
-
-/// The objects that the timeline needs, and their keys.
-fn named(map: &Map, shared: &Shared) -> BTreeSet<String> {
-    let objects = || map.segments.iter().map(|segment| &segment.object).chain(&map.others);
-    let domains = objects()
-        .filter_map(|object| object.domain.as_ref())
-        .chain(map.parts.iter().filter_map(|part| part.domain.as_ref()))
-        .chain(map.domains.iter().map(|domain| &domain.id));
-    let mut named: BTreeSet<String> = domains.map(|id| shared.keyring.object(id)).collect();
-    named.extend(objects().map(|object| object.name.clone()));
-    named.extend(map.parts.iter().map(|part| part.place.object.clone()));
-    named.insert(shared.keyring.naming_object());
-    named
 }
 
 /// The commit up to which layouts hold all that commits say: two of maintainers that will stay, the later one in case

@@ -23,6 +23,7 @@ mod live_tools;
 mod live_wsgidav;
 mod model;
 mod races;
+mod replica;
 #[cfg(any(feature = "azure", feature = "gcs", feature = "s3", feature = "webdav"))]
 mod storage;
 mod support;

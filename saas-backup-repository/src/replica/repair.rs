@@ -1,0 +1,104 @@
+use std::collections::BTreeSet;
+
+use saas_backup_core::{ErrorKind, Result};
+
+use super::{Expected, same};
+use crate::repository::Repository;
+use crate::source::Source;
+use crate::verify::{VerifyOptions, VerifyProblem, VerifyReport};
+
+/// Rounds of looking and mending: what a broken timeline hid is found when it is whole again.
+const ROUNDS: usize = 3;
+
+/// What a repair did.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Repaired {
+    /// Objects that were fetched from the copy.
+    pub objects: Vec<String>,
+    /// What is still wrong.
+    pub problems: Vec<VerifyProblem>,
+}
+
+impl Repaired {
+    /// Whether nothing is wrong any more.
+    pub fn is_good(&self) -> bool {
+        self.problems.is_empty()
+    }
+}
+
+impl Repository {
+    /// Looks for what is damaged or gone, as `options` say, and fetches it from a copy that
+    /// [`replicate`](Self::replicate) made.
+    ///
+    /// Only what proves to be the object that was written is taken: by the digest in the signed timeline, by its own
+    /// signature, or, for keys, because it opens. Objects that are good are not touched. Cancel safe: what was mended is
+    /// mended.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Conflict`] if it is the copy of another repository; [`ErrorKind::Integrity`] if the copy's own timeline
+    /// is broken.
+    pub async fn repair_from(
+        &self,
+        copy: &Self,
+        options: &VerifyOptions,
+        progress: &mut (dyn FnMut(&VerifyReport) + Send),
+    ) -> Result<Repaired> {
+        same(self.id(), copy.id())?;
+        let mut done = Repaired::default();
+        let mut names: BTreeSet<String> = self.sources().await?.into_iter().collect();
+        names.extend(copy.sources().await?);
+        for name in names {
+            // What was read before may be what is damaged.
+            let (own, theirs) = (self.unread(&name), copy.source(&name)?);
+            for round in 1.. {
+                let problems = own.verify(options, progress).await?.problems;
+                let mended = mend(&own, &theirs, &problems).await?;
+                if mended.is_empty() || round == ROUNDS {
+                    done.problems.extend(problems);
+                    break;
+                }
+                done.objects.extend(mended);
+            }
+        }
+        Ok(done)
+    }
+}
+
+/// Fetches the objects that something is wrong with, and commits that are missing.
+async fn mend(own: &Source, copy: &Source, problems: &[VerifyProblem]) -> Result<Vec<String>> {
+    let (own, copy) = (&own.shared, &copy.shared);
+    let map = copy.load().await?;
+    map.check()?;
+    let expected = Expected::of(&map);
+    let mut wanted: BTreeSet<String> = problems.iter().map(|problem| problem.object.clone()).collect();
+    // That the end is gone shows in the copy alone. What was before the first commit that is left was removed by upkeep,
+    // unless nothing else tells of it.
+    let begins = own.load().await?.head.is_some();
+    let here: BTreeSet<u64> = own.loader.sequences(&own.names.commits(), None).await?.into_iter().collect();
+    let there = copy.loader.sequences(&copy.names.commits(), None).await?;
+    let first = here.first().copied().filter(|_| begins).unwrap_or(0);
+    let missing = there.into_iter().filter(|sequence| !here.contains(sequence) && *sequence > first);
+    wanted.extend(missing.map(|sequence| own.names.commit(sequence)));
+    let mut mended = Vec::new();
+    for name in wanted {
+        let object = match copy.store.get(&name, None).await {
+            Err(error) if error.kind() == ErrorKind::NotFound => continue,
+            object => object?,
+        };
+        let is_good = expected.check(copy, &name, &object).await;
+        let is_held = matches!(own.store.get(&name, None).await, Ok(held) if held == object);
+        match is_good {
+            Ok(()) if !is_held => {
+                own.store.put(&name, object).await?;
+                mended.push(name);
+            }
+            Ok(()) => {}
+            Err(error) if error.kind() == ErrorKind::Integrity => {}
+            Err(error) => return Err(error),
+        }
+    }
+    own.forget_map();
+    Ok(mended)
+}
