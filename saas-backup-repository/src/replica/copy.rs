@@ -107,9 +107,9 @@ async fn replicate_source(
     let head = map.head.as_ref().map_or(0, |head| head.sequence);
     let commits = shared.loader.sequences(&shared.names.commits(), None).await?;
     let layouts = shared.loader.sequences(&shared.names.layouts(), None).await?;
-    let held = names(to, shared.names.prefix().trim_end_matches('/')).await?;
+    let there = names(to, shared.names.prefix().trim_end_matches('/')).await?;
     let latest =
-        commits.iter().rev().map(|sequence| shared.names.commit(*sequence)).find(|name| held.contains_key(name));
+        commits.iter().rev().map(|sequence| shared.names.commit(*sequence)).find(|name| there.contains_key(name));
     if let Some(latest) = latest
         && to.get(&latest, None).await? != shared.store.get(&latest, None).await?
     {
@@ -120,13 +120,13 @@ async fn replicate_source(
     // Layouts that are older name what upkeep gave up since.
     let layouts = layouts.into_iter().filter(|sequence| (map.upkeep.last..=head).contains(sequence));
     let commits = commits.into_iter().filter(|sequence| *sequence <= head);
-    let is_missing = |name: &String| !held.contains_key(name);
+    let is_missing = |name: &String| !there.contains_key(name);
     let steps: [(Vec<String>, usize); 3] = [
         (objects.into_iter().filter(is_missing).collect(), COPIES),
         (commits.map(|sequence| shared.names.commit(sequence)).filter(is_missing).collect(), 1),
         (layouts.map(|sequence| shared.names.layout(sequence)).filter(is_missing).collect(), 1),
     ];
-    done.held += held.len() as u64;
+    done.held += there.len() as u64;
     for (missing, at_once) in steps {
         let copies = missing.into_iter().map(|name| {
             let expected = &expected;
