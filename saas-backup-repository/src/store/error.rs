@@ -54,7 +54,7 @@ pub(super) fn io_cause(error: &StoreError) -> Option<&std::io::Error> {
 }
 
 /// The HTTP status; the library tells it in words alone.
-fn status(error: &StoreError) -> Option<u16> {
+pub(super) fn status(error: &StoreError) -> Option<u16> {
     let mut next: Option<&(dyn StdError + 'static)> = Some(error);
     while let Some(here) = next {
         let text = here.to_string();

@@ -12,7 +12,7 @@ use object_store::{GetOptions, GetRange, ObjectStore, ObjectStoreExt as _, PutMo
 use object_store::{GetResult, GetResultPayload};
 use saas_backup_core::{Error, ErrorKind, Result};
 
-use super::error::classify;
+use super::error::{classify, status};
 use super::{Creation, Entry, Store};
 
 /// How a conditional write is made.
@@ -27,6 +27,10 @@ pub(super) enum Conditional {
     #[cfg(any(feature = "s3", feature = "gcs", feature = "azure", feature = "webdav"))]
     Promised,
 }
+
+/// Two uploads may want to make the same folder at the same moment; a WebDAV server refuses the later one, which then
+/// finds the folder made. RFC 4918, 9.3.1: 405 for a folder that is there, 409 for one whose parent is not.
+const ATTEMPTS: u32 = 4;
 
 /// A [`Store`] over `object_store`, below a path.
 pub(super) struct Objects {
@@ -56,7 +60,13 @@ impl Objects {
 impl Store for Objects {
     async fn put(&self, name: &str, bytes: Bytes) -> Result<()> {
         let path = self.path(name)?;
-        self.store.put(&path, bytes.into()).await.map(drop).map_err(|error| classify(&error, name))
+        let mut attempt = 1;
+        loop {
+            match self.store.put(&path, bytes.clone().into()).await {
+                Err(error) if attempt < ATTEMPTS && matches!(status(&error), Some(405 | 409)) => attempt += 1,
+                put => return put.map(drop).map_err(|error| classify(&error, name)),
+            }
+        }
     }
 
     async fn create(&self, name: &str, bytes: Bytes) -> Result<Creation> {

@@ -1,6 +1,6 @@
 //! Azure Blob Storage, as Microsoft's emulator serves it; it checks every signature.
 
-use crate::storage::{Place, keeps_two_writers_apart, keeps_what_it_is_given, prefix, refuses, variable};
+use crate::storage::{Place, keeps_two_writers_apart, keeps_up, keeps_what_it_is_given, prefix, refuses, variable};
 
 fn place(key: &str) -> Place {
     let url = format!("az://{}/{}", variable("SAAS_BACKUP_TEST_AZURITE_CONTAINER"), prefix());
@@ -23,6 +23,12 @@ fn own() -> Place {
 #[ignore = "needs Azurite: ./test runs it"]
 async fn it_keeps_what_it_is_given() {
     keeps_what_it_is_given(&own()).await;
+}
+
+#[tokio::test]
+#[ignore = "needs Azurite: ./test runs it"]
+async fn it_is_kept_up_and_copied() {
+    keeps_up(&own(), &own()).await;
 }
 
 #[tokio::test]

@@ -1,6 +1,6 @@
 //! Google Cloud Storage, as fake-gcs-server serves it; it checks no credentials.
 
-use crate::storage::{Place, keeps_two_writers_apart, keeps_what_it_is_given, prefix, variable};
+use crate::storage::{Place, keeps_two_writers_apart, keeps_up, keeps_what_it_is_given, prefix, variable};
 
 /// A service account that asks nobody for a token.
 const ACCOUNT: &str = r#"{"disable_oauth": true, "client_email": "", "private_key": "", "private_key_id": ""}"#;
@@ -15,6 +15,12 @@ fn place() -> Place {
 #[ignore = "needs fake-gcs-server: ./test runs it"]
 async fn it_keeps_what_it_is_given() {
     keeps_what_it_is_given(&place()).await;
+}
+
+#[tokio::test]
+#[ignore = "needs fake-gcs-server: ./test runs it"]
+async fn it_is_kept_up_and_copied() {
+    keeps_up(&place(), &place()).await;
 }
 
 #[tokio::test]

@@ -1,6 +1,6 @@
 //! A server that checks every signature and honours conditional creation.
 
-use crate::storage::{Place, keeps_two_writers_apart, keeps_what_it_is_given, prefix, refuses, variable};
+use crate::storage::{Place, keeps_two_writers_apart, keeps_up, keeps_what_it_is_given, prefix, refuses, variable};
 
 fn place(secret: &str) -> Place {
     let url = format!("s3://{}/{}", variable("SAAS_BACKUP_TEST_S3_BUCKET"), prefix());
@@ -24,6 +24,12 @@ fn own() -> Place {
 #[ignore = "needs an S3 server: ./test runs it"]
 async fn it_keeps_what_it_is_given() {
     keeps_what_it_is_given(&own()).await;
+}
+
+#[tokio::test]
+#[ignore = "needs an S3 server: ./test runs it"]
+async fn it_is_kept_up_and_copied() {
+    keeps_up(&own(), &own()).await;
 }
 
 #[tokio::test]

@@ -3,16 +3,26 @@
 use saas_backup_core::ErrorKind;
 use saas_backup_repository::{Repository, RepositoryOptions};
 
-use crate::storage::{Place, keeps_what_it_is_given, prefix, variable};
+use crate::storage::{Place, keeps_up, keeps_what_it_is_given, prefix, variable};
 
 fn url() -> String {
     format!("{}{}", variable("SAAS_BACKUP_TEST_WSGIDAV_URL"), prefix())
 }
 
+fn place() -> Place {
+    Place::new(&url(), &[("allow_http", "true")]).for_a_single_writer()
+}
+
 #[tokio::test]
 #[ignore = "needs WsgiDAV: ./test runs it"]
 async fn it_keeps_what_a_single_writer_gives() {
-    keeps_what_it_is_given(&Place::new(&url(), &[("allow_http", "true")]).for_a_single_writer()).await;
+    keeps_what_it_is_given(&place()).await;
+}
+
+#[tokio::test]
+#[ignore = "needs WsgiDAV: ./test runs it"]
+async fn it_is_kept_up_and_copied() {
+    keeps_up(&place(), &place()).await;
 }
 
 #[tokio::test]

@@ -1,19 +1,23 @@
 //! What a repository asks of a real storage server, whichever it is.
 
+use std::collections::BTreeSet;
 use std::env;
 use std::ops::Range;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures::StreamExt as _;
 use saas_backup_core::CollectionName;
 use saas_backup_core::memory::{MemoryConnector, MemoryStore};
 use saas_backup_core::testkit::{Contents, assert_same, sample_blob, sample_records};
 use saas_backup_core::{
-    Account, At, BlobRef, ByteStream, Capabilities, Catalog, Connector, Coverage, ErrorKind, EventStream, FeedStream,
-    Json, Key, ReadRequest, Record, Result, Sink, SinkOptions, Snapshot, SnapshotOptions, TransferOptions, async_trait,
-    transfer,
+    Account, At, BlobRef, ByteStream, Capabilities, Catalog, Clock as _, Connector, Coverage, ErrorKind, EventStream,
+    FeedStream, Json, Key, ManualClock, ReadRequest, Record, Result, Sink, SinkOptions, Snapshot, SnapshotOptions,
+    SystemClock, TransferOptions, async_trait, transfer,
 };
-use saas_backup_repository::{Identity, Keys, Repository, RepositoryOptions};
+use saas_backup_repository::{
+    CollectOptions, CompactOptions, Identity, Keys, Repository, RepositoryOptions, VerifyOptions,
+};
 use tokio::sync::Barrier;
 
 /// What a running server exports: `testing/servers up NAME` prints it.
@@ -110,6 +114,43 @@ pub(crate) async fn keeps_what_it_is_given(place: &Place) {
     assert_same(&*now(&account).await, &*now(&blog).await).await.unwrap();
     let earlier = blog.snapshot(SnapshotOptions::at(At::Back(1))).await.unwrap();
     assert_eq!(Contents::of(&*earlier).await.unwrap().differences(&before), Vec::<String>::new());
+}
+
+/// Merges, forgets and removes, copies to another folder there, and mends from it what was lost.
+pub(crate) async fn keeps_up(place: &Place, copy: &Place) {
+    let clock = ManualClock::new(SystemClock.now());
+    let options = place.options.clone().with_clock(Arc::new(clock.clone()));
+    let repository = Repository::init(options).await.unwrap();
+    let store = account();
+    let account = MemoryConnector::new(store.clone());
+    let blog = repository.source("blog").unwrap();
+    transfer(&account, &blog, TransferOptions::backup()).await.unwrap();
+    store.delete(Key::parse("files", "with-blob-2").unwrap());
+    store.put(Record::new(Key::parse("notes", "later").unwrap(), Json::parse("{}").unwrap()));
+    transfer(&account, &blog, TransferOptions::backup()).await.unwrap();
+    let expected = Contents::of(&*now(&account).await).await.unwrap();
+
+    let oldest = blog.points().await.unwrap()[0].sequence;
+    blog.forget(&BTreeSet::from([oldest])).await.unwrap();
+    let compacted = blog.compact(&CompactOptions::default().with_all(true), &mut |_| {}).await.unwrap();
+    assert_eq!(compacted.attachments_released, 1, "{compacted:?}");
+    clock.advance(Duration::from_hours(8 * 24));
+    let collected = blog.collect(&CollectOptions::default()).await.unwrap();
+    assert!(collected.objects > 2 && collected.waiting == 0 && collected.denied == 0, "{collected:?}");
+
+    let options = copy.options.clone().with_keys(place.options.keys.clone());
+    let done = repository.replicate(&options, &mut |_| {}).await.unwrap();
+    assert!(done.is_complete() && done.objects > 5, "{done:?}");
+    let copy = Repository::open(options).await.unwrap();
+    for (whole, hurt) in [(&repository, &copy), (&copy, &repository)] {
+        // What one cannot lose is what the other gives back.
+        let verified = hurt.verify(&VerifyOptions::read_all(), &mut |_| {}).await.unwrap();
+        assert_eq!(verified.problems, []);
+        let mended = hurt.repair_from(whole, &VerifyOptions::read_all(), &mut |_| {}).await.unwrap();
+        assert!(mended.is_good() && mended.objects.is_empty(), "{mended:?}");
+        let read = now(&hurt.source("blog").unwrap()).await;
+        assert_eq!(Contents::of(&*read).await.unwrap().differences(&expected), Vec::<String>::new());
+    }
 }
 
 /// Two that write to the same source from the same state: one wins, the other is told, and can try again.
