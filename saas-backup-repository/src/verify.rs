@@ -1,6 +1,7 @@
 //! Checking that everything is there and is what was written.
 
 mod content;
+mod timeline;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -9,7 +10,7 @@ use futures::TryStreamExt as _;
 use saas_backup_core::{Digest, Error, ErrorKind, Result};
 
 use self::content::Packs;
-use crate::commit::{ObjectKind, ObjectRef, Parent, PartKind};
+use crate::commit::{ObjectKind, ObjectRef, PartKind};
 use crate::layout::{Map, Part, Segment};
 use crate::object::Family;
 use crate::read::{BlobRow, Bounds, Merge};
@@ -241,133 +242,6 @@ impl Verification<'_> {
             self.report.sealed += 1;
         } else {
             self.report.problem(object, error);
-        }
-    }
-
-    /// Reads the timeline from its first commit on, whatever writers' layouts say; from a maintainer's layout where what
-    /// was before it is removed.
-    async fn timeline(&mut self) -> Result<Map> {
-        let shared = &self.source.shared;
-        let names = &shared.names;
-        let layouts = shared.loader.sequences(&names.layouts(), None).await?;
-        let mut map: Option<Map> = None;
-        for sequence in shared.loader.sequences(&names.commits(), None).await? {
-            let name = names.commit(sequence);
-            self.report.objects += 1;
-            self.report.read += 1;
-            self.report.bytes += self.present.get(&name).copied().unwrap_or(0);
-            match shared.loader.commit(sequence).await {
-                Ok(None) => {
-                    let cut = Error::new(
-                        ErrorKind::Integrity,
-                        "the commit is cut; unless its writer was stopped at it, it was changed",
-                    );
-                    self.report.problem(&name, &cut);
-                }
-                Ok(Some((envelope, header, hash))) => {
-                    self.named.insert(name.clone());
-                    if map.is_none() {
-                        map = Some(self.beginning(&layouts, header.parent.as_ref()).await);
-                    }
-                    let map = map.get_or_insert_default();
-                    if let Some(anchor) = self.options.anchors.get(&shared.name)
-                        && anchor.sequence == sequence
-                        && anchor.sha256 != hash
-                    {
-                        let other = Error::new(ErrorKind::Integrity, "the commit is not the one that was seen before");
-                        self.report.problem(&name, &other);
-                    }
-                    if map.next() > sequence {
-                        // The layout that the timeline begins with repeats it.
-                        continue;
-                    }
-                    if header.parent != map.head.as_ref().map(crate::layout::Head::as_parent) {
-                        let broken = Error::new(ErrorKind::Integrity, "the chain of commits is broken before this one");
-                        self.report.problem(&name, &broken);
-                    }
-                    map.push(&name, &header, hash, envelope.body_at, &envelope.body);
-                    if layouts.contains(&sequence) {
-                        self.layout(map, sequence).await;
-                    }
-                }
-                Err(error) => self.report.problem(&name, &error),
-            }
-        }
-        let map = map.unwrap_or_default();
-        for layout in layouts {
-            // Those of commits that do not count, or that are removed.
-            if !self.named.contains(&names.layout(layout)) {
-                self.lone_layout(layout).await;
-            }
-        }
-        if let Some(anchor) = self.options.anchors.get(&shared.name)
-            && map.head.as_ref().is_none_or(|head| head.sequence < anchor.sequence)
-        {
-            let rolled_back =
-                Error::new(ErrorKind::Integrity, "the timeline was rolled back: a commit that was seen before is gone");
-            self.report.problem(&names.commit(anchor.sequence), &rolled_back);
-        }
-        Ok(map)
-    }
-
-    /// What the timeline begins with, given what its first commit follows: nothing, or the oldest layout of a maintainer
-    /// that holds what was before.
-    async fn beginning(&mut self, layouts: &[u64], parent: Option<&Parent>) -> Map {
-        let Some(parent) = parent else { return Map::default() };
-        let shared = &self.source.shared;
-        for sequence in layouts.iter().copied().filter(|sequence| *sequence >= parent.sequence) {
-            if let Ok((map, true)) = shared.loader.layout(sequence).await {
-                return map;
-            }
-        }
-        let missing = Error::new(
-            ErrorKind::Integrity,
-            "the timeline does not begin with its first commit, and no maintainer's layout holds what was before",
-        );
-        self.report.problem(&shared.names.commit(parent.sequence), &missing);
-        Map::default()
-    }
-
-    /// Compares what a layout says with what the commits up to it say.
-    async fn layout(&mut self, map: &Map, sequence: u64) {
-        let shared = &self.source.shared;
-        let name = shared.names.layout(sequence);
-        self.report.objects += 1;
-        self.named.insert(name.clone());
-        if self.options.read_percent == 0 {
-            return;
-        }
-        match shared.loader.layout(sequence).await {
-            Err(error) => self.report.problem(&name, &error),
-            Ok((layout, _)) => {
-                if !layout.says_what(map) {
-                    let differs = Error::new(ErrorKind::Integrity, "the layout does not say what the commits say");
-                    self.report.problem(&name, &differs);
-                }
-                self.bundles(map, &layout).await;
-            }
-        }
-    }
-
-    /// Looks at a layout whose commit is not part of the timeline any more.
-    async fn lone_layout(&mut self, sequence: u64) {
-        let shared = &self.source.shared;
-        let name = shared.names.layout(sequence);
-        self.report.objects += 1;
-        self.named.insert(name.clone());
-        match shared.loader.layout(sequence).await {
-            Err(error) => self.report.problem(&name, &error),
-            Ok((layout, _)) => self.bundles(&layout, &layout).await,
-        }
-    }
-
-    /// Looks for the bundles of a layout, and reads them once.
-    async fn bundles(&mut self, map: &Map, layout: &Map) {
-        for bundle in layout.others.iter().filter(|object| object.kind == ObjectKind::Bundle) {
-            if self.named.insert(bundle.name.clone()) {
-                self.report.objects += 1;
-                self.object(map, bundle).await;
-            }
         }
     }
 

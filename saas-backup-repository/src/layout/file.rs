@@ -6,7 +6,8 @@ use bytes::Bytes;
 use saas_backup_core::{Digest, Error, ErrorKind, Result, RunId};
 use serde::{Deserialize, Serialize};
 
-use super::map::{Dropped, Head, Map, Part, Place, Segment, Upkeep};
+use super::map::{Head, Map, Part, Place, Segment};
+use super::upkeep::{Dropped, Upkeep};
 use crate::commit::{Envelope, ObjectKind, ObjectRef, PointHeader, check_version, encode};
 use crate::crypto::{Domain, Signer, SigningPurpose};
 use crate::object::{Names, compress, decompress};

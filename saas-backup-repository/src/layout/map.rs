@@ -6,7 +6,8 @@ use chrono::{DateTime, TimeDelta, Utc};
 use saas_backup_core::{Digest, Error, ErrorKind, Result, RunId};
 use serde::{Deserialize, Serialize};
 
-use crate::commit::{CommitHeader, Maintenance, Merged, ObjectKind, ObjectRef, Parent, PartKind, PointHeader};
+use super::upkeep::{Dropped, Upkeep};
+use crate::commit::{CommitHeader, Maintenance, ObjectKind, ObjectRef, Parent, PartKind, PointHeader};
 use crate::crypto::{Domain, DomainKind, Keyring};
 use crate::object::Family;
 
@@ -35,74 +36,6 @@ pub(crate) struct Map {
     pub(crate) upkeep: Upkeep,
     /// The first commit that is missing or was changed; nothing from it on is in the map.
     pub(crate) broken: Option<Broken>,
-}
-
-/// What maintenance did that binds later work.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Upkeep {
-    /// Changes since earlier commits than this one cannot be told any more.
-    #[serde(default)]
-    pub(crate) horizon: u64,
-    /// No commit may name an object with an earlier ULID that none named before.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) swept: Option<String>,
-    /// The last commit of maintenance.
-    #[serde(default)]
-    pub(crate) last: u64,
-    /// Points that were forgotten since the base was made.
-    #[serde(default)]
-    pub(crate) forgotten: u64,
-    #[serde(default)]
-    data: Tier,
-    #[serde(default)]
-    meta: Tier,
-}
-
-/// How far the lines of a family are merged.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Tier {
-    /// The last commit whose lines the base holds.
-    pub(crate) base: u64,
-    /// The last commit whose lines lie in any merged run.
-    pub(crate) merged: u64,
-}
-
-impl Tier {
-    fn merge(&mut self, merged: &Merged) {
-        if merged.after == 0 {
-            self.base = merged.through;
-        }
-        self.merged = self.merged.max(merged.through);
-    }
-}
-
-impl Upkeep {
-    pub(crate) fn tier(&self, family: Family) -> Tier {
-        match family {
-            Family::Data => self.data,
-            Family::Meta => self.meta,
-        }
-    }
-
-    fn tier_mut(&mut self, family: Family) -> &mut Tier {
-        match family {
-            Family::Data => &mut self.data,
-            Family::Meta => &mut self.meta,
-        }
-    }
-}
-
-/// An object that nothing refers to any more.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Dropped {
-    pub(crate) name: String,
-    pub(crate) size: u64,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) domain: Option<String>,
-    /// The commit that gave it up,
-    pub(crate) by: u64,
-    /// and when, by the maintainer's clock.
-    pub(crate) at: DateTime<Utc>,
 }
 
 /// Where the chain of commits breaks off.
@@ -275,7 +208,7 @@ impl Map {
 
     /// Takes what a maintainer says of earlier commits.
     fn maintain(&mut self, maintenance: &Maintenance, sequence: u64, at: DateTime<Utc>) {
-        let Maintenance { merges, forgets, horizon, drops, released: _, swept } = maintenance;
+        let Maintenance { merges, forgets, drops, .. } = maintenance;
         let is_merged = |family, sequence| merges.iter().any(|merged| merged.holds(family, sequence));
         let is_in_bundle =
             |object: &ObjectRef, parts: &[Part]| parts.iter().any(|part| part.place.object == object.name);
@@ -308,16 +241,7 @@ impl Map {
             at,
         }));
         self.points.retain(|(point, ..)| !forgets.contains(point));
-        self.upkeep.forgotten += forgets.len() as u64;
-        for merged in merges {
-            self.upkeep.tier_mut(merged.family).merge(merged);
-            if merged.after == 0 && merged.family == Family::Data {
-                self.upkeep.forgotten = 0;
-            }
-        }
-        self.upkeep.horizon = self.upkeep.horizon.max(horizon.unwrap_or(0));
-        self.upkeep.swept = swept.clone().max(self.upkeep.swept.take());
-        self.upkeep.last = sequence;
+        self.upkeep.note(maintenance, sequence);
     }
 
     /// The names of the objects that it needs, those of keys among them; commits and layouts left aside.

@@ -3,6 +3,7 @@
 mod file;
 mod load;
 mod map;
+mod upkeep;
 
 pub(crate) use self::file::{Author, write};
 pub(crate) use self::load::{Loader, Trust};

@@ -1,6 +1,6 @@
 //! Merging runs of lines: small commits into larger segments, and all of them into a base.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -8,23 +8,18 @@ use saas_backup_core::{Digest, Error, ErrorKind, Result};
 use serde::Serialize;
 
 use super::ledger::{Ledger, LedgerKey, Stated, Totals};
+use super::plan::{Plan, stored};
 use super::rewrite::{Ready, References, Rewriter, object_hash};
 use super::{Maintainer, said};
 use crate::commit::{CommitHeader, Maintenance, Merged, ObjectKind, ObjectRef, PartKind};
 use crate::committer::Sealed;
 use crate::layout::Map;
 use crate::object::{Family, SegmentIndex};
-use crate::read::{Bounds, Merge, blocking, inline_kind};
+use crate::read::{Bounds, Merge, blocking};
 use crate::source::Source;
 
-/// Commits with lines of their own after which they are merged into one run.
-const MERGE_AFTER: usize = 30;
-/// What the runs beside the base may hold, as a share of it, before all is merged into a new base.
-const BESIDE_PERCENT: u64 = 25;
 /// Compressed bytes after which a merged segment is ended.
 const SEGMENT_BYTES: usize = 24 * 1024 * 1024;
-/// Small commits that are merged at once.
-const MOST_AT_ONCE: usize = 1024;
 /// Bytes of lines that are rewritten at once.
 const BATCH_BYTES: usize = 4 * 1024 * 1024;
 
@@ -93,14 +88,6 @@ pub struct Compacted {
     pub bytes_after: u64,
 }
 
-/// Which ranges are merged.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-struct Plan {
-    merges: Vec<Merged>,
-    /// Whether these are all lines.
-    whole: bool,
-}
-
 impl Source {
     /// Merges small commits into larger runs, and all runs into a base with the history that points still need, where
     /// that is due: after 30 commits, and when runs beside the base hold a quarter of what it does.
@@ -135,73 +122,6 @@ impl Source {
             }
             maintainer.compact(&map, &plan, options, &mut done, progress).await?;
         }
-    }
-}
-
-/// The commits whose lines lie in no merged run yet.
-fn loose(map: &Map, family: Family) -> BTreeSet<u64> {
-    let segments = map.segments.iter().filter(|segment| segment.family == family && segment.oldest.is_none());
-    let parts = map.parts.iter().filter(|part| part.kind == inline_kind(family));
-    segments.map(|segment| segment.sequence).chain(parts.map(|part| part.sequence)).collect()
-}
-
-/// The merged runs beside the base.
-fn runs(map: &Map, family: Family) -> usize {
-    let base = map.upkeep.tier(family).base;
-    let beside = map.segments.iter().filter(|segment| segment.family == family && segment.sequence > base);
-    beside.filter_map(|segment| segment.commit).collect::<BTreeSet<u64>>().len()
-}
-
-/// Stored bytes of the lines of commits after one, up to another.
-fn stored(map: &Map, family: Family, after: u64, through: u64) -> u64 {
-    let within = |sequence: u64| after < sequence && sequence <= through;
-    let segments = map.segments.iter().filter(|segment| segment.family == family && within(segment.sequence));
-    let parts = map.parts.iter().filter(|part| part.kind == inline_kind(family) && within(part.sequence));
-    segments.map(|segment| segment.object.size).sum::<u64>() + parts.map(|part| part.place.size).sum::<u64>()
-}
-
-impl Plan {
-    fn of(map: &Map, options: &CompactOptions) -> Self {
-        let Some(head) = map.head.as_ref().map(|head| head.sequence) else { return Self::default() };
-        let families = [Family::Data, Family::Meta];
-        let merge = |family, after, through| Merged { family, after, through };
-        // The lines of many small commits are held in memory while they are merged.
-        let many = families.map(|family| (family, loose(map, family)));
-        for (family, loose) in &many {
-            if let Some(through) = loose.iter().nth(MOST_AT_ONCE) {
-                let merges = vec![merge(*family, map.upkeep.tier(*family).merged, *through)];
-                return Self { merges, whole: false };
-            }
-        }
-        let is_full = |family: Family| {
-            let base = map.upkeep.tier(family).base;
-            stored(map, family, base, head) * 100 > stored(map, family, 0, base) * BESIDE_PERCENT
-        };
-        let is_many = |family: Family| many.iter().any(|(of, loose)| *of == family && loose.len() >= MERGE_AFTER);
-        let forgot = map.upkeep.forgotten * 100 > map.points.len() as u64 * BESIDE_PERCENT;
-        if options.all || forgot || (is_many(Family::Data) && is_full(Family::Data)) {
-            return Self { merges: families.map(|family| merge(family, 0, head)).to_vec(), whole: true };
-        }
-        let due = families.into_iter().filter(|family| is_many(*family));
-        let merges = due.map(|family| {
-            let tier = map.upkeep.tier(family);
-            let after = match family {
-                Family::Meta if is_full(family) => 0,
-                _ if runs(map, family) >= MERGE_AFTER => tier.base,
-                _ => tier.merged,
-            };
-            merge(family, after, head)
-        });
-        Self { merges: merges.collect(), whole: false }
-    }
-
-    /// How many commits with lines of their own it merges.
-    fn commits(&self, map: &Map) -> u64 {
-        let merged = |merged: &Merged| {
-            loose(map, merged.family).into_iter().filter(|sequence| merged.holds(merged.family, *sequence)).count()
-                as u64
-        };
-        self.merges.iter().map(merged).sum()
     }
 }
 
@@ -262,9 +182,9 @@ impl Maintainer {
         for (merged, before) in &before {
             self.compare(&trial, merged, &key, before).await?;
         }
-        done.bytes_before =
-            plan.merges.iter().map(|merged| stored(map, merged.family, merged.after, merged.through)).sum();
-        done.bytes_after = header.objects.iter().map(|object| object.size).sum();
+        done.bytes_before +=
+            plan.merges.iter().map(|merged| stored(map, merged.family, merged.after, merged.through)).sum::<u64>();
+        done.bytes_after += header.objects.iter().map(|object| object.size).sum::<u64>();
         self.commit(header, &parts).await?;
         progress(done);
         Ok(())

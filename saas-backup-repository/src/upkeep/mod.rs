@@ -8,6 +8,7 @@ mod compact;
 mod forget;
 mod keep;
 mod ledger;
+mod plan;
 mod rewrite;
 
 use std::sync::Arc;
