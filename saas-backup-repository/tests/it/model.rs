@@ -1,6 +1,7 @@
 //! Random histories against a map that cannot be wrong.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use futures::TryStreamExt as _;
 use proptest::prelude::*;
@@ -15,10 +16,11 @@ use saas_backup_repository::{
 };
 use serde::Deserialize;
 
+use crate::faults::FaultyStore;
 use crate::support::{back_up_memory, clock, key, live, note, options};
 
 #[derive(Clone, Debug)]
-enum Step {
+pub(crate) enum Step {
     Put(u8, u8),
     Delete(u8),
     /// The rest of the account goes, as after a restore: told as deletions.
@@ -32,7 +34,7 @@ enum Step {
 
 /// What a maintainer does.
 #[derive(Clone, Debug)]
-enum Upkeep {
+pub(crate) enum Upkeep {
     Compact {
         all: bool,
     },
@@ -79,7 +81,7 @@ async fn keep_up(step: Upkeep, source: &Source, points: &mut Vec<Content>, clock
     assert_eq!(report.problems, []);
 }
 
-fn steps() -> impl Strategy<Value = Vec<Step>> {
+pub(crate) fn steps() -> impl Strategy<Value = Vec<Step>> {
     let step = prop_oneof![
         6 => (0..40_u8, any::<u8>()).prop_map(|(id, text)| Step::Put(id, text)),
         2 => (0..40_u8).prop_map(Step::Delete),
@@ -91,7 +93,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     prop::collection::vec(step, 1..60)
 }
 
-type Content = BTreeMap<Key, Record>;
+pub(crate) type Content = BTreeMap<Key, Record>;
 
 fn differences(before: &Content, after: &Content) -> Vec<(Key, ChangeKind)> {
     let mut keys: Vec<&Key> = before.keys().chain(after.keys()).collect();
@@ -215,11 +217,21 @@ async fn check(source: &Source, points: &[Content]) {
     }
 }
 
-async fn play(steps: Vec<Step>, encrypted: bool) {
+/// What is there in the end, checked.
+pub(crate) struct Played {
+    pub(crate) disk: Arc<FaultyStore>,
+    pub(crate) identity: Option<Identity>,
+    /// What is held at each point, the oldest first.
+    pub(crate) points: Vec<Content>,
+    /// The bytes of all attachments that ever were.
+    pub(crate) blobs: BTreeMap<BlobId, Vec<u8>>,
+}
+
+pub(crate) async fn play(steps: Vec<Step>, encrypted: bool) -> Played {
     let clock = clock();
-    let keys = if encrypted { Keys::owner(Identity::generate()) } else { Keys::none() };
-    let disk = std::sync::Arc::new(crate::faults::FaultyStore::default());
-    let keys = options(&clock).with_keys(keys);
+    let identity = encrypted.then(Identity::generate);
+    let disk = Arc::new(FaultyStore::default());
+    let keys = options(&clock).with_keys(identity.clone().map_or_else(Keys::none, Keys::owner));
     let mut repository = Repository::init_on(disk.clone(), keys.clone()).await.unwrap();
     let (records, replica, archive) = (MemoryStore::new(), MemoryStore::new(), MemoryStore::new());
     let mut points: Vec<Content> = Vec::new();
@@ -268,11 +280,12 @@ async fn play(steps: Vec<Step>, encrypted: bool) {
         }
     }
     check(&repository.source("model").unwrap(), &points).await;
+    Played { disk, identity, points, blobs: BTreeMap::new() }
 }
 
 /// What happens to an account whose records lie in partitions and have attachments.
 #[derive(Clone, Debug)]
-enum Move {
+pub(crate) enum Move {
     Put {
         id: u8,
         project: u8,
@@ -302,7 +315,7 @@ enum Move {
     Upkeep(Upkeep),
 }
 
-fn moves() -> impl Strategy<Value = Vec<Move>> {
+pub(crate) fn moves() -> impl Strategy<Value = Vec<Move>> {
     let (id, project) = (0..8_u8, 0..4_u8);
     let step = prop_oneof![
         5 => (id.clone(), project.clone(), any::<u8>()).prop_map(|(id, project, text)| Move::Put { id, project, text }),
@@ -321,10 +334,10 @@ fn moves() -> impl Strategy<Value = Vec<Move>> {
 
 /// How the account tells of changes.
 #[derive(Clone, Copy, Debug)]
-struct Form {
+pub(crate) struct Form {
     /// One log over all partitions, or a position for each.
-    log: bool,
-    reports_deletions: bool,
+    pub(crate) log: bool,
+    pub(crate) reports_deletions: bool,
 }
 
 fn task(id: u8) -> Key {
@@ -373,11 +386,11 @@ async fn check_blobs(source: &Source, points: &[Content], blobs: &BTreeMap<BlobI
     }
 }
 
-async fn play_moves(steps: Vec<Move>, form: Form, encrypted: bool) {
+pub(crate) async fn play_moves(steps: Vec<Move>, form: Form, encrypted: bool) -> Played {
     let clock = clock();
-    let keys = if encrypted { Keys::owner(Identity::generate()) } else { Keys::none() };
-    let disk = std::sync::Arc::new(crate::faults::FaultyStore::default());
-    let keys = options(&clock).with_keys(keys);
+    let identity = encrypted.then(Identity::generate);
+    let disk = Arc::new(FaultyStore::default());
+    let keys = options(&clock).with_keys(identity.clone().map_or_else(Keys::none, Keys::owner));
     let mut repository = Repository::init_on(disk.clone(), keys.clone()).await.unwrap();
     let covered = [FakeProvider::tasks()];
     let account = FakeProvider::new().with_log(if form.log { &covered } else { &[] });
@@ -405,6 +418,7 @@ async fn play_moves(steps: Vec<Move>, form: Form, encrypted: bool) {
     let source = repository.source("model").unwrap();
     check(&source, &points).await;
     check_blobs(&source, &points, &blobs).await;
+    Played { disk, identity, points, blobs }
 }
 
 proptest! {
