@@ -24,6 +24,7 @@ mod line;
 pub mod memory;
 mod name;
 mod overlay;
+mod period;
 mod progress;
 mod record;
 mod report;
@@ -58,6 +59,7 @@ pub use line::{
 };
 pub use name::{BlobId, CollectionName, FeedId, Key, MAX_COLLECTION_BYTES, MAX_ID_BYTES, PartitionId, RecordId, RunId};
 pub use overlay::{CollectionOverlay, Overlaid, Overlay};
+pub use period::Period;
 pub use progress::{NoProgress, Progress, ProgressEvent};
 pub use record::{Access, BlobRef, BlobStatus, Digest, Principal, Record, RecordState, Reference, References};
 pub use report::{Counts, FeedReport, FeedStatus, Refusal, RunReport, RunStatus};

@@ -2,10 +2,9 @@
 
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeSet, HashMap};
-use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use saas_backup_core::RunStatus;
+use saas_backup_core::{Period, RunStatus};
 
 use super::interval::RetentionInterval;
 use super::plan::{RetentionDecision, RetentionPlan, RetentionReason, RetentionWarning};
@@ -114,13 +113,13 @@ fn newest(decisions: &[RetentionDecision]) -> Option<DateTime<Utc>> {
 }
 
 /// Where a length of time begins that ends at the newest point; `None` for before all.
-fn oldest_within(decisions: &[RetentionDecision], length: Duration) -> Option<DateTime<Utc>> {
-    newest(decisions)?.checked_sub_signed(TimeDelta::from_std(length).ok()?)
+fn oldest_within(decisions: &[RetentionDecision], length: Period) -> Option<DateTime<Utc>> {
+    newest(decisions)?.checked_sub_signed(TimeDelta::from_std(length.0).ok()?)
 }
 
 /// Whether a time is less than a length before an end.
-fn is_younger(time: DateTime<Utc>, end: Option<DateTime<Utc>>, length: Duration) -> bool {
-    end.is_some_and(|end| (end - time).to_std().is_ok_and(|age| age < length))
+fn is_younger(time: DateTime<Utc>, end: Option<DateTime<Utc>>, length: Period) -> bool {
+    end.is_some_and(|end| (end - time).to_std().is_ok_and(|age| age < length.0))
 }
 
 fn warnings(policy: &RetentionPolicy, decisions: &[RetentionDecision]) -> Vec<RetentionWarning> {

@@ -2,7 +2,6 @@
 
 mod decide;
 mod interval;
-mod period;
 mod plan;
 mod policy;
 #[cfg(test)]

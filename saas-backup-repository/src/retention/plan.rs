@@ -1,12 +1,10 @@
 use std::fmt;
-use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use saas_backup_core::RunStatus;
+use saas_backup_core::{Period, RunStatus};
 use serde::Serialize;
 
 use super::interval::RetentionInterval;
-use super::period;
 use crate::points::Point;
 
 /// What a [`RetentionPolicy`](super::RetentionPolicy) says of each point of a source.
@@ -67,8 +65,7 @@ pub enum RetentionReason {
     /// It is not old enough to be forgotten.
     MinAge {
         /// The age.
-        #[serde(with = "period")]
-        period: Duration,
+        period: Period,
     },
     /// It is the newest point, or ended better than all after it.
     Newest {
@@ -88,8 +85,7 @@ pub enum RetentionReason {
     /// It lies within a length of time.
     Within {
         /// The length.
-        #[serde(with = "period")]
-        period: Duration,
+        period: Period,
     },
     /// It stands for a slot that is one of the newest.
     Slot {
@@ -105,8 +101,7 @@ pub enum RetentionReason {
         /// The slot.
         slot: String,
         /// The length.
-        #[serde(with = "period")]
-        period: Duration,
+        period: Period,
     },
 }
 
@@ -115,7 +110,7 @@ impl fmt::Display for RetentionReason {
         match self {
             Self::LegalHold => formatter.write_str("legal hold"),
             Self::Label { label } => write!(formatter, "label {label:?}"),
-            Self::MinAge { period } => write!(formatter, "younger than {}", period::spoken(*period)),
+            Self::MinAge { period } => write!(formatter, "younger than {}", period.in_words()),
             Self::Newest { status } => formatter.write_str(match status {
                 RunStatus::Complete => "newest complete",
                 RunStatus::Incomplete => "newest incomplete",
@@ -126,10 +121,10 @@ impl fmt::Display for RetentionReason {
             }),
             Self::Verified { rank } => write!(formatter, "newest verified {rank}"),
             Self::Last { rank } => write!(formatter, "last {rank}"),
-            Self::Within { period } => write!(formatter, "within {}", period::spoken(*period)),
+            Self::Within { period } => write!(formatter, "within {}", period.in_words()),
             Self::Slot { interval, slot } => write!(formatter, "{interval} {slot}"),
             Self::SlotWithin { interval, slot, period } => {
-                write!(formatter, "{interval} {slot} within {}", period::spoken(*period))
+                write!(formatter, "{interval} {slot} within {}", period.in_words())
             }
         }
     }

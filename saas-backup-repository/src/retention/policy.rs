@@ -2,12 +2,12 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use saas_backup_core::{Error, ErrorKind, Result};
+use saas_backup_core::{Error, ErrorKind, Period, Result};
 use serde::{Deserialize, Serialize};
 
+use super::decide;
 use super::interval::RetentionInterval;
 use super::plan::RetentionPlan;
-use super::{decide, period};
 use crate::points::Point;
 
 /// Which points in time of a source are kept.
@@ -75,28 +75,21 @@ pub struct RetentionPolicy {
     /// Keeps the points of this many years. Default: 0.
     pub keep_yearly: u32,
     /// Keeps all points that are less than this older than the newest. Default: 0.
-    #[serde(with = "period")]
-    pub keep_within: Duration,
+    pub keep_within: Period,
     /// Keeps the points of the hours that this length, ending at the newest point, reaches into. Default: 0.
-    #[serde(with = "period")]
-    pub keep_within_hourly: Duration,
+    pub keep_within_hourly: Period,
     /// Keeps the points of the days that this length, ending at the newest point, reaches into. Default: 0.
-    #[serde(with = "period")]
-    pub keep_within_daily: Duration,
+    pub keep_within_daily: Period,
     /// Keeps the points of the weeks that this length, ending at the newest point, reaches into. Default: 0.
-    #[serde(with = "period")]
-    pub keep_within_weekly: Duration,
+    pub keep_within_weekly: Period,
     /// Keeps the points of the months that this length, ending at the newest point, reaches into. Default: 0.
-    #[serde(with = "period")]
-    pub keep_within_monthly: Duration,
+    pub keep_within_monthly: Period,
     /// Keeps the points of the years that this length, ending at the newest point, reaches into. Default: 0.
-    #[serde(with = "period")]
-    pub keep_within_yearly: Duration,
+    pub keep_within_yearly: Period,
     /// Keeps points that have one of these labels. Default: none.
     pub keep_labels: BTreeSet<String>,
     /// The age below which nothing is forgotten. Default: 7 days.
-    #[serde(with = "period")]
-    pub min_age: Duration,
+    pub min_age: Period,
     /// Keeps this many of the newest points that were verified. Default: 1.
     ///
     /// A floor below the rules, and none itself.
@@ -113,14 +106,14 @@ impl Default for RetentionPolicy {
             keep_weekly: 0,
             keep_monthly: 0,
             keep_yearly: 0,
-            keep_within: Duration::ZERO,
-            keep_within_hourly: Duration::ZERO,
-            keep_within_daily: Duration::ZERO,
-            keep_within_weekly: Duration::ZERO,
-            keep_within_monthly: Duration::ZERO,
-            keep_within_yearly: Duration::ZERO,
+            keep_within: Period::ZERO,
+            keep_within_hourly: Period::ZERO,
+            keep_within_daily: Period::ZERO,
+            keep_within_weekly: Period::ZERO,
+            keep_within_monthly: Period::ZERO,
+            keep_within_yearly: Period::ZERO,
             keep_labels: BTreeSet::new(),
-            min_age: Duration::from_hours(7 * 24),
+            min_age: Period(Duration::from_hours(7 * 24)),
             keep_verified: 1,
         }
     }
@@ -132,7 +125,7 @@ macro_rules! setters {
         #[doc = concat!("Sets ", $what, ".")]
         #[must_use]
         pub fn $with(mut self, $field: $kind) -> Self {
-            self.$field = $field;
+            self.$field = $field.into();
             self
         }
     )*};
@@ -146,13 +139,13 @@ impl RetentionPolicy {
         with_keep_weekly keep_weekly: u32, "how many weeks are kept";
         with_keep_monthly keep_monthly: u32, "how many months are kept";
         with_keep_yearly keep_yearly: u32, "how many years are kept";
-        with_keep_within keep_within: Duration, "for how long all points are kept";
-        with_keep_within_hourly keep_within_hourly: Duration, "for how long hourly points are kept";
-        with_keep_within_daily keep_within_daily: Duration, "for how long daily points are kept";
-        with_keep_within_weekly keep_within_weekly: Duration, "for how long weekly points are kept";
-        with_keep_within_monthly keep_within_monthly: Duration, "for how long monthly points are kept";
-        with_keep_within_yearly keep_within_yearly: Duration, "for how long yearly points are kept";
-        with_min_age min_age: Duration, "the age below which nothing is forgotten";
+        with_keep_within keep_within: impl Into<Period>, "for how long all points are kept";
+        with_keep_within_hourly keep_within_hourly: impl Into<Period>, "for how long hourly points are kept";
+        with_keep_within_daily keep_within_daily: impl Into<Period>, "for how long daily points are kept";
+        with_keep_within_weekly keep_within_weekly: impl Into<Period>, "for how long weekly points are kept";
+        with_keep_within_monthly keep_within_monthly: impl Into<Period>, "for how long monthly points are kept";
+        with_keep_within_yearly keep_within_yearly: impl Into<Period>, "for how long yearly points are kept";
+        with_min_age min_age: impl Into<Period>, "the age below which nothing is forgotten";
         with_keep_verified keep_verified: u32, "how many of the newest verified points are kept";
     }
 
@@ -174,7 +167,7 @@ impl RetentionPolicy {
             return Err(Error::new(ErrorKind::Configuration, message));
         }
         let within = RetentionInterval::ALL.map(|interval| self.within(interval));
-        if within.into_iter().chain([self.keep_within, self.min_age]).any(|length| length > period::LONGEST) {
+        if within.into_iter().chain([self.keep_within, self.min_age]).any(|length| length > Period::LONGEST) {
             return Err(Error::new(ErrorKind::Configuration, "the retention has a length of more than a century"));
         }
         Ok(())
@@ -210,7 +203,7 @@ impl RetentionPolicy {
     }
 
     /// For how long slots are kept.
-    pub(super) fn within(&self, interval: RetentionInterval) -> Duration {
+    pub(super) fn within(&self, interval: RetentionInterval) -> Period {
         match interval {
             RetentionInterval::Hourly => self.keep_within_hourly,
             RetentionInterval::Daily => self.keep_within_daily,

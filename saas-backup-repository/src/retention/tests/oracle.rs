@@ -1,10 +1,10 @@
 //! The rules once more, read from `docs/retention.md`: each point alone against all others, slots by their names.
 
 use std::collections::BTreeSet;
-use std::time::Duration;
 
 use chrono::{DateTime, Datelike as _, Days, Months, TimeDelta, Utc};
 use proptest::prelude::*;
+use saas_backup_core::Period;
 
 use super::kept;
 use super::timeline::{now, policy, timeline, verified};
@@ -74,8 +74,8 @@ impl<'a> Oracle<'a> {
         newest.into_iter().chain([self.now]).collect()
     }
 
-    fn within(&self, place: usize, length: Duration, end: DateTime<Utc>) -> bool {
-        self.times[place] > end - TimeDelta::from_std(length).unwrap()
+    fn within(&self, place: usize, length: Period, end: DateTime<Utc>) -> bool {
+        self.times[place] > end - TimeDelta::from_std(length.0).unwrap()
     }
 
     /// Whether all points before it that fall into its slot, and claim the same one, ended worse.
@@ -101,7 +101,7 @@ impl<'a> Oracle<'a> {
         of_the_calendar
             || (part == Part::All && later.len() < count as usize)
             || self.ends(part).into_iter().any(|end| {
-                let begin = end - TimeDelta::from_std(lengths[kind]).unwrap();
+                let begin = end - TimeDelta::from_std(lengths[kind].0).unwrap();
                 !lengths[kind].is_zero() && *slot >= begin.format(NAMES[kind]).to_string()
             })
     }

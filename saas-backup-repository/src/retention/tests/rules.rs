@@ -235,7 +235,7 @@ fn a_policy_reads_back_and_refuses_what_it_does_not_know() {
         "keep_within_monthly":"365d","keep_within_yearly":"3650d","keep_labels":["release"],"min_age":"14d",
         "keep_verified":2}"#;
     let policy: RetentionPolicy = serde_json::from_str(text).unwrap();
-    assert_eq!((policy.keep_within_hourly, policy.min_age), (14 * DAY, 14 * DAY));
+    assert_eq!((policy.keep_within_hourly.0, policy.min_age.0), (14 * DAY, 14 * DAY));
     let written = serde_json::to_string(&policy).unwrap();
     assert_eq!(serde_json::from_str::<RetentionPolicy>(&written).unwrap(), policy);
     assert_eq!(serde_json::from_str::<RetentionPolicy>("{}").unwrap(), RetentionPolicy::default());
