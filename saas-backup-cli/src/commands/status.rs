@@ -1,5 +1,5 @@
-use saas_backup::core::Result;
-use saas_backup::{Period, SourceStatus};
+use saas_backup::SourceStatus;
+use saas_backup::core::{Period, Result};
 use std::fmt::Write as _;
 
 use super::Session;

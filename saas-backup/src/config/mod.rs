@@ -1,36 +1,38 @@
 //! What `saas-backup.toml` says.
 
 mod de;
+mod foreign;
 mod node;
 mod overlay;
-mod period;
 mod schema;
 mod settings;
+mod source;
 mod text;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use saas_backup_core::{CollectionName, Error, ErrorKind, Result};
-use saas_backup_ops::Schedule;
+use saas_backup_core::{Error, ErrorKind, Result};
+use saas_backup_repository::RetentionPolicy;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use overlay::load_overlay;
-pub use period::Period;
 pub(crate) use schema::config_schema;
 pub use settings::Settings;
+pub use source::SourceConfig;
+pub(crate) use source::check_name;
 pub use text::Text;
 
+use foreign::RetentionSchema;
 use node::{Node, Value, located};
 
 /// Largest configuration file that is read.
 const MAX_FILE_BYTES: u64 = 4 * 1024 * 1024;
 
 /// What the format of the configuration names, and this version does not do: refused, never ignored.
-const NOT_YET: [(&str, &str); 3] = [
+const NOT_YET: [(&str, &str); 2] = [
     ("replica", "copies of the repository are not made by this version yet"),
-    ("retention", "this version keeps every point in time and forgets none yet"),
     ("alert", "this version sends no alerts yet"),
 ];
 
@@ -65,6 +67,8 @@ pub struct Config {
     pub state: Option<PathBuf>,
     /// The repository.
     pub repository: RepositoryConfig,
+    /// Which points in time are kept, of sources that say nothing themselves; `None` for all.
+    pub retention: Option<RetentionPolicy>,
     /// The accounts.
     pub sources: Vec<SourceConfig>,
 }
@@ -127,85 +131,6 @@ impl RepositoryConfig {
     }
 }
 
-/// One account that is backed up.
-#[derive(Clone, Debug)]
-#[non_exhaustive]
-pub struct SourceConfig {
-    /// Its name in the repository: lower-case letters, digits, `-`, `_`, `.`.
-    pub name: String,
-    /// The name of its connector.
-    pub connector: String,
-    /// The collections to back up; `None` for all.
-    pub collections: Option<Vec<CollectionName>>,
-    /// When `serve` backs it up; `None` for never.
-    pub schedule: Option<Schedule>,
-    /// How old the newest complete copy may be.
-    pub rpo: Option<Period>,
-    /// How long a restore may take.
-    pub rto: Option<Period>,
-    /// A TOML file that says how exports read the collections, otherwise than the connector does.
-    pub overlay: Option<PathBuf>,
-    /// The connector's own settings.
-    pub settings: Settings,
-}
-
-impl SourceConfig {
-    /// An account without schedule and objectives.
-    ///
-    /// # Errors
-    ///
-    /// [`ErrorKind::Configuration`] if the name is not one.
-    pub fn new(name: impl Into<String>, connector: impl Into<String>, settings: Settings) -> Result<Self> {
-        let name = name.into();
-        check_name(&name)?;
-        Ok(Self {
-            name,
-            connector: connector.into(),
-            collections: None,
-            schedule: None,
-            rpo: None,
-            rto: None,
-            overlay: None,
-            settings,
-        })
-    }
-}
-
-/// What a `[[source]]` says besides its connector's own settings.
-#[derive(Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-struct SourceHead {
-    /// Its name in the repository: lower-case letters, digits, `-`, `_`, `.`.
-    name: String,
-    /// The name of its connector; `saas-backup connectors` lists them.
-    connector: String,
-    /// The collections to back up. Default: all.
-    #[serde(default)]
-    #[schemars(with = "Option<Vec<String>>")]
-    collections: Option<Vec<CollectionName>>,
-    /// When `serve` backs it up, as a cron pattern. Default: never.
-    #[serde(default)]
-    schedule: Option<String>,
-    /// The time zone of the schedule. Default: `UTC`.
-    #[serde(default)]
-    time_zone: Option<String>,
-    /// Starts a scheduled run up to this much later, so that many sources do not start at once. Default: not at all.
-    #[serde(default)]
-    jitter: Option<Period>,
-    /// How old the newest complete copy may be; `status` compares.
-    #[serde(default)]
-    rpo: Option<Period>,
-    /// How long a restore may take; `status` shows it.
-    #[serde(default)]
-    rto: Option<Period>,
-    /// A TOML file that says how exports read the collections, otherwise than the connector does.
-    #[serde(default)]
-    overlay: Option<PathBuf>,
-}
-
-const SOURCE_KEYS: [&str; 9] =
-    ["name", "connector", "collections", "schedule", "time_zone", "jitter", "rpo", "rto", "overlay"];
-
 /// The file without its sources.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -215,12 +140,16 @@ struct Head {
     /// Where locks, schedules and id maps are kept. Default: the user's state folder, or `SAAS_BACKUP_STATE_DIR`.
     #[serde(default)]
     state: Option<Text>,
+    /// Which points in time are kept. Default: all.
+    #[serde(default)]
+    #[schemars(with = "Option<RetentionSchema>")]
+    retention: Option<RetentionPolicy>,
 }
 
 impl Config {
     /// A configuration that a program makes itself; relative paths start at the working directory.
     pub fn new(repository: RepositoryConfig, sources: Vec<SourceConfig>) -> Self {
-        Self { base: PathBuf::new(), state: None, repository, sources }
+        Self { base: PathBuf::new(), state: None, repository, retention: None, sources }
     }
 
     /// Reads a configuration file.
@@ -256,12 +185,17 @@ impl Config {
         }
         let sources = match table.remove("source") {
             None => Vec::new(),
-            Some((_, node)) => sources(node, &base)?,
+            Some((_, node)) => source::sources(node, &base)?,
         };
+        let retained = place_of(&table, "retention");
+        if let Some((_, node)) = table.get_mut("retention") {
+            *node = text::resolve_all(node, &base)?;
+        }
         let head: Head = de::from_node(&Node { value: Value::Table(table), place: None })?;
+        check_retention(head.retention.as_ref(), retained)?;
         let state = head.state.map(|state| state.resolve(&base)).transpose()?;
         let state = state.map(|path| base.join(secrecy::ExposeSecret::expose_secret(&path)));
-        Ok(Self { base, state, repository: head.repository, sources })
+        Ok(Self { base, state, repository: head.repository, retention: head.retention, sources })
     }
 
     /// The source of this name.
@@ -280,71 +214,13 @@ impl Config {
     }
 }
 
-fn sources(node: Node, base: &Path) -> Result<Vec<SourceConfig>> {
-    let Value::Array(items) = node.value else {
-        let error = Error::new(ErrorKind::Configuration, "sources are written as [[source]], with two brackets");
-        return Err(located(error, node.place));
-    };
-    let sources: Vec<SourceConfig> = items.into_iter().map(|item| source(item, base)).collect::<Result<_>>()?;
-    let mut names = BTreeSet::new();
-    match sources.iter().find(|source| !names.insert(&source.name)) {
-        None => Ok(sources),
-        Some(twice) => {
-            Err(Error::new(ErrorKind::Configuration, "two sources have the same name")
-                .with_context("source", &twice.name))
-        }
-    }
+fn place_of(table: &node::Table, key: &str) -> Option<node::Place> {
+    table.get(key).and_then(|(_, node)| node.place)
 }
 
-fn source(node: Node, base: &Path) -> Result<SourceConfig> {
-    let Value::Table(mut own) = node.value else {
-        return Err(located(Error::new(ErrorKind::Configuration, "a source is a table"), node.place));
-    };
-    let place_of = |own: &node::Table, key: &str| own.get(key).and_then(|(_, node)| node.place);
-    let [named, scheduled] = ["name", "schedule"].map(|key| place_of(&own, key));
-    let head = SOURCE_KEYS.iter().filter_map(|key| Some(((*key).to_owned(), own.remove(*key)?))).collect();
-    let head = Node { value: Value::Table(head), place: node.place };
-    let head: SourceHead = de::from_node(&text::resolve_all(&head, base)?)?;
-    check_name(&head.name).map_err(|error| located(error, named))?;
-    let schedule = schedule(&head).map_err(|error| located(error, scheduled.or(node.place)))?;
-    Ok(SourceConfig {
-        name: head.name,
-        connector: head.connector,
-        collections: head.collections,
-        schedule,
-        rpo: head.rpo,
-        rto: head.rto,
-        overlay: head.overlay.map(|path| base.join(path)),
-        settings: Settings::of(own, node.place),
-    })
-}
-
-fn schedule(head: &SourceHead) -> Result<Option<Schedule>> {
-    let Some(pattern) = &head.schedule else {
-        let alone = [("time_zone", head.time_zone.is_some()), ("jitter", head.jitter.is_some())];
-        return match alone.into_iter().find(|(_, given)| *given) {
-            None => Ok(None),
-            Some((key, _)) => {
-                let error = Error::new(ErrorKind::Configuration, "this key needs a schedule").with_context("key", key);
-                Err(error)
-            }
-        };
-    };
-    let schedule = Schedule::parse(pattern, head.time_zone.as_deref().unwrap_or("UTC"))?;
-    Ok(Some(schedule.with_jitter(head.jitter.map_or(std::time::Duration::ZERO, |jitter| jitter.0))))
-}
-
-/// A name becomes a prefix in the store and a file in the state folder.
-pub(crate) fn check_name(name: &str) -> Result<()> {
-    let fits = |letter: char| matches!(letter, 'a'..='z' | '0'..='9' | '-' | '_' | '.');
-    let first = name.chars().next().is_some_and(|letter| letter.is_ascii_alphanumeric());
-    if first && name.len() <= 63 && name.chars().all(fits) {
-        return Ok(());
-    }
-    Err(Error::new(
-        ErrorKind::Configuration,
-        "a source's name has 1 to 63 lower-case letters, digits, '-', '_' or '.', and begins with a letter or a digit",
-    ))
+/// A policy that keeps nothing is a mistake, and told where it stands.
+fn check_retention(policy: Option<&RetentionPolicy>, place: Option<node::Place>) -> Result<()> {
+    policy.map_or(Ok(()), RetentionPolicy::check).map_err(|error| located(error, place))
 }
 
 #[cfg(test)]
@@ -362,7 +238,6 @@ mod tests {
     #[test]
     fn what_this_version_does_not_do_is_an_error() {
         assert!(error("[[replica]]\nurl = 's3://x'").contains("copies of the repository"));
-        assert!(error("[retention]\nkeep_daily = 1").contains("(key: retention, line: 3, column: 2)"));
         assert!(error("[[alert]]\nkind = 'mail'").contains("no alerts"));
     }
 
@@ -386,10 +261,30 @@ mod tests {
             (format!("{source}schedule = '@daily'\ntime_zone = 'Mars'"), "unknown time zone"),
             (format!("{source}jitter = '5m'"), "needs a schedule"),
             (format!("{source}rpo = '2 hours'"), "line: 6, column: 7"),
+            (format!("{source}retention = {{ keep_dayly = 7 }}"), "line: 6, column: 15"),
         ] {
             let error = error(&text);
             assert!(error.contains(message), "{error}");
         }
+    }
+
+    #[test]
+    fn a_retention_says_what_to_keep() {
+        for (text, message) in [
+            ("[retention]\nkeep_daily = 7\nkeep_dayly = 7", "unknown key `keep_dayly`; the known ones are keep_last"),
+            ("[retention]\nkeep_daily = 7\nkeep_dayly = 7", "line: 5, column: 1"),
+            ("[retention]\nkeep_daily = -1", "line: 4, column: 14"),
+            ("[retention]\nkeep_within = '7 days'", "write 90s, 15m, 2h, 7d or 1h30m (line: 4, column: 15)"),
+            ("\n[retention]\nmin_age = '7d'", "no rule that keeps"),
+            ("\n[retention]\nmin_age = '7d'", "line: 4"),
+        ] {
+            let error = error(text);
+            assert!(error.contains(message), "{error}");
+        }
+        let text = "[retention]\nkeep_daily = 7\n[[source]]\nname = 'a'\nconnector = 'x'\nretention.keep_last = 2\n";
+        let config = Config::parse(&format!("{REPOSITORY}{text}"), "").unwrap();
+        assert_eq!(config.retention, Some(RetentionPolicy::default().with_keep_daily(7)));
+        assert_eq!(config.sources[0].retention, Some(RetentionPolicy::default().with_keep_last(2)));
     }
 
     #[test]

@@ -1,6 +1,7 @@
 use serde_json::{Value, json};
 
-use super::{Head, SourceHead, Text};
+use super::source::SourceHead;
+use super::{Head, Text};
 use crate::registry::Registry;
 
 /// The JSON Schema of a configuration file, with the settings of every connector of a registry.

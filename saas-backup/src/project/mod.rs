@@ -5,7 +5,9 @@ mod browse;
 mod check;
 mod diff;
 mod export;
+mod forget;
 mod init;
+mod maintain;
 mod restore;
 mod serve;
 mod status;
@@ -23,7 +25,9 @@ pub use self::browse::{CollectionSummary, Listing, RecordSummary};
 pub use self::check::Checked;
 pub use self::diff::{Change, ChangeKind};
 pub use self::export::{ExportRequest, Exported};
+pub use self::forget::{ForgetOptions, Forgot};
 pub use self::init::{Initialised, NewKey, keygen, keygen_to, write_starter_config};
+pub use self::maintain::{MaintainOptions, Maintained};
 pub use self::restore::Restored;
 pub use self::serve::{ServeOptions, Serving};
 pub use self::status::SourceStatus;
@@ -39,7 +43,8 @@ use crate::state::StateFolder;
 /// A configuration at work: its repository, its sources, and what is remembered of them on this machine.
 ///
 /// Opening one does no I/O; the repository is opened when it is first needed. Keys are only asked for where they are
-/// needed: backing up needs the agent key and the recipients, reading records needs the identity.
+/// needed: backing up needs the agent key and the recipients; reading records, forgetting points and maintaining need the
+/// identity.
 #[derive(Debug)]
 pub struct Project {
     config: Config,

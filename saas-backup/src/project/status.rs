@@ -1,13 +1,12 @@
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
-use saas_backup_core::{Result, RunStatus};
+use saas_backup_core::{Period, Result, RunStatus};
 use saas_backup_ops::{History, Job, JobStatus, job_statuses};
 use serde::Serialize;
 
 use super::Point;
 use super::Project;
-use crate::config::Period;
 use crate::state::LastRuns;
 
 /// Where a source stands: its objectives against what was measured.

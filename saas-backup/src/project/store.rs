@@ -1,6 +1,6 @@
 //! The repository, as the configuration names it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -8,8 +8,8 @@ use chrono::{DateTime, Utc};
 use futures::stream::{BoxStream, StreamExt as _, TryStreamExt as _};
 use saas_backup_core::{At, Clock, CollectionName, Connector, Error, ErrorKind, Event, Key, Record, Result, RunReport};
 use saas_backup_repository::{
-    AgentKey, Anchor, Change as StoredChange, Identity, Keys, Point, Recipient, Repository, RepositoryOptions, Source,
-    VerifyOptions, VerifyReport,
+    AgentKey, Anchor, Change as StoredChange, CollectOptions, Collected, CompactOptions, Compacted, Identity, Keys,
+    Point, Recipient, Repository, RepositoryOptions, Source, VerifyOptions, VerifyReport,
 };
 use secrecy::ExposeSecret as _;
 
@@ -159,6 +159,30 @@ impl Store {
         self.0.source(name)?.anchor().await
     }
 
+    /// Forgets points that were there just now.
+    pub(super) async fn forget(&self, name: &str, points: &BTreeSet<u64>) -> Result<()> {
+        self.0.source(name)?.forget(points).await.map(drop).map_err(|error| match error.kind() {
+            ErrorKind::NotFound => {
+                Error::new(ErrorKind::Conflict, "somebody else forgot some of these points in the meantime; try again")
+                    .with_source(error)
+            }
+            _ => error,
+        })
+    }
+
+    pub(super) async fn compact(
+        &self,
+        name: &str,
+        options: &CompactOptions,
+        progress: &mut (dyn FnMut(&Compacted) + Send),
+    ) -> Result<Compacted> {
+        self.0.source(name)?.compact(options, progress).await
+    }
+
+    pub(super) async fn collect(&self, name: &str, options: &CollectOptions) -> Result<Collected> {
+        self.0.source(name)?.collect(options).await
+    }
+
     pub(super) async fn diff(&self, name: &str, from: At, to: At) -> Result<BoxStream<'static, Result<Change>>> {
         let source = self.0.source(name)?;
         let changes = source.diff(&from, &to).await?;
@@ -222,7 +246,8 @@ fn keys(config: &Config, access: Access) -> Result<Keys> {
                 ErrorKind::Configuration,
                 match access {
                     Access::Read => {
-                        "reading the copies takes the identity: add identity = { file = \"me.key\" } to [repository]"
+                        "reading and maintaining the copies takes the identity: add identity = { file = \"me.key\" } to \
+                         [repository]"
                     }
                     Access::Write => "writing takes a key: add agent = { file = \"agent.key\" } to [repository]",
                 },
@@ -238,4 +263,21 @@ fn keys(config: &Config, access: Access) -> Result<Keys> {
 
 fn recipients(config: &RepositoryConfig, base: &Path) -> Result<Vec<Recipient>> {
     config.recipients.iter().map(|text| Recipient::parse(text.resolve(base)?.expose_secret())).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use saas_backup_core::SystemClock;
+
+    #[tokio::test]
+    async fn points_that_somebody_else_forgot_are_a_conflict() {
+        let mut repository = RepositoryConfig::new("memory://forgotten");
+        repository.encryption = Encryption::None;
+        let config = Config::new(repository, Vec::new());
+        create(&config, Keys::none(), Arc::new(SystemClock)).await.unwrap();
+        let store = Store::open(&config, Access::Read, Arc::new(SystemClock)).await.unwrap();
+        let error = store.forget("notes", &BTreeSet::from([1])).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Conflict);
+    }
 }

@@ -3,3 +3,5 @@
 
 mod project;
 mod registry;
+mod support;
+mod upkeep;

@@ -1,0 +1,172 @@
+//! One account.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use saas_backup_core::{CollectionName, Error, ErrorKind, Period, Result};
+use saas_backup_ops::Schedule;
+use saas_backup_repository::RetentionPolicy;
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use super::foreign::{PeriodSchema, RetentionSchema};
+use super::node::{Node, Value, located};
+use super::{Settings, check_retention, de, place_of, text};
+
+/// One account that is backed up.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct SourceConfig {
+    /// Its name in the repository: lower-case letters, digits, `-`, `_`, `.`.
+    pub name: String,
+    /// The name of its connector.
+    pub connector: String,
+    /// The collections to back up; `None` for all.
+    pub collections: Option<Vec<CollectionName>>,
+    /// When `serve` backs it up; `None` for never.
+    pub schedule: Option<Schedule>,
+    /// How old the newest complete copy may be.
+    pub rpo: Option<Period>,
+    /// How long a restore may take.
+    pub rto: Option<Period>,
+    /// A TOML file that says how exports read the collections, otherwise than the connector does.
+    pub overlay: Option<PathBuf>,
+    /// Which points in time are kept, in place of what the configuration says for all.
+    pub retention: Option<RetentionPolicy>,
+    /// The connector's own settings.
+    pub settings: Settings,
+}
+
+impl SourceConfig {
+    /// An account without schedule and objectives.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Configuration`] if the name is not one.
+    pub fn new(name: impl Into<String>, connector: impl Into<String>, settings: Settings) -> Result<Self> {
+        let name = name.into();
+        check_name(&name)?;
+        Ok(Self {
+            name,
+            connector: connector.into(),
+            collections: None,
+            schedule: None,
+            rpo: None,
+            rto: None,
+            overlay: None,
+            retention: None,
+            settings,
+        })
+    }
+}
+
+/// What a `[[source]]` says besides its connector's own settings.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct SourceHead {
+    /// Its name in the repository: lower-case letters, digits, `-`, `_`, `.`.
+    name: String,
+    /// The name of its connector; `saas-backup connectors` lists them.
+    connector: String,
+    /// The collections to back up. Default: all.
+    #[serde(default)]
+    #[schemars(with = "Option<Vec<String>>")]
+    collections: Option<Vec<CollectionName>>,
+    /// When `serve` backs it up, as a cron pattern. Default: never.
+    #[serde(default)]
+    schedule: Option<String>,
+    /// The time zone of the schedule. Default: `UTC`.
+    #[serde(default)]
+    time_zone: Option<String>,
+    /// Starts a scheduled run up to this much later, so that many sources do not start at once. Default: not at all.
+    #[serde(default)]
+    #[schemars(with = "Option<PeriodSchema>")]
+    jitter: Option<Period>,
+    /// How old the newest complete copy may be; `status` compares.
+    #[serde(default)]
+    #[schemars(with = "Option<PeriodSchema>")]
+    rpo: Option<Period>,
+    /// How long a restore may take; `status` shows it.
+    #[serde(default)]
+    #[schemars(with = "Option<PeriodSchema>")]
+    rto: Option<Period>,
+    /// A TOML file that says how exports read the collections, otherwise than the connector does.
+    #[serde(default)]
+    overlay: Option<PathBuf>,
+    /// Which points in time are kept, in place of what `[retention]` says for all.
+    #[serde(default)]
+    #[schemars(with = "Option<RetentionSchema>")]
+    retention: Option<RetentionPolicy>,
+}
+
+const SOURCE_KEYS: [&str; 10] =
+    ["name", "connector", "collections", "schedule", "time_zone", "jitter", "rpo", "rto", "overlay", "retention"];
+
+/// Reads every `[[source]]`.
+pub(super) fn sources(node: Node, base: &Path) -> Result<Vec<SourceConfig>> {
+    let Value::Array(items) = node.value else {
+        let error = Error::new(ErrorKind::Configuration, "sources are written as [[source]], with two brackets");
+        return Err(located(error, node.place));
+    };
+    let sources: Vec<SourceConfig> = items.into_iter().map(|item| source(item, base)).collect::<Result<_>>()?;
+    let mut names = BTreeSet::new();
+    match sources.iter().find(|source| !names.insert(&source.name)) {
+        None => Ok(sources),
+        Some(twice) => {
+            Err(Error::new(ErrorKind::Configuration, "two sources have the same name")
+                .with_context("source", &twice.name))
+        }
+    }
+}
+
+fn source(node: Node, base: &Path) -> Result<SourceConfig> {
+    let Value::Table(mut own) = node.value else {
+        return Err(located(Error::new(ErrorKind::Configuration, "a source is a table"), node.place));
+    };
+    let [named, scheduled, retained] = ["name", "schedule", "retention"].map(|key| place_of(&own, key));
+    let head = SOURCE_KEYS.iter().filter_map(|key| Some(((*key).to_owned(), own.remove(*key)?))).collect();
+    let head = Node { value: Value::Table(head), place: node.place };
+    let head: SourceHead = de::from_node(&text::resolve_all(&head, base)?)?;
+    check_name(&head.name).map_err(|error| located(error, named))?;
+    check_retention(head.retention.as_ref(), retained)?;
+    let schedule = schedule(&head).map_err(|error| located(error, scheduled.or(node.place)))?;
+    Ok(SourceConfig {
+        name: head.name,
+        connector: head.connector,
+        collections: head.collections,
+        schedule,
+        rpo: head.rpo,
+        rto: head.rto,
+        overlay: head.overlay.map(|path| base.join(path)),
+        retention: head.retention,
+        settings: Settings::of(own, node.place),
+    })
+}
+
+fn schedule(head: &SourceHead) -> Result<Option<Schedule>> {
+    let Some(pattern) = &head.schedule else {
+        let alone = [("time_zone", head.time_zone.is_some()), ("jitter", head.jitter.is_some())];
+        return match alone.into_iter().find(|(_, given)| *given) {
+            None => Ok(None),
+            Some((key, _)) => {
+                let error = Error::new(ErrorKind::Configuration, "this key needs a schedule").with_context("key", key);
+                Err(error)
+            }
+        };
+    };
+    let schedule = Schedule::parse(pattern, head.time_zone.as_deref().unwrap_or("UTC"))?;
+    Ok(Some(schedule.with_jitter(head.jitter.map_or(std::time::Duration::ZERO, |jitter| jitter.0))))
+}
+
+/// A name becomes a prefix in the store and a file in the state folder.
+pub(crate) fn check_name(name: &str) -> Result<()> {
+    let fits = |letter: char| matches!(letter, 'a'..='z' | '0'..='9' | '-' | '_' | '.');
+    let first = name.chars().next().is_some_and(|letter| letter.is_ascii_alphanumeric());
+    if first && name.len() <= 63 && name.chars().all(fits) {
+        return Ok(());
+    }
+    Err(Error::new(
+        ErrorKind::Configuration,
+        "a source's name has 1 to 63 lower-case letters, digits, '-', '_' or '.', and begins with a letter or a digit",
+    ))
+}
