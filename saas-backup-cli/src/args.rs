@@ -1,7 +1,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use saas_backup::core::{At, CollectionName, WriteMode};
+use saas_backup::core::{At, CollectionName, Error, Period, WriteMode};
 use saas_backup::parse_at;
 
 /// Complete, incremental, verifiable copies of SaaS data on storage of your own.
@@ -42,6 +42,10 @@ Look and take out:
   saas-backup diff blog --from latest~1 --to latest
   saas-backup export blog --format markdown --to ./vault
   saas-backup restore blog --to blog --collection posts --id 12 --dry-run
+
+Keep in order:
+  saas-backup forget --dry-run           what [retention] keeps, and why
+  saas-backup maintain                   merge, and remove what nobody needs
 
 Exit codes: 0 done, 1 failed, 2 wrong usage or configuration, 3 done but incomplete, 4 needs review,
 5 integrity error, 6 another run is at work or won.";
@@ -127,6 +131,25 @@ Examples:
   saas-backup verify --read 5
   saas-backup verify --read all")]
     Verify(VerifyArgs),
+    /// Forget the points in time that [retention] does not keep
+    #[command(after_help = "\
+Takes the identity. The points are gone at once, and cannot be brought back; `maintain` frees their space. --dry-run
+lists every point with what keeps it, and changes nothing.
+
+Examples:
+  saas-backup forget --dry-run
+  saas-backup forget blog")]
+    Forget(ForgetArgs),
+    /// Merge small commits where that is due, and remove what nobody needs
+    #[command(after_help = "\
+Takes the identity. Forgets nothing: that is `forget`. Backups go on meanwhile. What is merged is compared point by
+point, before and after; what it replaces stays until the grace is over, for whoever reads it. Once a day is enough.
+
+Examples:
+  saas-backup maintain
+  saas-backup maintain blog --dry-run
+  saas-backup maintain --all            after much was forgotten: its space is free when the grace is over")]
+    Maintain(MaintainArgs),
     /// Run the schedules until stopped
     #[command(after_help = "\
 Backs up each source when its schedule says so, and once after downtime. SIGTERM and Ctrl-C end it in order.
@@ -338,6 +361,33 @@ pub(crate) struct VerifyArgs {
 }
 
 #[derive(Debug, Args)]
+pub(crate) struct ForgetArgs {
+    /// The sources. Default: all that are configured
+    #[arg(value_name = "SOURCE")]
+    pub(crate) sources: Vec<String>,
+    /// Say what would be forgotten, and what keeps the rest; change nothing
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct MaintainArgs {
+    /// The sources. Default: all that are configured
+    #[arg(value_name = "SOURCE")]
+    pub(crate) sources: Vec<String>,
+    /// Merge everything, whether it is due or not
+    #[arg(long)]
+    pub(crate) all: bool,
+    /// How long what was given up stays, never less than twice the longest run; exports and runs that take longer may
+    /// fail. Default: 7d
+    #[arg(long, value_name = "TIME", value_parser = period)]
+    pub(crate) grace: Option<Period>,
+    /// Say what would be done; change nothing
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+}
+
+#[derive(Debug, Args)]
 pub(crate) struct ServeArgs {
     /// Answer /healthz and /metrics at this address
     #[arg(long, value_name = "ADDRESS")]
@@ -356,6 +406,10 @@ fn at(text: &str) -> Result<At, String> {
 
 fn collection(text: &str) -> Result<CollectionName, String> {
     CollectionName::parse(text).map_err(|error| error.message().to_owned())
+}
+
+fn period(text: &str) -> Result<Period, String> {
+    text.parse().map_err(|error: Error| error.message().to_owned())
 }
 
 /// `KEY=VALUE`; a value that is JSON (`true`, `12`, `["a"]`) is that, anything else is a text.

@@ -56,6 +56,20 @@ impl Console {
         }
     }
 
+    /// Shows how far it is: on the bar at once, as a line now and then.
+    pub(crate) fn show(&self, text: &str) {
+        if let Some(bar) = &self.bar {
+            bar.set_message(text.to_owned());
+            return;
+        }
+        let mut state = self.state();
+        if state.last_line.elapsed() >= LINE_EVERY {
+            state.last_line = Instant::now();
+            drop(state);
+            self.output.note(format_args!("{}: {text}", self.name));
+        }
+    }
+
     fn state(&self) -> MutexGuard<'_, Shown> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -120,15 +134,8 @@ impl Progress for Console {
             }
             _ => {}
         }
-        match &self.bar {
-            Some(bar) => bar.set_message(state.summary()),
-            None if state.last_line.elapsed() >= LINE_EVERY => {
-                state.last_line = Instant::now();
-                let text = format!("{}: {}", self.name, state.summary());
-                drop(state);
-                self.say(&text);
-            }
-            None => {}
-        }
+        let text = state.summary();
+        drop(state);
+        self.show(&text);
     }
 }

@@ -6,7 +6,9 @@ mod check;
 mod connectors;
 mod diff;
 mod export;
+mod forget;
 mod init;
+mod maintain;
 mod restore;
 mod serve;
 mod status;
@@ -65,6 +67,8 @@ pub(crate) async fn run(cli: Cli, output: Output) -> Result<Outcome> {
         Command::Restore(args) => restore::restore(&session, args).await,
         Command::Import(args) => export::import(&session, &args).await,
         Command::Verify(args) => verify::verify(&session, &args).await,
+        Command::Forget(args) => forget::forget(&session, &args).await,
+        Command::Maintain(args) => maintain::maintain(&session, &args).await,
         Command::Serve(args) => serve::serve(&session, &args).await,
         Command::Status => status::status(&session).await,
     }
@@ -87,16 +91,23 @@ pub(crate) fn name(command: &Command) -> &'static str {
         Command::Restore(_) => "restore",
         Command::Import(_) => "import",
         Command::Verify(_) => "verify",
+        Command::Forget(_) => "forget",
+        Command::Maintain(_) => "maintain",
         Command::Serve(_) => "serve",
         Command::Status => "status",
     }
 }
 
-/// The sources that were named, or all.
+/// The configured sources that were named, or all.
 fn chosen(project: &Project, named: &[String]) -> Result<Vec<String>> {
     for name in named {
         project.config().source(name)?;
     }
+    named_or_all(project, named)
+}
+
+/// The sources that were named, or all that are configured. Some may only be in the repository.
+fn named_or_all(project: &Project, named: &[String]) -> Result<Vec<String>> {
     let chosen: Vec<String> =
         if named.is_empty() { project.source_names().map(str::to_owned).collect() } else { named.to_vec() };
     if chosen.is_empty() {

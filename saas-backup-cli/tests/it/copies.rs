@@ -1,7 +1,5 @@
-use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs::OpenOptions;
-use std::path::{Path, PathBuf};
 
 use crate::support::{Sandbox, signal};
 
@@ -211,7 +209,7 @@ fn one_record_is_restored_as_it_was() {
 fn a_timeline_that_was_rolled_back_is_noticed() {
     let sandbox = Sandbox::with_notes();
     sandbox.run(&["backup"]).expect(0);
-    let before = copy_of(&sandbox.path("saas-backup-repository"));
+    let before = sandbox.repository();
     sandbox.account(&[("1", "uno"), ("2", "two"), ("3", "three")]);
     sandbox.run(&["backup"]).expect(0);
     sandbox.run(&["verify"]).expect(0);
@@ -225,30 +223,13 @@ fn a_timeline_that_was_rolled_back_is_noticed() {
     assert!(ran.stdout.contains("NOT whole"), "{}", ran.stdout);
 }
 
-/// The files below a folder.
-fn copy_of(root: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
-    let mut folders = vec![root.to_owned()];
-    let mut files = BTreeMap::new();
-    while let Some(folder) = folders.pop() {
-        for entry in std::fs::read_dir(folder).unwrap() {
-            let path = entry.unwrap().path();
-            if path.is_dir() {
-                folders.push(path);
-            } else {
-                files.insert(path.strip_prefix(root).unwrap().to_owned(), std::fs::read(&path).unwrap());
-            }
-        }
-    }
-    files
-}
-
 #[test]
 fn damage_is_an_integrity_error() {
     let sandbox = Sandbox::with_notes();
     sandbox.run(&["backup"]).expect(0);
     sandbox.run(&["verify", "--read", "all"]).expect(0);
     let repository = sandbox.path("saas-backup-repository");
-    let mut files = copy_of(&repository).into_iter();
+    let mut files = sandbox.repository().into_iter();
     let (name, mut bytes) = files.find(|(name, _)| name.to_string_lossy().contains("commit")).unwrap();
     let middle = bytes.len() / 2;
     bytes[middle] ^= 1;

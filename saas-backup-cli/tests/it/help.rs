@@ -19,6 +19,8 @@ fn the_help_of_every_command() {
         "restore",
         "import",
         "verify",
+        "forget",
+        "maintain",
         "serve",
         "status",
     ];

@@ -6,4 +6,5 @@ mod help;
 mod keys;
 mod serve;
 mod support;
+mod upkeep;
 mod usage;

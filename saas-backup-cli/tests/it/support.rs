@@ -1,3 +1,4 @@
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
@@ -73,6 +74,24 @@ impl Sandbox {
         let before = std::fs::read_to_string(&path).unwrap();
         assert!(before.contains(from), "{before}");
         std::fs::write(path, before.replace(from, to)).unwrap();
+    }
+
+    /// The objects of the repository, by their path in it.
+    pub(crate) fn repository(&self) -> BTreeMap<PathBuf, Vec<u8>> {
+        let root = self.path("saas-backup-repository");
+        let mut folders = vec![root.clone()];
+        let mut files = BTreeMap::new();
+        while let Some(folder) = folders.pop() {
+            for entry in std::fs::read_dir(folder).unwrap() {
+                let path = entry.unwrap().path();
+                if path.is_dir() {
+                    folders.push(path);
+                } else {
+                    files.insert(path.strip_prefix(&root).unwrap().to_owned(), std::fs::read(&path).unwrap());
+                }
+            }
+        }
+        files
     }
 
     pub(crate) fn command(&self, arguments: &[&str]) -> Command {
