@@ -181,8 +181,19 @@ impl Source {
 
     /// The points in time, oldest first. Needs no key. Cancel safe.
     pub async fn points(&self) -> Result<Vec<Point>> {
-        let map = self.shared.load().await?;
-        Ok(map.points.iter().map(|(sequence, run, point)| Point::new(*sequence, *run, point)).collect())
+        Ok(points_of(&*self.shared.load().await?))
+    }
+
+    /// The points in time, oldest first, whatever writers' layouts say of them: by commits, and by layouts of
+    /// maintainers. What decides on points should ask for these; reads more than [`points`](Self::points). Cancel safe.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Integrity`] if the timeline breaks off.
+    pub async fn proven_points(&self) -> Result<Vec<Point>> {
+        let map = self.shared.loader.load_maintained().await?;
+        map.check()?;
+        Ok(points_of(&map))
     }
 
     /// A point in time. Cancel safe.
@@ -283,6 +294,10 @@ impl Source {
         });
         Ok(read.boxed())
     }
+}
+
+fn points_of(map: &Map) -> Vec<Point> {
+    map.points.iter().map(|(sequence, run, point)| Point::new(*sequence, *run, point)).collect()
 }
 
 /// The true lines of the keys that have lines after a point.

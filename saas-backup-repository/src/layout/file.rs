@@ -2,16 +2,22 @@
 //!
 //! A layout is an envelope whose one part is lines of JSON, compressed and not sealed: names, sizes and digests.
 
+use std::mem;
+
 use bytes::Bytes;
 use saas_backup_core::{Digest, Error, ErrorKind, Result, RunId};
 use serde::{Deserialize, Serialize};
 
+use super::fetch::fetched;
 use super::map::{Head, Map, Part, Place, Segment};
 use super::upkeep::{Dropped, Upkeep};
 use crate::commit::{Envelope, ObjectKind, ObjectRef, PointHeader, check_version, encode};
 use crate::crypto::{Domain, Signer, SigningPurpose};
 use crate::object::{Names, compress, decompress};
 use crate::store::{Store, create};
+
+/// Parts that are together no larger than this are copied into one bundle by every layout.
+const TOGETHER_BYTES: u64 = 256 * 1024;
 
 /// Largest map that is read, in bytes of lines.
 const MAX_MAP_BYTES: u64 = 1024 * 1024 * 1024;
@@ -69,10 +75,14 @@ pub(crate) async fn write(store: &dyn Store, names: &Names, author: Author<'_>, 
     let mut bundled = map.clone();
     let bundle = names.bundle();
     let mut bytes = Vec::new();
-    for part in &mut bundled.parts {
-        if !part.place.object.starts_with(&format!("{}/", names.commits())) {
-            continue;
-        }
+    // Few and small parts lie in one object, whoever wrote them: a reader fetches them by one request.
+    let together = map.parts.iter().map(|part| part.place.size).sum::<u64>() <= TOGETHER_BYTES;
+    let in_commits = format!("{}/", names.commits());
+    let (moved, kept): (Vec<Part>, Vec<Part>) = mem::take(&mut bundled.parts)
+        .into_iter()
+        .partition(|part| together || part.place.object.starts_with(&in_commits));
+    let mut moved = fetched(store, moved).await?;
+    for part in &mut moved {
         let content = if let Some(bytes) = part.bytes.take() {
             bytes
         } else {
@@ -86,6 +96,8 @@ pub(crate) async fn write(store: &dyn Store, names: &Names, author: Author<'_>, 
         part.place = Place { object: bundle.clone(), at: bytes.len() as u64, size: content.len() as u64 };
         bytes.extend_from_slice(&content);
     }
+    bundled.parts = kept.into_iter().chain(moved).collect();
+    bundled.parts.sort_by_key(|part| part.sequence);
     if !bytes.is_empty() {
         let (size, sha256) = (bytes.len() as u64, Digest::of(&bytes));
         bundled.others.push(ObjectRef::new(bundle.clone(), ObjectKind::Bundle, size, sha256, None));

@@ -7,7 +7,7 @@ use saas_backup_core::{Digest, Error, ErrorKind, Key, Result};
 
 use crate::commit::PartKind;
 use crate::crypto::Keyring;
-use crate::layout::{Map, Part, Segment};
+use crate::layout::{Map, Part, Segment, fetched};
 use crate::object::{Family, MAX_SMALL_BYTES, SegmentIndex, StoredLine, decompress, frame_digest, split_lines};
 use crate::store::Store;
 
@@ -72,8 +72,7 @@ impl Access {
 
     /// The lines of a part.
     pub(crate) async fn part_lines(&self, part: &Part) -> Result<Lines> {
-        // Two commits may hold the same bytes; the lines belong to one of them.
-        let name = (format!("{} {}", part.sequence, part.sha256), usize::MAX);
+        let name = name_of(part);
         if let Some(kept) = self.lock_lines().get(&name) {
             return Ok(kept);
         }
@@ -86,10 +85,26 @@ impl Access {
         Ok(lines)
     }
 
-    /// The lines of several parts, in their order.
+    /// The lines of several parts, in their order; of parts that lie in one object in one request.
     pub(crate) async fn all_part_lines(&self, parts: &[Part]) -> Result<Vec<Lines>> {
-        let reads: Vec<_> = parts.iter().map(|part| self.part_lines(part)).collect();
+        let unread = parts.iter().filter(|part| !self.lock_lines().holds(&name_of(part))).cloned().collect();
+        let fetched = fetched(&*self.store, unread).await?;
+        let fetched: HashMap<_, _> = fetched.iter().map(|part| (name_of(part), part)).collect();
+        let reads: Vec<_> =
+            parts.iter().map(|part| self.part_lines(fetched.get(&name_of(part)).copied().unwrap_or(part))).collect();
         stream::iter(reads).buffered(FETCHES).try_collect().await
+    }
+
+    /// The lines of a part; those of `others` that lie in the same object are fetched with it.
+    pub(crate) async fn part_lines_among(&self, part: &Part, others: &[Part]) -> Result<Lines> {
+        let kept = self.lock_lines().get(&name_of(part));
+        if let Some(kept) = kept {
+            return Ok(kept);
+        }
+        let beside: Vec<Part> =
+            others.iter().filter(|other| other.place.object == part.place.object).cloned().collect();
+        self.all_part_lines(&beside).await?;
+        self.part_lines(part).await
     }
 
     /// The indexes of segments, in their order.
@@ -113,7 +128,8 @@ impl Access {
                 })
             };
             // Futures that are made before they are polled: a closure in the stream would not be `Send` for all lifetimes.
-            let reads: Vec<_> = map.parts.iter().filter(wanted).map(|part| self.part(part)).collect();
+            let parts = fetched(&*self.store, map.parts.iter().filter(wanted).cloned().collect()).await?;
+            let reads: Vec<_> = parts.iter().map(|part| self.part(part)).collect();
             let read: Vec<Bytes> = stream::iter(reads).buffered(FETCHES).try_collect().await?;
             let mut known = self.lock_indexes();
             for text in read {
@@ -193,7 +209,16 @@ impl Access {
     }
 }
 
+/// Two commits may hold the same bytes; the lines belong to one of them.
+fn name_of(part: &Part) -> (String, usize) {
+    (format!("{} {}", part.sequence, part.sha256), usize::MAX)
+}
+
 impl LineCache {
+    fn holds(&self, name: &(String, usize)) -> bool {
+        self.kept.contains_key(name)
+    }
+
     fn get(&mut self, name: &(String, usize)) -> Option<Lines> {
         self.turn += 1;
         let (turn, lines) = self.kept.get_mut(name)?;

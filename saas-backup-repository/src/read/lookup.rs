@@ -49,8 +49,8 @@ impl Access {
     ) -> Result<Vec<StoredLine>> {
         let segments: Vec<Segment> = map.segments_at(family, at, all).cloned().collect();
         let indexes = self.indexes(map, &segments).await?;
-        let parts = map.parts_at(inline_kind(family), at).map(Run::Part);
-        let mut runs: Vec<(Run<'_>, usize)> = parts.map(|run| (run, 0)).collect();
+        let parts: Vec<Part> = map.parts_at(inline_kind(family), at).cloned().collect();
+        let mut runs: Vec<(Run<'_>, usize)> = parts.iter().map(|part| (Run::Part(part), 0)).collect();
         runs.extend(segments.iter().enumerate().map(|(index, segment)| (Run::Segment(segment), index)));
         runs.sort_by_key(|(run, _)| Reverse(run.newest()));
         let mut found: Vec<StoredLine> = Vec::new();
@@ -60,7 +60,7 @@ impl Access {
                 break;
             }
             let lines = match run {
-                Run::Part(part) => self.part_lines(part).await?,
+                Run::Part(part) => self.part_lines_among(part, &parts).await?,
                 Run::Segment(segment) => {
                     let Some(index) = indexes.get(place).filter(|index| index.may_hold(key)) else { continue };
                     let Some(frame) = index.frame_of(key) else { continue };

@@ -83,9 +83,9 @@ impl Plan {
     /// How many commits with lines of their own it merges.
     pub(super) fn commits(&self, map: &Map) -> u64 {
         let merged = |merged: &Merged| {
-            loose(map, merged.family).into_iter().filter(|sequence| merged.holds(merged.family, *sequence)).count()
-                as u64
+            let family = merged.family;
+            loose(map, family).into_iter().filter(|sequence| merged.holds(family, *sequence)).collect::<Vec<_>>()
         };
-        self.merges.iter().map(merged).sum()
+        self.merges.iter().flat_map(merged).collect::<BTreeSet<u64>>().len() as u64
     }
 }

@@ -126,6 +126,7 @@ impl Verification<'_> {
 
     /// Looks for the bundles of a layout, and reads them once.
     async fn bundles(&mut self, map: &Map, layout: &Map) {
+        self.given_up(layout);
         for bundle in layout.others.iter().filter(|object| object.kind == ObjectKind::Bundle) {
             if self.named.insert(bundle.name.clone()) {
                 self.report.objects += 1;

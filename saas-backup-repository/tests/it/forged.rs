@@ -8,7 +8,7 @@ use base64::engine::general_purpose::STANDARD;
 use ed25519_dalek::{Signer as _, SigningKey};
 use saas_backup_core::memory::{MemoryConnector, MemoryStore};
 use saas_backup_core::{At, Connector as _, Digest, ErrorKind};
-use saas_backup_repository::{AgentKey, CompactOptions, Identity, Keys, Repository, Source};
+use saas_backup_repository::{AgentKey, CompactOptions, Identity, Keys, Repository, Source, VerifyOptions};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::{Value, json};
 
@@ -16,11 +16,11 @@ use crate::faults::FaultyStore;
 use crate::support::{back_up, clock, note, options};
 
 /// Signs as docs/repository-format.md says, with the key in a key file.
-fn signed(header: &Value, file: &SecretString) -> Vec<u8> {
+fn signed(purpose: &str, header: &Value, file: &SecretString) -> Vec<u8> {
     let secret = file.expose_secret().lines().find(|line| line.starts_with("AGE-SECRET-KEY-")).unwrap();
     let seed = blake3::derive_key("saas-backup repository 1: the Ed25519 seed of a writer", secret.as_bytes());
     let line = serde_json::to_vec(header).unwrap();
-    let message = [b"saas-backup repository 1: commit\n".as_slice(), &line].concat();
+    let message = [format!("saas-backup repository 1: {purpose}\n").as_bytes(), &line].concat();
     let signature = STANDARD.encode(SigningKey::from_bytes(&seed).sign(&message).to_bytes());
     [line.as_slice(), b"\n", signature.as_bytes(), b"\n"].concat()
 }
@@ -69,7 +69,7 @@ async fn only_a_maintainer_says_what_became_of_earlier_commits() {
     ] {
         let forged = disk.restarted();
         let commit = next(&forged, 3, &maintenance);
-        forged.replace("source/blog/commit/00000000000000000004", signed(&commit, &agent.to_file()));
+        forged.replace("source/blog/commit/00000000000000000004", signed("commit", &commit, &agent.to_file()));
         let source = blog(&forged, keys.clone()).await;
         assert_eq!(source.points().await.unwrap().len(), 3, "{maintenance}");
         let error = source.check().await.unwrap_err();
@@ -82,8 +82,50 @@ async fn only_a_maintainer_says_what_became_of_earlier_commits() {
     let owners = disk.restarted();
     blog(&owners, keys.clone()).await.forget(&BTreeSet::from([1])).await.unwrap();
     commit["writer"] = header(&owners, 4).0["writer"].clone();
-    disk.replace("source/blog/commit/00000000000000000004", signed(&commit, &identity.to_file()));
+    disk.replace("source/blog/commit/00000000000000000004", signed("commit", &commit, &identity.to_file()));
     let source = blog(&disk, keys).await;
     source.check().await.unwrap();
     assert_eq!(source.points().await.unwrap().len(), 1);
+}
+
+/// Anybody who writes may write layouts. What one says of points decides about none.
+#[tokio::test]
+async fn what_a_writers_layout_says_of_points_decides_about_none() {
+    let (identity, agent) = (Identity::generate(), AgentKey::generate());
+    let keys = Keys::owner(identity).with_agent(agent.clone());
+    let disk = FaultyStore::default();
+    Repository::init_on(Arc::new(disk.clone()), options(&clock()).with_keys(keys.clone())).await.unwrap();
+    let account = MemoryStore::new();
+    for round in 0..6 {
+        account.put(note(&format!("{round}"), "text"));
+        back_up(&MemoryConnector::new(account.clone()), &blog(&disk, keys.clone()).await, &clock()).await.unwrap();
+    }
+    let name = "source/blog/layout/00000000000000000006";
+    let object = disk.object(name);
+    let mut pieces = object.splitn(3, |byte| *byte == b'\n');
+    let mut header: Value = serde_json::from_slice(pieces.next().unwrap()).unwrap();
+    let text = zstd::decode_all(pieces.nth(1).unwrap()).unwrap();
+    let lines = text.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
+    let forged: Vec<Vec<u8>> = lines
+        .map(|line| {
+            let mut entry: Value = serde_json::from_slice(line).unwrap();
+            if entry["type"] == "point" {
+                entry["point"]["labels"] = json!(["a lie"]);
+            }
+            serde_json::to_vec(&entry).unwrap()
+        })
+        .collect();
+    let part = zstd::encode_all(forged.join(&b'\n').as_slice(), 3).unwrap();
+    header["sha256"] = json!(Digest::of(&part));
+    disk.replace(name, [signed("layout", &header, &agent.to_file()), part].concat());
+
+    let source = blog(&disk, keys).await;
+    assert!(source.points().await.unwrap().iter().all(|point| point.labels == ["a lie"]));
+    let proven = source.proven_points().await.unwrap();
+    assert!(proven.len() == 6 && proven.iter().all(|point| point.labels.is_empty()), "{proven:?}");
+    let report = source.verify(&VerifyOptions::read_all(), &mut |_| {}).await.unwrap();
+    assert_eq!(report.problems.iter().map(|problem| problem.object.as_str()).collect::<Vec<_>>(), [name]);
+    // Upkeep goes by what is proven, and writes a layout that is.
+    source.compact(&CompactOptions::default().with_all(true), &mut |_| {}).await.unwrap();
+    assert!(source.points().await.unwrap().iter().all(|point| point.labels.is_empty()));
 }

@@ -51,7 +51,7 @@ impl Project {
     pub async fn forget(&self, source: &str, options: &ForgetOptions) -> Result<Forgot> {
         let policy = self.retention(source)?.clone();
         let store = self.reader().await?;
-        let points = store.points(source).await?;
+        let points = store.proven_points(source).await?;
         if points.is_empty() {
             self.config().source(source)?;
         }

@@ -108,6 +108,11 @@ impl Store {
         self.0.source(name)?.points().await
     }
 
+    /// The points, to decide on them.
+    pub(super) async fn proven_points(&self, name: &str) -> Result<Vec<Point>> {
+        self.0.source(name)?.proven_points().await
+    }
+
     pub(super) async fn report(&self, name: &str, at: &At) -> Result<RunReport> {
         self.0.source(name)?.report(at).await
     }
