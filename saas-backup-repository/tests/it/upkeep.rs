@@ -6,10 +6,9 @@ use std::time::Duration;
 
 use saas_backup_core::memory::{MemoryConnector, MemoryStore};
 use saas_backup_core::{
-    At, BlobId, BlobRef, Connector as _, ErrorKind, Event, Feed, Key, ManualClock, Record, Result, RunId, RunReport,
-    RunStart, SnapshotOptions,
+    At, BlobId, BlobRef, BlobSlot, Catalog, Collection, Connector as _, Coverage, Digest, ErrorKind, Event, Feed, Key,
+    Kind, ManualClock, Record, Result, RunId, RunReport, RunStart, Sink, SnapshotOptions, StoredBlob,
 };
-use saas_backup_core::{BlobSlot, Catalog, Collection, Coverage, Kind};
 use saas_backup_repository::{
     AgentKey, CollectOptions, CompactOptions, Identity, Keys, Repository, RepositoryOptions, Source, VerifyOptions,
 };
@@ -183,6 +182,53 @@ async fn commits_that_two_layouts_repeat_are_removed_and_the_timeline_goes_on() 
     }
 }
 
+/// Should the newest layout of a maintainer be lost, the one before it and the commits since tell everything.
+#[tokio::test]
+async fn no_commit_is_removed_that_fewer_than_two_layouts_repeat() {
+    for mut scene in both().await {
+        scene.source().await.compact(&compact_all(), &mut |_| {}).await.unwrap();
+        for _ in 0..2 {
+            let oldest = *scene.points.keys().next().unwrap();
+            scene.forget([oldest]).await;
+            scene.account.put(note("more", &format!("{oldest}")));
+            scene.back_up().await;
+            scene.clock.advance(Duration::from_hours(4 * 24));
+        }
+        let done = scene.source().await.collect(&CollectOptions::default()).await.unwrap();
+        assert!(done.commits > 8, "{done:?}");
+        scene.check().await;
+        let layouts: Vec<String> = scene.disk.names().into_iter().filter(|name| name.contains("/layout/")).collect();
+        let damaged = scene.disk.restarted();
+        damaged.remove(layouts.last().unwrap());
+        scene.check_on(&damaged, "without the newest layout").await;
+    }
+}
+
+/// Attachments arrive before the records that refer to them, and a commit may part the two.
+#[tokio::test]
+async fn what_a_run_that_did_not_end_has_fetched_is_not_given_up() {
+    for scene in both().await {
+        let writer = scene.source().await.with_flush_bytes(0);
+        let (sink, run) = begun(&writer).await;
+        let blob = BlobRef::new(BlobId::parse("early").unwrap(), "attachment");
+        let BlobSlot::Want(mut fetched) = sink.blob(&key("late"), &blob).await.unwrap() else { panic!("it is new") };
+        let bytes = bytes::Bytes::from_static(b"arrived before its record");
+        fetched.write(bytes.clone()).await.unwrap();
+        fetched.finish(StoredBlob { digest: Digest::of(&bytes), size: bytes.len() as u64 }).await.unwrap();
+        let mut records = sink.writer(&Feed::slice(key("1").collection)).await.unwrap();
+        records.write(vec![Event::Put(Box::new(note("other", "of the same run")))]).await.unwrap();
+        records.flush(None).await.unwrap();
+        let done = scene.source().await.compact(&compact_all(), &mut |_| {}).await.unwrap();
+        assert_eq!(done.attachments_released, 0);
+        records.write(vec![Event::Put(Box::new(note("late", "refers to it").with_blob(blob.clone())))]).await.unwrap();
+        records.flush(None).await.unwrap();
+        records.close().await.unwrap();
+        sink.commit(&RunReport::new(run, time())).await.unwrap();
+        let snapshot = scene.source().await.snapshot(SnapshotOptions::default()).await.unwrap();
+        assert!(snapshot.open(&key("late"), &blob, None).await.is_ok());
+    }
+}
+
 /// One piece of upkeep.
 #[derive(Clone, Copy, Debug)]
 enum Work {
@@ -284,18 +330,12 @@ async fn backups_go_on_beside_upkeep_and_of_two_maintainers_one_gives_up() {
     }
 }
 
-/// A session that wrote something and is not done with it.
-async fn begun(source: &Source, records: u32) -> (Box<dyn saas_backup_core::Sink>, RunId) {
+/// A session that has begun.
+async fn begun(source: &Source) -> (Box<dyn Sink>, RunId) {
     let sink = source.sink(mirror(false)).await.unwrap();
     let run = RunId::new(time());
     let catalog = Catalog::new(vec![Collection::new(key("1").collection, Kind::Record)]);
     sink.begin(&RunStart::new(run, time(), catalog, Coverage::default())).await.unwrap();
-    let mut writer = sink.writer(&Feed::slice(key("1").collection)).await.unwrap();
-    for id in 0..records {
-        writer.write(vec![Event::Put(Box::new(note(&format!("late {id}"), &"x".repeat(40_000))))]).await.unwrap();
-    }
-    // It stays open: what it wrote is uploaded in part and named by nobody.
-    std::mem::forget(writer);
     (sink, run)
 }
 
@@ -303,7 +343,7 @@ async fn begun(source: &Source, records: u32) -> (Box<dyn saas_backup_core::Sink
 async fn a_run_that_slept_through_a_sweep_is_refused_and_the_next_one_works() {
     for scene in both().await {
         let sleeper = scene.source().await;
-        let (sink, run) = begun(&sleeper, 0).await;
+        let (sink, run) = begun(&sleeper).await;
         let blob = BlobRef::new(BlobId::parse("late").unwrap(), "attachment");
         let BlobSlot::Want(mut writer) = sink.blob(&key("late"), &blob).await.unwrap() else { panic!("it is new") };
         let bytes = bytes::Bytes::from(vec![3; 1_300_000]);
@@ -327,7 +367,7 @@ async fn a_run_that_slept_through_a_sweep_is_refused_and_the_next_one_works() {
 async fn a_run_that_was_told_that_a_released_attachment_is_held_is_refused() {
     for mut scene in both().await {
         let writer = scene.source().await;
-        let (sink, run) = begun(&writer, 0).await;
+        let (sink, run) = begun(&writer).await;
         let blob = BlobRef::new(BlobId::parse("large").unwrap(), "attachment");
         assert!(matches!(sink.blob(&key("again"), &blob).await.unwrap(), BlobSlot::Held(_)));
         let first_two: Vec<u64> = scene.points.keys().copied().take(2).collect();
