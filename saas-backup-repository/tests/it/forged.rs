@@ -129,3 +129,45 @@ async fn what_a_writers_layout_says_of_points_decides_about_none() {
     source.compact(&CompactOptions::default().with_all(true), &mut |_| {}).await.unwrap();
     assert!(source.points().await.unwrap().iter().all(|point| point.labels.is_empty()));
 }
+
+/// Where nobody signs, anybody may state what points hold: a merge that finds them otherwise changes nothing.
+#[tokio::test]
+async fn a_merge_that_does_not_find_what_was_stated_changes_nothing() {
+    let disk = FaultyStore::default();
+    Repository::init_on(Arc::new(disk.clone()), options(&clock())).await.unwrap();
+    let account = MemoryStore::new();
+    for round in 0..3 {
+        account.put(note(&format!("{round}"), "text"));
+        back_up(&MemoryConnector::new(account.clone()), &blog(&disk, Keys::none()).await, &clock()).await.unwrap();
+    }
+    let all = CompactOptions::default().with_all(true);
+    blog(&disk, Keys::none()).await.compact(&all, &mut |_| {}).await.unwrap();
+    let (merge, _) = header(&disk, 4);
+    let parts = merge["parts"].as_array().unwrap();
+    let digests = parts.iter().position(|part| part["kind"] == "digests").unwrap();
+    let before: u64 = parts[..digests].iter().map(|part| part["size"].as_u64().unwrap()).sum();
+    let object = disk.object("source/blog/commit/00000000000000000004");
+    let body = object.splitn(3, |byte| *byte == b'\n').nth(2).unwrap();
+    let mut stated: Value = serde_json::from_slice(&zstd::decode_all(&body[before as usize..]).unwrap()).unwrap();
+    for is_forged in [false, true] {
+        if is_forged {
+            stated["points"]["2"]["notes"]["sum"] = json!("0".repeat(64));
+        }
+        let part = zstd::encode_all(serde_json::to_vec(&stated).unwrap().as_slice(), 3).unwrap();
+        let forged = disk.restarted();
+        let mut commit = next(&forged, 4, &json!({}));
+        commit["parts"] = json!([{ "kind": "digests", "size": part.len(), "sha256": Digest::of(&part) }]);
+        let line = serde_json::to_vec(&commit).unwrap();
+        let signature = format!("\nsha256:{}\n", Digest::of(&line));
+        forged.replace("source/blog/commit/00000000000000000005", [line, signature.into_bytes(), part].concat());
+        let done = blog(&forged, Keys::none()).await.compact(&all, &mut |_| {}).await;
+        let points = blog(&forged, Keys::none()).await.points().await.unwrap();
+        assert_eq!(points.len(), 3);
+        match done {
+            Ok(done) => assert!(!is_forged && done.points_compared == 3),
+            Err(error) => assert!(is_forged && error.kind() == ErrorKind::Integrity, "{error}"),
+        }
+        let commits = forged.names().iter().filter(|name| name.contains("/commit/")).count();
+        assert_eq!(commits, if is_forged { 5 } else { 6 });
+    }
+}

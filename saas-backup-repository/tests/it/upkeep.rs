@@ -364,6 +364,25 @@ async fn a_run_that_slept_through_a_sweep_is_refused_and_the_next_one_works() {
 }
 
 #[tokio::test]
+async fn what_a_run_under_way_uploads_is_not_swept() {
+    for scene in both().await {
+        let writer = scene.source().await;
+        let (sink, run) = begun(&writer).await;
+        let blob = BlobRef::new(BlobId::parse("late").unwrap(), "attachment");
+        let BlobSlot::Want(mut fetched) = sink.blob(&key("late"), &blob).await.unwrap() else { panic!("it is new") };
+        let bytes = bytes::Bytes::from(vec![3; 1_300_000]);
+        fetched.write(bytes.clone()).await.unwrap();
+        fetched.finish(StoredBlob { digest: Digest::of(&bytes), size: bytes.len() as u64 }).await.unwrap();
+        scene.clock.advance(Duration::from_hours(6 * 24));
+        let done = scene.source().await.collect(&CollectOptions::default()).await.unwrap();
+        assert_eq!(done.orphans, 0, "{done:?}");
+        sink.commit(&RunReport::new(run, time())).await.unwrap();
+        let report = scene.source().await.verify(&VerifyOptions::read_all(), &mut |_| {}).await.unwrap();
+        assert_eq!(report.problems, []);
+    }
+}
+
+#[tokio::test]
 async fn a_run_that_was_told_that_a_released_attachment_is_held_is_refused() {
     for mut scene in both().await {
         let writer = scene.source().await;
