@@ -50,7 +50,14 @@ impl Expected {
                 shared.loader.read_layout(sequence, object).await.map(drop)
             }
             _ if name == shared.keyring.naming_object() => {
-                shared.keyring.read_naming_key(object, self.naming.as_deref()).map(drop)
+                let opened = shared.keyring.read_naming_key(object, self.naming.as_deref());
+                // Damage may look like a key for somebody else, or like one of a newer version.
+                opened.map(drop).map_err(|error| match error.kind() {
+                    ErrorKind::PermissionDenied | ErrorKind::UnsupportedVersion => {
+                        Error::new(ErrorKind::Integrity, "the naming key does not open").with_source(error)
+                    }
+                    _ => error,
+                })
             }
             _ => shared.keyring.check_object(name, object),
         }

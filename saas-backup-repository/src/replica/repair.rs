@@ -1,6 +1,6 @@
 use std::collections::BTreeSet;
 
-use saas_backup_core::{ErrorKind, Result};
+use saas_backup_core::{Error, ErrorKind, Result};
 
 use super::{Expected, same};
 use crate::repository::Repository;
@@ -37,7 +37,7 @@ impl Repository {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Conflict`] if it is the copy of another repository; [`ErrorKind::Integrity`] if the copy's own timeline
+    /// [`ErrorKind::Conflict`] if it is the copy of another repository, or another owner's; [`ErrorKind::Integrity`] if the copy's own timeline
     /// is broken.
     pub async fn repair_from(
         &self,
@@ -46,6 +46,10 @@ impl Repository {
         progress: &mut (dyn FnMut(&VerifyReport) + Send),
     ) -> Result<Repaired> {
         same(self.id(), copy.id())?;
+        // A stranger may write any id, and sign with a key of its own.
+        if self.root_key() != copy.root_key() {
+            return Err(Error::new(ErrorKind::Conflict, "the copy is another owner's"));
+        }
         let mut done = Repaired::default();
         let mut names: BTreeSet<String> = self.sources().await?.into_iter().collect();
         names.extend(copy.sources().await?);

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use saas_backup_core::memory::{MemoryConnector, MemoryStore};
-use saas_backup_core::{At, BlobId, BlobRef, ErrorKind};
+use saas_backup_core::{At, BlobId, BlobRef, Digest, ErrorKind};
 use saas_backup_repository::{
     CollectOptions, CompactOptions, Identity, Keys, Repository, RepositoryOptions, VerifyOptions,
 };
@@ -131,13 +131,23 @@ async fn a_copy_that_was_interrupted_anywhere_is_good_as_far_as_it_goes() {
 #[tokio::test]
 async fn damage_is_not_copied_and_a_stranger_or_another_history_is_not_mixed_in() {
     for scene in both().await {
-        let damaged = scene.disk.restarted();
-        let blob = damaged.names().into_iter().find(|name| name.contains("/blob/")).unwrap();
-        damaged.replace(&blob, "damaged");
-        let copy = FaultyStore::default();
-        let done = Scene { disk: damaged, ..scene }.replicate(&copy).await.unwrap();
-        assert_eq!(done.problems.iter().map(|problem| problem.object.as_str()).collect::<Vec<_>>(), [blob.as_str()]);
-        assert!(!copy.names().contains(&blob));
+        let is_timeline = |name: &String| name.contains("/commit/") || name.contains("/layout/");
+        let names = scene.disk.names().into_iter().filter(|name| name.starts_with("source/") && !is_timeline(name));
+        for name in names {
+            for part in [0, 1, 3, 5] {
+                let damaged = scene.disk.restarted();
+                let mut bytes = damaged.object(&name).to_vec();
+                let place = bytes.len() * part / 6;
+                bytes[place] ^= 1;
+                damaged.replace(&name, bytes);
+                let copy = FaultyStore::default();
+                let from = Repository::open_on(Arc::new(damaged), scene.keys.clone()).await.unwrap();
+                let done = from.replicate_on(Arc::new(copy.clone()), &mut |_| {}).await.unwrap();
+                let found: Vec<&str> = done.problems.iter().map(|problem| problem.object.as_str()).collect();
+                assert_eq!(found, [name.as_str()]);
+                assert!(!copy.names().contains(&name));
+            }
+        }
     }
     let [one, other] = both().await;
     assert_eq!(one.replicate(&other.disk).await.unwrap_err().kind(), ErrorKind::Conflict);
@@ -180,4 +190,20 @@ async fn what_is_lost_or_damaged_comes_back_from_the_copy() {
             }
         }
     }
+}
+
+#[tokio::test]
+async fn what_another_owner_vouches_for_is_not_taken() {
+    let [stranger, own] = both().await;
+    let own = own.open(&own.disk).await;
+    let id = stranger.open(&stranger.disk).await.id().to_owned();
+    let object = String::from_utf8(stranger.disk.object("repo.json").to_vec()).unwrap();
+    let (before, after) = object.split_once('\n').unwrap();
+    let header = before.replace(&id, own.id());
+    let [hash, forged] = [before, &header].map(|header| Digest::of(header.as_bytes()).to_string());
+    stranger.disk.replace("repo.json", format!("{header}\n{}", after.replace(&hash, &forged)));
+    let copy = stranger.open(&stranger.disk).await;
+    assert_eq!(copy.id(), own.id());
+    let error = own.repair_from(&copy, &VerifyOptions::presence(), &mut |_| {}).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Conflict);
 }
