@@ -4,6 +4,7 @@ mod de;
 mod foreign;
 mod node;
 mod overlay;
+mod replica;
 mod schema;
 mod settings;
 mod source;
@@ -18,6 +19,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use overlay::load_overlay;
+pub use replica::ReplicaConfig;
 pub(crate) use schema::config_schema;
 pub use settings::Settings;
 pub use source::SourceConfig;
@@ -31,10 +33,7 @@ use node::{Node, Value, located};
 const MAX_FILE_BYTES: u64 = 4 * 1024 * 1024;
 
 /// What the format of the configuration names, and this version does not do: refused, never ignored.
-const NOT_YET: [(&str, &str); 2] = [
-    ("replica", "copies of the repository are not made by this version yet"),
-    ("alert", "this version sends no alerts yet"),
-];
+const NOT_YET: [(&str, &str); 1] = [("alert", "this version sends no alerts yet")];
 
 /// The configuration of a repository and its sources.
 ///
@@ -67,6 +66,8 @@ pub struct Config {
     pub state: Option<PathBuf>,
     /// The repository.
     pub repository: RepositoryConfig,
+    /// Where copies of the repository are kept.
+    pub replicas: Vec<ReplicaConfig>,
     /// Which points in time are kept, of sources that say nothing themselves; `None` for all.
     pub retention: Option<RetentionPolicy>,
     /// The accounts.
@@ -137,6 +138,9 @@ impl RepositoryConfig {
 struct Head {
     /// Where the copies go, and who can read them.
     repository: RepositoryConfig,
+    /// Other storage that holds copies of the repository.
+    #[serde(default)]
+    replica: Vec<ReplicaConfig>,
     /// Where locks, schedules and id maps are kept. Default: the user's state folder, or `SAAS_BACKUP_STATE_DIR`.
     #[serde(default)]
     state: Option<Text>,
@@ -149,7 +153,7 @@ struct Head {
 impl Config {
     /// A configuration that a program makes itself; relative paths start at the working directory.
     pub fn new(repository: RepositoryConfig, sources: Vec<SourceConfig>) -> Self {
-        Self { base: PathBuf::new(), state: None, repository, retention: None, sources }
+        Self { base: PathBuf::new(), state: None, repository, replicas: Vec::new(), retention: None, sources }
     }
 
     /// Reads a configuration file.
@@ -187,6 +191,7 @@ impl Config {
             None => Vec::new(),
             Some((_, node)) => source::sources(node, &base)?,
         };
+        replica::check_form(&table)?;
         let retained = place_of(&table, "retention");
         if let Some((_, node)) = table.get_mut("retention") {
             *node = text::resolve_all(node, &base)?;
@@ -195,7 +200,8 @@ impl Config {
         check_retention(head.retention.as_ref(), retained)?;
         let state = head.state.map(|state| state.resolve(&base)).transpose()?;
         let state = state.map(|path| base.join(secrecy::ExposeSecret::expose_secret(&path)));
-        Ok(Self { base, state, repository: head.repository, retention: head.retention, sources })
+        let Head { repository, replica: replicas, retention, .. } = head;
+        Ok(Self { base, state, repository, replicas, retention, sources })
     }
 
     /// The source of this name.
@@ -237,7 +243,6 @@ mod tests {
 
     #[test]
     fn what_this_version_does_not_do_is_an_error() {
-        assert!(error("[[replica]]\nurl = 's3://x'").contains("copies of the repository"));
         assert!(error("[[alert]]\nkind = 'mail'").contains("no alerts"));
     }
 
@@ -285,6 +290,25 @@ mod tests {
         let config = Config::parse(&format!("{REPOSITORY}{text}"), "").unwrap();
         assert_eq!(config.retention, Some(RetentionPolicy::default().with_keep_daily(7)));
         assert_eq!(config.sources[0].retention, Some(RetentionPolicy::default().with_keep_last(2)));
+    }
+
+    #[test]
+    fn replicas_say_where_they_lie() {
+        for (text, message) in [
+            ("[replica]\nurl = 's3://x'", "two brackets (line: 3, column: 1)"),
+            ("[[replica]]\nurl = 's3://x'\nidentity = 'x'", "the known ones are url, options, environment"),
+            ("[[replica]]\nurl = 's3://x'\nidentity = 'x'", "line: 5, column: 1"),
+            ("[[replica]]\noptions = {}", "the key `url` is missing (line: 3, column: 1)"),
+        ] {
+            let error = error(text);
+            assert!(error.contains(message), "{error}");
+        }
+        let text = "[[replica]]\nurl = { env = 'X' }\n[[replica]]\nurl = 'copy'\nenvironment = false\noptions.a = 'b'";
+        let config = Config::parse(&format!("{REPOSITORY}{text}"), "").unwrap();
+        let [first, second] = config.replicas.try_into().unwrap();
+        assert!(first.environment && first.options.is_empty() && !first.single_writer);
+        assert_eq!((second.url.plain(), second.environment), (Some("copy"), false));
+        assert_eq!(second.options["a"].plain(), Some("b"));
     }
 
     #[test]

@@ -8,6 +8,8 @@ mod export;
 mod forget;
 mod init;
 mod maintain;
+mod repair;
+mod replicate;
 mod restore;
 mod serve;
 mod status;
@@ -28,6 +30,8 @@ pub use self::export::{ExportRequest, Exported};
 pub use self::forget::{ForgetOptions, Forgot};
 pub use self::init::{Initialised, NewKey, keygen, keygen_to, write_starter_config};
 pub use self::maintain::{MaintainOptions, Maintained};
+pub use self::repair::Repaired;
+pub use self::replicate::{Failure, Replicated};
 pub use self::restore::Restored;
 pub use self::serve::{ServeOptions, Serving};
 pub use self::status::SourceStatus;
@@ -43,8 +47,8 @@ use crate::state::StateFolder;
 /// A configuration at work: its repository, its sources, and what is remembered of them on this machine.
 ///
 /// Opening one does no I/O; the repository is opened when it is first needed. Keys are only asked for where they are
-/// needed: backing up needs the agent key and the recipients; reading records, forgetting points and maintaining need the
-/// identity.
+/// needed: backing up needs the agent key and the recipients; reading records, forgetting points, maintaining, replicating
+/// and repairing need the identity.
 #[derive(Debug)]
 pub struct Project {
     config: Config,

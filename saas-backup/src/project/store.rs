@@ -9,13 +9,14 @@ use futures::stream::{BoxStream, StreamExt as _, TryStreamExt as _};
 use saas_backup_core::{At, Clock, CollectionName, Connector, Error, ErrorKind, Event, Key, Record, Result, RunReport};
 use saas_backup_repository::{
     AgentKey, Anchor, Change as StoredChange, CollectOptions, Collected, CompactOptions, Compacted, Identity, Keys,
-    Point, Recipient, Repository, RepositoryOptions, Source, VerifyOptions, VerifyReport,
+    Point, Recipient, Repaired as Mended, Replicated as Copied, Repository, RepositoryOptions, Source, VerifyOptions,
+    VerifyReport,
 };
 use secrecy::ExposeSecret as _;
 
 use super::blocking;
 use super::diff::Change;
-use crate::config::{Config, Encryption, RepositoryConfig, Text};
+use crate::config::{Config, Encryption, ReplicaConfig, RepositoryConfig, Text};
 
 /// Records of a diff that are read at the same time.
 const READS_IN_FLIGHT: usize = 8;
@@ -47,7 +48,7 @@ pub(super) struct Store(Repository);
 
 /// The address in its one form, for telling repositories apart.
 pub(super) fn address(config: &Config) -> Result<String> {
-    Ok(locate(config)?.url.to_string())
+    Ok(locate(&config.repository.url, &config.base)?.url.to_string())
 }
 
 /// Makes the repository.
@@ -93,6 +94,13 @@ impl Store {
             .with_context("recipient", other));
         }
         Ok(Self(repository))
+    }
+
+    /// Opens a copy of the repository, with the keys of this one.
+    pub(super) async fn open_copy(config: &Config, at: RepositoryOptions, clock: Arc<dyn Clock>) -> Result<Self> {
+        let own = config.clone();
+        let keys = blocking(move || keys(&own, Access::Read)).await?;
+        Repository::open(at.with_keys(keys).with_clock(clock)).await.map(Self)
     }
 
     pub(super) fn source(&self, name: &str) -> Result<Arc<dyn Connector>> {
@@ -175,6 +183,23 @@ impl Store {
         })
     }
 
+    pub(super) async fn replicate(
+        &self,
+        to: &RepositoryOptions,
+        progress: &mut (dyn FnMut(&Copied) + Send),
+    ) -> Result<Copied> {
+        self.0.replicate(to, progress).await
+    }
+
+    pub(super) async fn repair_from(
+        &self,
+        copy: &Self,
+        options: &VerifyOptions,
+        progress: &mut (dyn FnMut(&VerifyReport) + Send),
+    ) -> Result<Mended> {
+        self.0.repair_from(&copy.0, options, progress).await
+    }
+
     pub(super) async fn compact(
         &self,
         name: &str,
@@ -210,23 +235,34 @@ async fn between(source: &Source, change: StoredChange, from: u64, to: u64) -> R
     Change::between(change.key, before.as_ref(), after.as_ref())
 }
 
-/// Where the repository lies; a path starts at the configuration.
-fn locate(config: &Config) -> Result<RepositoryOptions> {
-    let address = config.repository.url.resolve(&config.base)?;
+/// Where a repository lies; a path starts at the configuration.
+fn locate(url: &Text, base: &Path) -> Result<RepositoryOptions> {
+    let address = url.resolve(base)?;
     let address = address.expose_secret();
     if address.contains("://") {
         return RepositoryOptions::parse(address);
     }
-    RepositoryOptions::parse(&config.base.join(address).to_string_lossy())
+    RepositoryOptions::parse(&base.join(address).to_string_lossy())
 }
 
 /// Everything but the keys.
 fn settings(config: &Config) -> Result<RepositoryOptions> {
-    let mut options = locate(config)?.with_single_writer(config.repository.single_writer);
-    for (name, value) in &config.repository.options {
-        options = options.with_option(name, value.resolve(&config.base)?);
+    let RepositoryConfig { url, options, single_writer, .. } = &config.repository;
+    Ok(stored(locate(url, &config.base)?, options, &config.base)?.with_single_writer(*single_writer))
+}
+
+/// Where a replica lies, and how its storage is opened; a path starts at `base`.
+pub(super) fn replica(replica: &ReplicaConfig, base: &Path) -> Result<RepositoryOptions> {
+    let ReplicaConfig { url, options, environment, single_writer } = replica;
+    let place = stored(locate(url, base)?, options, base)?;
+    Ok(place.with_environment(*environment).with_single_writer(*single_writer))
+}
+
+fn stored(mut place: RepositoryOptions, options: &BTreeMap<String, Text>, base: &Path) -> Result<RepositoryOptions> {
+    for (name, value) in options {
+        place = place.with_option(name, value.resolve(base)?);
     }
-    Ok(options)
+    Ok(place)
 }
 
 /// Whether the configuration has what reading records takes.

@@ -1,7 +1,7 @@
 use std::collections::BTreeMap;
 
 use saas_backup_core::{ErrorKind, Result};
-use saas_backup_repository::{Anchor, VerifyOptions, VerifyReport};
+use saas_backup_repository::{Anchor, VerifyOptions, VerifyProblem, VerifyReport};
 use serde::Serialize;
 
 use super::Project;
@@ -47,8 +47,26 @@ pub struct Problem {
     pub message: String,
 }
 
+pub(super) fn problems(found: Vec<VerifyProblem>) -> Vec<Problem> {
+    found
+        .into_iter()
+        .map(|problem| Problem { object: problem.object, kind: problem.kind, message: problem.message })
+        .collect()
+}
+
+/// Whether these are all failures to ask the storage, and so nothing is known to be damaged.
+pub(super) fn is_unreachable(problems: &[Problem]) -> bool {
+    let passing = |kind| {
+        matches!(
+            kind,
+            ErrorKind::Unavailable | ErrorKind::Unauthenticated | ErrorKind::PermissionDenied | ErrorKind::RateLimited
+        )
+    };
+    !problems.is_empty() && problems.iter().all(|problem| passing(problem.kind))
+}
+
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature that serde asks for")]
-fn as_word<S: serde::Serializer>(kind: &ErrorKind, serializer: S) -> Result<S::Ok, S::Error> {
+pub(super) fn as_word<S: serde::Serializer>(kind: &ErrorKind, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_str(kind.as_str())
 }
 
@@ -59,11 +77,7 @@ impl Verified {
             objects: report.objects,
             read: report.read,
             bytes: report.bytes,
-            problems: report
-                .problems
-                .into_iter()
-                .map(|problem| Problem { object: problem.object, kind: problem.kind, message: problem.message })
-                .collect(),
+            problems: problems(report.problems),
             orphans: report.orphans,
             orphan_bytes: report.orphan_bytes,
             sealed: report.sealed,
@@ -73,16 +87,7 @@ impl Verified {
 
     /// Whether the storage could not be asked, and so nothing is known to be damaged.
     pub fn is_unreachable(&self) -> bool {
-        let passing = |kind| {
-            matches!(
-                kind,
-                ErrorKind::Unavailable
-                    | ErrorKind::Unauthenticated
-                    | ErrorKind::PermissionDenied
-                    | ErrorKind::RateLimited
-            )
-        };
-        !self.good && self.problems.iter().all(|problem| passing(problem.kind))
+        is_unreachable(&self.problems)
     }
 }
 
@@ -98,6 +103,13 @@ impl Project {
     /// If the repository cannot be opened or listed. What is damaged stands in the result.
     pub async fn verify(&self, read_percent: u8, progress: &mut (dyn FnMut(u64) + Send)) -> Result<Verified> {
         let store = self.store(if read_percent > 0 { Access::Read } else { Access::Write }).await?;
+        let (options, anchored) = self.verify_options(read_percent)?;
+        let report = store.verify(&options, &mut |report| progress(report.objects)).await?;
+        Ok(Verified::new(report, anchored))
+    }
+
+    /// What a verification looks for, and how many timelines it compares with what this machine saw.
+    pub(super) fn verify_options(&self, read_percent: u8) -> Result<(VerifyOptions, u64)> {
         let mut options = VerifyOptions::presence()
             .with_read_percent(read_percent, self.clock().now().timestamp().div_euclid(SECONDS_A_TURN).cast_unsigned());
         let anchors: BTreeMap<String, Anchor> = self.state.anchors()?;
@@ -105,8 +117,7 @@ impl Project {
         for (source, anchor) in anchors {
             options = options.with_anchor(source, anchor);
         }
-        let report = store.verify(&options, &mut |report| progress(report.objects)).await?;
-        Ok(Verified::new(report, anchored))
+        Ok((options, anchored))
     }
 
     /// Remembers the newest commit of a source, so that [`verify`](Self::verify) notices if it is ever gone.

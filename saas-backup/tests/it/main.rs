@@ -3,5 +3,6 @@
 
 mod project;
 mod registry;
+mod replica;
 mod support;
 mod upkeep;
