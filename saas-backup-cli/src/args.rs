@@ -46,6 +46,8 @@ Look and take out:
 Keep in order:
   saas-backup forget --dry-run           what [retention] keeps, and why
   saas-backup maintain                   merge, and remove what nobody needs
+  saas-backup replicate                  copy the repository to its replicas
+  saas-backup repair --read all          fetch what is damaged here from a replica
 
 Exit codes: 0 done, 1 failed, 2 wrong usage or configuration, 3 done but incomplete, 4 needs review,
 5 integrity error, 6 another run is at work or won.";
@@ -131,6 +133,16 @@ Examples:
   saas-backup verify --read 5
   saas-backup verify --read all")]
     Verify(VerifyArgs),
+    /// Fetch what is damaged or gone from a copy that `replicate` made
+    #[command(after_help = "\
+Takes the identity. Looks as `verify` does, so `verify` with the same --read says beforehand what is wrong, and changes
+nothing. Without --read, damage in the data is not looked for. What the copy holds is only taken if it proves to be what
+was written; what is good here is not touched.
+
+Examples:
+  saas-backup repair --read all
+  saas-backup repair --from s3://other-account-bucket/saas --read all")]
+    Repair(RepairArgs),
     /// Forget the points in time that [retention] does not keep
     #[command(after_help = "\
 Takes the identity. The points are gone at once, and cannot be brought back; `maintain` frees their space. --dry-run
@@ -150,6 +162,16 @@ Examples:
   saas-backup maintain blog --dry-run
   saas-backup maintain --all            after much was forgotten: its space is free when the grace is over")]
     Maintain(MaintainArgs),
+    /// Copy the repository to its replicas, or what is new since the last time
+    #[command(after_help = "\
+Takes the identity: every object is checked on the way. Nothing in a copy is ever replaced or removed, so give it
+credentials that may not delete. A copy opens with the same keys and can take the place of the repository; until then,
+run neither `backup` nor `maintain` on it: it would follow no more, and this command would end with 6.
+
+Examples:
+  saas-backup replicate
+  saas-backup replicate --to file:///mnt/offsite/saas")]
+    Replicate(ReplicateArgs),
     /// Run the schedules until stopped
     #[command(after_help = "\
 Backs up each source when its schedule says so, and once after downtime. SIGTERM and Ctrl-C end it in order.
@@ -358,6 +380,23 @@ pub(crate) struct VerifyArgs {
     /// Also read so many percent of the data, or all of it
     #[arg(long, value_name = "PERCENT|all", value_parser = percent)]
     pub(crate) read: Option<u8>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RepairArgs {
+    /// The copy: a configured replica, or any other folder or URL. Default: the first [[replica]] that can be opened
+    #[arg(long, value_name = "URL")]
+    pub(crate) from: Option<String>,
+    /// Also read so many percent of the data, or all of it
+    #[arg(long, value_name = "PERCENT|all", value_parser = percent)]
+    pub(crate) read: Option<u8>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ReplicateArgs {
+    /// Where to: a configured replica, or any other folder or URL. Default: every [[replica]]
+    #[arg(long, value_name = "URL")]
+    pub(crate) to: Option<String>,
 }
 
 #[derive(Debug, Args)]

@@ -12,7 +12,8 @@ use crate::output::Output;
 /// The exit code of a failed command. A place that is taken is only another run's where runs exclude each other.
 pub(crate) fn outcome(command: &str, error: &Error) -> Outcome {
     let outcome = Outcome::of_error(error);
-    let runs = matches!(command, "backup" | "import" | "restore" | "serve" | "forget" | "maintain");
+    let runs =
+        matches!(command, "backup" | "import" | "restore" | "serve" | "forget" | "maintain" | "replicate" | "repair");
     if outcome == Outcome::Conflict && !runs { Outcome::Failed } else { outcome }
 }
 
@@ -54,14 +55,20 @@ fn hint(command: &str, error: &Error) -> Option<&'static str> {
             "run it again later: it goes on where it stopped"
         }
         ErrorKind::RateLimited | ErrorKind::Unavailable => "run it again later",
-        ErrorKind::Integrity if command == "verify" => "keep what there is, and restore from another copy",
+        ErrorKind::Integrity if command == "verify" || command == "repair" => {
+            "keep what there is, and restore from another copy"
+        }
         ErrorKind::Integrity => "run `saas-backup verify` to see what is damaged",
         ErrorKind::Conflict if command == "backup" => "wait for the other run; `saas-backup status` shows it",
         ErrorKind::Conflict if upkeep => "run it again: it builds on what the other one did",
+        ErrorKind::Conflict if command == "replicate" => {
+            "leave what is there as it is, and name an empty place: a copy follows one repository, and nobody else writes to it"
+        }
+        ErrorKind::Conflict if command == "repair" => "name a copy of this repository",
         ErrorKind::Conflict if command == "export" => "choose another place, or add --overwrite",
         ErrorKind::UnsupportedVersion => "a newer saas-backup wrote this: upgrade",
         ErrorKind::StorageFull => "make room and run it again: nothing that was stored is lost",
-        ErrorKind::Cancelled if command == "backup" || command == "maintain" => {
+        ErrorKind::Cancelled if matches!(command, "backup" | "maintain" | "replicate" | "repair") => {
             "the next run goes on where this one stopped"
         }
         _ => return None,
@@ -75,7 +82,7 @@ mod tests {
     #[test]
     fn a_maintainer_that_lost_says_so_and_what_to_do() {
         let error = Error::new(ErrorKind::Conflict, "somebody else was faster");
-        for (command, code) in [("forget", 6), ("maintain", 6), ("backup", 6), ("export", 1)] {
+        for (command, code) in [("forget", 6), ("maintain", 6), ("replicate", 6), ("backup", 6), ("export", 1)] {
             assert_eq!(outcome(command, &error).code(), code, "{command}");
         }
         assert!(hint("forget", &error).unwrap().contains("run it again"));

@@ -9,6 +9,8 @@ mod export;
 mod forget;
 mod init;
 mod maintain;
+mod repair;
+mod replicate;
 mod restore;
 mod serve;
 mod status;
@@ -67,8 +69,10 @@ pub(crate) async fn run(cli: Cli, output: Output) -> Result<Outcome> {
         Command::Restore(args) => restore::restore(&session, args).await,
         Command::Import(args) => export::import(&session, &args).await,
         Command::Verify(args) => verify::verify(&session, &args).await,
+        Command::Repair(args) => repair::repair(&session, &args).await,
         Command::Forget(args) => forget::forget(&session, &args).await,
         Command::Maintain(args) => maintain::maintain(&session, &args).await,
+        Command::Replicate(args) => replicate::replicate(&session, &args).await,
         Command::Serve(args) => serve::serve(&session, &args).await,
         Command::Status => status::status(&session).await,
     }
@@ -91,8 +95,10 @@ pub(crate) fn name(command: &Command) -> &'static str {
         Command::Restore(_) => "restore",
         Command::Import(_) => "import",
         Command::Verify(_) => "verify",
+        Command::Repair(_) => "repair",
         Command::Forget(_) => "forget",
         Command::Maintain(_) => "maintain",
+        Command::Replicate(_) => "replicate",
         Command::Serve(_) => "serve",
         Command::Status => "status",
     }

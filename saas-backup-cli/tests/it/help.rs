@@ -19,8 +19,10 @@ fn the_help_of_every_command() {
         "restore",
         "import",
         "verify",
+        "repair",
         "forget",
         "maintain",
+        "replicate",
         "serve",
         "status",
     ];

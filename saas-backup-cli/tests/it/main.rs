@@ -4,6 +4,7 @@
 mod copies;
 mod help;
 mod keys;
+mod replica;
 mod serve;
 mod support;
 mod upkeep;

@@ -37,9 +37,9 @@ fn an_unknown_key_is_told_with_file_line_and_column() {
 #[test]
 fn what_this_version_does_not_do_is_refused() {
     let sandbox = Sandbox::new();
-    sandbox.configure("[repository]\nurl = \"r\"\n\n[[replica]]\nurl = \"s3://x\"\n");
+    sandbox.configure("[repository]\nurl = \"r\"\n\n[[alert]]\nkind = \"mail\"\n");
     let ran = sandbox.run(&["status"]).expect(2);
-    assert!(ran.stderr.contains("not made by this version yet (key: replica, line: 4"), "{}", ran.stderr);
+    assert!(ran.stderr.contains("sends no alerts yet (key: alert, line: 4"), "{}", ran.stderr);
 }
 
 #[test]
