@@ -1,13 +1,16 @@
 //! Merging, forgetting and removing, beside everything else that happens to a repository.
 
+mod beside;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::TryStreamExt as _;
 use saas_backup_core::memory::{MemoryConnector, MemoryStore};
 use saas_backup_core::{
     At, BlobId, BlobRef, BlobSlot, Catalog, Collection, Connector as _, Coverage, Digest, ErrorKind, Event, Feed, Key,
-    Kind, ManualClock, Record, Result, RunId, RunReport, RunStart, Sink, SnapshotOptions, StoredBlob,
+    Kind, ManualClock, ReadRequest, Record, Result, RunId, RunReport, RunStart, Sink, SnapshotOptions, StoredBlob,
 };
 use saas_backup_repository::{
     AgentKey, CollectOptions, CompactOptions, Identity, Keys, Repository, RepositoryOptions, Source, VerifyOptions,
@@ -204,31 +207,6 @@ async fn no_commit_is_removed_that_fewer_than_two_layouts_repeat() {
     }
 }
 
-/// Attachments arrive before the records that refer to them, and a commit may part the two.
-#[tokio::test]
-async fn what_a_run_that_did_not_end_has_fetched_is_not_given_up() {
-    for scene in both().await {
-        let writer = scene.source().await.with_flush_bytes(0);
-        let (sink, run) = begun(&writer).await;
-        let blob = BlobRef::new(BlobId::parse("early").unwrap(), "attachment");
-        let BlobSlot::Want(mut fetched) = sink.blob(&key("late"), &blob).await.unwrap() else { panic!("it is new") };
-        let bytes = bytes::Bytes::from_static(b"arrived before its record");
-        fetched.write(bytes.clone()).await.unwrap();
-        fetched.finish(StoredBlob { digest: Digest::of(&bytes), size: bytes.len() as u64 }).await.unwrap();
-        let mut records = sink.writer(&Feed::slice(key("1").collection)).await.unwrap();
-        records.write(vec![Event::Put(Box::new(note("other", "of the same run")))]).await.unwrap();
-        records.flush(None).await.unwrap();
-        let done = scene.source().await.compact(&compact_all(), &mut |_| {}).await.unwrap();
-        assert_eq!(done.attachments_released, 0);
-        records.write(vec![Event::Put(Box::new(note("late", "refers to it").with_blob(blob.clone())))]).await.unwrap();
-        records.flush(None).await.unwrap();
-        records.close().await.unwrap();
-        sink.commit(&RunReport::new(run, time())).await.unwrap();
-        let snapshot = scene.source().await.snapshot(SnapshotOptions::default()).await.unwrap();
-        assert!(snapshot.open(&key("late"), &blob, None).await.is_ok());
-    }
-}
-
 /// One piece of upkeep.
 #[derive(Clone, Copy, Debug)]
 enum Work {
@@ -303,145 +281,4 @@ async fn a_crash_at_any_write_of_upkeep_changes_no_point() {
         scene.check().await;
     }
     assert!(cases > 150, "{cases}");
-}
-
-/// Backups, another maintainer and a reader at the same time.
-#[tokio::test]
-async fn backups_go_on_beside_upkeep_and_of_two_maintainers_one_gives_up() {
-    for mut scene in both().await {
-        let (one, two, writer) = (scene.source().await, scene.source().await, scene.source().await);
-        scene.account.put(note("beside", "written meanwhile"));
-        let account = MemoryConnector::new(scene.account.clone());
-        let options = compact_all();
-        let (mut silent, mut mute) = (|_: &_| {}, |_: &_| {});
-        let (first, second, backup, read) = tokio::join!(
-            one.compact(&options, &mut silent),
-            two.compact(&options, &mut mute),
-            back_up(&account, &writer, &scene.clock),
-            live(&writer, At::Back(0)),
-        );
-        let conflicts = [first, second].into_iter().filter_map(Result::err).map(|error| error.kind());
-        assert_eq!(conflicts.collect::<Vec<_>>(), [ErrorKind::Conflict]);
-        backup.unwrap();
-        assert!(read.unwrap().len() > 30);
-        let point = writer.point(&At::Now).await.unwrap().sequence;
-        scene.points.insert(point, scene.account.live());
-        scene.check().await;
-    }
-}
-
-/// A session that has begun.
-async fn begun(source: &Source) -> (Box<dyn Sink>, RunId) {
-    let sink = source.sink(mirror(false)).await.unwrap();
-    let run = RunId::new(time());
-    let catalog = Catalog::new(vec![Collection::new(key("1").collection, Kind::Record)]);
-    sink.begin(&RunStart::new(run, time(), catalog, Coverage::default())).await.unwrap();
-    (sink, run)
-}
-
-#[tokio::test]
-async fn a_run_that_slept_through_a_sweep_is_refused_and_the_next_one_works() {
-    for scene in both().await {
-        let sleeper = scene.source().await;
-        let (sink, run) = begun(&sleeper).await;
-        let blob = BlobRef::new(BlobId::parse("late").unwrap(), "attachment");
-        let BlobSlot::Want(mut writer) = sink.blob(&key("late"), &blob).await.unwrap() else { panic!("it is new") };
-        let bytes = bytes::Bytes::from(vec![3; 1_300_000]);
-        writer.write(bytes.clone()).await.unwrap();
-        let stored =
-            saas_backup_core::StoredBlob { digest: saas_backup_core::Digest::of(&bytes), size: bytes.len() as u64 };
-        writer.finish(stored).await.unwrap();
-        let uploaded = scene.count("/blob/");
-
-        scene.clock.advance(Duration::from_hours(8 * 24));
-        let done = scene.source().await.collect(&CollectOptions::default()).await.unwrap();
-        assert!(done.orphans >= 1 && scene.count("/blob/") < uploaded, "{done:?}");
-        let error = sink.commit(&RunReport::new(run, time())).await.unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::Conflict, "{error}");
-        drop(sleeper);
-        scene.check().await;
-    }
-}
-
-#[tokio::test]
-async fn what_a_run_under_way_uploads_is_not_swept() {
-    for scene in both().await {
-        let writer = scene.source().await;
-        let (sink, run) = begun(&writer).await;
-        let blob = BlobRef::new(BlobId::parse("late").unwrap(), "attachment");
-        let BlobSlot::Want(mut fetched) = sink.blob(&key("late"), &blob).await.unwrap() else { panic!("it is new") };
-        let bytes = bytes::Bytes::from(vec![3; 1_300_000]);
-        fetched.write(bytes.clone()).await.unwrap();
-        fetched.finish(StoredBlob { digest: Digest::of(&bytes), size: bytes.len() as u64 }).await.unwrap();
-        scene.clock.advance(Duration::from_hours(6 * 24));
-        let done = scene.source().await.collect(&CollectOptions::default()).await.unwrap();
-        assert_eq!(done.orphans, 0, "{done:?}");
-        sink.commit(&RunReport::new(run, time())).await.unwrap();
-        let report = scene.source().await.verify(&VerifyOptions::read_all(), &mut |_| {}).await.unwrap();
-        assert_eq!(report.problems, []);
-    }
-}
-
-#[tokio::test]
-async fn a_run_that_was_told_that_a_released_attachment_is_held_is_refused() {
-    for mut scene in both().await {
-        let writer = scene.source().await;
-        let (sink, run) = begun(&writer).await;
-        let blob = BlobRef::new(BlobId::parse("large").unwrap(), "attachment");
-        assert!(matches!(sink.blob(&key("again"), &blob).await.unwrap(), BlobSlot::Held(_)));
-        let first_two: Vec<u64> = scene.points.keys().copied().take(2).collect();
-        scene.forget(first_two).await;
-        let done = scene.source().await.compact(&compact_all(), &mut |_| {}).await.unwrap();
-        assert_eq!(done.attachments_released, 1);
-        let mut records = sink.writer(&Feed::slice(key("1").collection)).await.unwrap();
-        records.write(vec![Event::Put(Box::new(note("again", "refers to it").with_blob(blob)))]).await.unwrap();
-        records.flush(None).await.unwrap();
-        records.close().await.unwrap();
-        let error = sink.commit(&RunReport::new(run, time())).await.unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::Conflict, "{error}");
-        drop(writer);
-        attach(&scene.account, "large", 1_500_000);
-        scene.back_up().await;
-        scene.check().await;
-        let snapshot = scene.source().await.snapshot(SnapshotOptions::default()).await.unwrap();
-        let record = &scene.account.live()[&key("large")];
-        assert!(snapshot.open(&record.key, &record.blobs[0], None).await.is_ok());
-    }
-}
-
-#[tokio::test]
-async fn storage_that_denies_deletion_keeps_all_and_is_told_of() {
-    let mut scene = Scene::with_history(Keys::owner(Identity::generate()), 4).await;
-    let oldest = *scene.points.keys().next().unwrap();
-    scene.forget([oldest]).await;
-    scene.source().await.compact(&compact_all(), &mut |_| {}).await.unwrap();
-    scene.clock.advance(Duration::from_hours(8 * 24));
-    let before = scene.disk.names();
-    scene.disk.deny_deletion();
-    let done = scene.source().await.collect(&CollectOptions::default()).await.unwrap();
-    assert!(done.denied > 0 && done.objects == 0, "{done:?}");
-    assert!(before.iter().all(|name| scene.disk.names().contains(name)));
-    scene.check().await;
-}
-
-#[tokio::test]
-async fn upkeep_takes_the_owner_and_what_a_writer_says_of_others_commits_is_refused() {
-    let (identity, agent) = (Identity::generate(), AgentKey::generate());
-    let scene = Scene::with_history(Keys::owner(identity.clone()).with_agent(agent.clone()), 3).await;
-    let keys = scene.keys.clone().with_keys(Keys::writer(agent).with_root(identity.root_key()));
-    let repository = Repository::open_on(Arc::new(scene.disk.clone()), keys).await.unwrap();
-    let source = repository.source("blog").unwrap();
-    let oldest = source.points().await.unwrap()[0].sequence;
-    for denied in [
-        source.forget(&BTreeSet::from([oldest])).await.map(drop),
-        source.compact(&compact_all(), &mut |_| {}).await.map(drop),
-        source.collect(&CollectOptions::default()).await.map(drop),
-    ] {
-        assert_eq!(denied.unwrap_err().kind(), ErrorKind::PermissionDenied);
-    }
-    scene.check().await;
-    let owner = scene.source().await;
-    let newest = owner.point(&At::Now).await.unwrap().sequence;
-    assert_eq!(owner.forget(&BTreeSet::from([newest])).await.unwrap_err().kind(), ErrorKind::Configuration);
-    assert_eq!(owner.forget(&BTreeSet::from([999])).await.unwrap_err().kind(), ErrorKind::NotFound);
 }
