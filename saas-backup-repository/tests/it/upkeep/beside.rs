@@ -36,18 +36,22 @@ async fn begun(source: &Source) -> (Box<dyn Sink>, RunId) {
     (sink, run)
 }
 
+/// An attachment of so many bytes that has arrived before the record that refers to it.
+async fn fetched(sink: &dyn Sink, size: usize) -> BlobRef {
+    let blob = BlobRef::new(BlobId::parse("early").unwrap(), "attachment");
+    let BlobSlot::Want(mut writer) = sink.blob(&key("late"), &blob).await.unwrap() else { panic!("it is new") };
+    let bytes = bytes::Bytes::from(vec![3; size]);
+    writer.write(bytes.clone()).await.unwrap();
+    writer.finish(StoredBlob { digest: Digest::of(&bytes), size: size as u64 }).await.unwrap();
+    blob
+}
+
 #[tokio::test]
 async fn a_run_that_slept_through_a_sweep_is_refused_and_the_next_one_works() {
     for scene in both().await {
         let sleeper = scene.source().await;
         let (sink, run) = begun(&sleeper).await;
-        let blob = BlobRef::new(BlobId::parse("late").unwrap(), "attachment");
-        let BlobSlot::Want(mut writer) = sink.blob(&key("late"), &blob).await.unwrap() else { panic!("it is new") };
-        let bytes = bytes::Bytes::from(vec![3; 1_300_000]);
-        writer.write(bytes.clone()).await.unwrap();
-        let stored =
-            saas_backup_core::StoredBlob { digest: saas_backup_core::Digest::of(&bytes), size: bytes.len() as u64 };
-        writer.finish(stored).await.unwrap();
+        fetched(&*sink, 1_300_000).await;
         let uploaded = scene.count("/blob/");
 
         scene.clock.advance(Duration::from_hours(8 * 24));
@@ -65,11 +69,7 @@ async fn what_a_run_under_way_uploads_is_not_swept() {
     for scene in both().await {
         let writer = scene.source().await;
         let (sink, run) = begun(&writer).await;
-        let blob = BlobRef::new(BlobId::parse("late").unwrap(), "attachment");
-        let BlobSlot::Want(mut fetched) = sink.blob(&key("late"), &blob).await.unwrap() else { panic!("it is new") };
-        let bytes = bytes::Bytes::from(vec![3; 1_300_000]);
-        fetched.write(bytes.clone()).await.unwrap();
-        fetched.finish(StoredBlob { digest: Digest::of(&bytes), size: bytes.len() as u64 }).await.unwrap();
+        fetched(&*sink, 1_300_000).await;
         scene.clock.advance(Duration::from_hours(6 * 24));
         let done = scene.source().await.collect(&CollectOptions::default()).await.unwrap();
         assert_eq!(done.orphans, 0, "{done:?}");
@@ -182,11 +182,7 @@ async fn what_a_run_that_did_not_end_has_fetched_is_not_given_up() {
     for scene in both().await {
         let writer = scene.source().await.with_flush_bytes(0);
         let (sink, run) = begun(&writer).await;
-        let blob = BlobRef::new(BlobId::parse("early").unwrap(), "attachment");
-        let BlobSlot::Want(mut fetched) = sink.blob(&key("late"), &blob).await.unwrap() else { panic!("it is new") };
-        let bytes = bytes::Bytes::from_static(b"arrived before its record");
-        fetched.write(bytes.clone()).await.unwrap();
-        fetched.finish(StoredBlob { digest: Digest::of(&bytes), size: bytes.len() as u64 }).await.unwrap();
+        let blob = fetched(&*sink, 25).await;
         let mut records = sink.writer(&Feed::slice(key("1").collection)).await.unwrap();
         records.write(vec![Event::Put(Box::new(note("other", "of the same run")))]).await.unwrap();
         records.flush(None).await.unwrap();
