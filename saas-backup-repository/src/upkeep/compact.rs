@@ -18,8 +18,8 @@ use crate::object::{Family, SegmentIndex};
 use crate::read::{Bounds, Merge, blocking};
 use crate::source::Source;
 
-/// Compressed bytes after which a merged segment is ended.
-const SEGMENT_BYTES: usize = 24 * 1024 * 1024;
+/// Compressed bytes after which a merged segment is ended: two are begun at a time, and one more is sealed.
+const SEGMENT_BYTES: usize = 12 * 1024 * 1024;
 /// Bytes of lines that are rewritten at once.
 const BATCH_BYTES: usize = 4 * 1024 * 1024;
 
@@ -29,7 +29,7 @@ const BATCH_BYTES: usize = 4 * 1024 * 1024;
 pub struct CompactOptions {
     /// Merges everything into a new base, whether it is due or not. Default: no.
     pub all: bool,
-    /// Compressed bytes after which a segment is ended. Default: 24 MiB.
+    /// Compressed bytes after which a segment is ended. Default: 12 MiB.
     pub segment_bytes: usize,
     /// Only says what would be done. Default: no.
     pub dry_run: bool,
