@@ -29,6 +29,10 @@ FLAGS = """--headless --no-sandbox --disable-gpu --disable-quic --no-first-run -
     --remote-allow-origins=*""".split()
 
 
+class Refused(Exception):
+    """The browser did not take a call: between two pages there is nothing to ask, for one."""
+
+
 class Browser:
     def __init__(self):
         self.profile = tempfile.mkdtemp()
@@ -56,7 +60,7 @@ class Browser:
             message = json.loads(self.socket.recv())
             if message.get("id") == number:
                 if "error" in message:
-                    raise RuntimeError(message["error"])
+                    raise Refused(message["error"])
                 return message["result"]
             self.note(message)
 
@@ -90,9 +94,15 @@ class Browser:
             raise RuntimeError(answer["exceptionDetails"])
         return answer["result"].get("value")
 
+    def true(self, expression):
+        try:
+            return self.ask(f"!!({expression})")
+        except Refused:
+            return False
+
     def wait(self, expression, seconds):
         begun = time.monotonic()
-        while not self.ask(f"!!({expression})"):
+        while not self.true(expression):
             if time.monotonic() - begun > seconds:
                 raise SystemExit(f"not within {seconds} s: {expression}")
             time.sleep(0.002)
