@@ -13,11 +13,10 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use examples::demo::{self, Demo};
+use examples::held::records;
 use examples::script;
-use futures::TryStreamExt as _;
 use saas_backup_core::{
-    At, Connector as _, Error, ErrorKind, Event, Key, ReadRequest, Result, RunStatus, SnapshotOptions, TransferOptions,
-    transfer,
+    At, Connector as _, Error, ErrorKind, Key, Result, RunStatus, SnapshotOptions, TransferOptions, transfer,
 };
 use saas_backup_repository::{Identity, Keys, Repository, RepositoryOptions, VerifyOptions};
 
@@ -157,18 +156,7 @@ async fn everything(repository: &Repository) -> Result<BTreeMap<u64, BTreeMap<Ke
     let mut held = BTreeMap::new();
     for point in source.points().await? {
         let snapshot = source.snapshot(SnapshotOptions::at(At::Sequence(point.sequence))).await?;
-        let feeds: Vec<_> = snapshot.feeds().try_collect().await?;
-        let mut records = BTreeMap::new();
-        for feed in feeds {
-            let mut events = snapshot.read(ReadRequest::new(feed));
-            while let Some(event) = events.try_next().await? {
-                if let Event::Put(record) = event {
-                    let digests: Vec<_> = record.blobs.iter().map(|blob| &blob.digest).collect();
-                    records.insert(record.key.clone(), format!("{} {digests:?}", record.data.as_str()));
-                }
-            }
-        }
-        held.insert(point.sequence, records);
+        held.insert(point.sequence, records(&*snapshot).await?);
     }
     Ok(held)
 }

@@ -12,11 +12,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use examples::demo::{self, Demo};
+use examples::held::records;
 use examples::script;
-use futures::TryStreamExt as _;
-use saas_backup::core::{
-    At, Error, ErrorKind, Event, Key, ManualClock, ReadRequest, Result, RunStatus, SnapshotOptions, TransferOptions,
-};
+use saas_backup::core::{At, Error, ErrorKind, Key, ManualClock, Result, RunStatus, SnapshotOptions, TransferOptions};
 use saas_backup::repository::RetentionPolicy;
 use saas_backup::{
     Config, ForgetOptions, Forgot, MaintainOptions, Project, RepositoryConfig, Settings, SourceConfig, Text, keygen_to,
@@ -158,18 +156,7 @@ async fn back_up(project: &Project, service: &Demo, clock: &ManualClock, pause: 
 /// Everything that a point holds.
 async fn read(project: &Project, point: u64) -> Result<BTreeMap<Key, String>> {
     let snapshot = project.copies("notes").await?.snapshot(SnapshotOptions::at(At::Sequence(point))).await?;
-    let feeds: Vec<_> = snapshot.feeds().try_collect().await?;
-    let mut records = BTreeMap::new();
-    for feed in feeds {
-        let mut events = snapshot.read(ReadRequest::new(feed));
-        while let Some(event) = events.try_next().await? {
-            if let Event::Put(record) = event {
-                let digests: Vec<_> = record.blobs.iter().map(|blob| &blob.digest).collect();
-                records.insert(record.key.clone(), format!("{} {digests:?}", record.data.as_str()));
-            }
-        }
-    }
-    Ok(records)
+    records(&*snapshot).await
 }
 
 fn bytes_below(folder: &Path) -> Result<u64> {

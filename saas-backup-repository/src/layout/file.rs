@@ -103,7 +103,6 @@ pub(crate) async fn write(store: &dyn Store, names: &Names, author: Author<'_>, 
         bundled.others.push(ObjectRef::new(bundle.clone(), ObjectKind::Bundle, size, sha256, None));
         store.put(&bundle, Bytes::from(bytes)).await?;
     }
-    bundled.layout = Some(head.sequence);
     bundled.layouts += 1;
     bundled.since.clear();
     let part = compress(&lines(&bundled)?)?;
@@ -167,7 +166,7 @@ pub(super) fn read(envelope: &Envelope, repository: &str, source: &str, sequence
         return Err(damaged());
     }
     let text = decompress(&envelope.body, MAX_MAP_BYTES)?;
-    let mut map = Map { head: Some(header.head), layout: Some(sequence), ..Map::default() };
+    let mut map = Map { head: Some(header.head), ..Map::default() };
     for line in text.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
         match serde_json::from_slice(line).map_err(|_| damaged())? {
             Entry::Segment(segment) => map.segments.push(segment),

@@ -18,8 +18,6 @@ const REMEMBERED: TimeDelta = TimeDelta::days(90);
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Map {
     pub(crate) head: Option<Head>,
-    /// The layout that it began from.
-    pub(crate) layout: Option<u64>,
     /// How many layouts there are.
     pub(crate) layouts: usize,
     /// Commits since then.

@@ -96,13 +96,13 @@ impl Access {
     }
 
     /// The lines of a part; those of `others` that lie in the same object are fetched with it.
-    pub(crate) async fn part_lines_among(&self, part: &Part, others: &[Part]) -> Result<Lines> {
+    pub(crate) async fn part_lines_among(&self, part: &Part, others: &[&Part]) -> Result<Lines> {
         let kept = self.lock_lines().get(&name_of(part));
         if let Some(kept) = kept {
             return Ok(kept);
         }
-        let beside: Vec<Part> =
-            others.iter().filter(|other| other.place.object == part.place.object).cloned().collect();
+        let beside = others.iter().filter(|other| other.place.object == part.place.object);
+        let beside: Vec<Part> = beside.map(|other| (*other).clone()).collect();
         self.all_part_lines(&beside).await?;
         self.part_lines(part).await
     }

@@ -49,7 +49,7 @@ impl Access {
     ) -> Result<Vec<StoredLine>> {
         let segments: Vec<Segment> = map.segments_at(family, at, all).cloned().collect();
         let indexes = self.indexes(map, &segments).await?;
-        let parts: Vec<Part> = map.parts_at(inline_kind(family), at).cloned().collect();
+        let parts: Vec<&Part> = map.parts_at(inline_kind(family), at).collect();
         let mut runs: Vec<(Run<'_>, usize)> = parts.iter().map(|part| (Run::Part(part), 0)).collect();
         runs.extend(segments.iter().enumerate().map(|(index, segment)| (Run::Segment(segment), index)));
         runs.sort_by_key(|(run, _)| Reverse(run.newest()));

@@ -12,7 +12,7 @@ use crate::source::Shared;
 use crate::store::{self, Store};
 use crate::verify::VerifyProblem;
 
-/// Objects that are copied at the same time; one is some 32 MiB at most.
+/// Objects that are copied at the same time; each is held whole in memory.
 const COPIES: usize = 2;
 
 /// What a replication did.
@@ -38,16 +38,17 @@ impl Replicated {
 
 impl Repository {
     /// Copies the repository to other storage, or what is new since the last time: the same objects under the same names,
-    /// so that the copy is opened with the same keys and can take the place of this one. Keys other than the URL and the
-    /// options of `to` do not matter.
+    /// so that the copy is opened with the same keys and can take the place of this one. Of `to` only the address, the
+    /// storage's options and the promise of a single writer count.
     ///
     /// Every object is checked on the way, and what is damaged is not copied but reported. Nothing of the copy is ever
-    /// replaced or removed; its own upkeep removes what is not needed any more. Commits follow what they name, in their
+    /// replaced or removed; upkeep of its own would give it another history. Commits follow what they name, in their
     /// order: a copy that was interrupted is good as far as it goes. `progress` is called after each object. Cancel safe.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Conflict`] if there is another repository, or a copy with another history, which somebody wrote to.
+    /// [`ErrorKind::Conflict`] if there is another repository, or a copy with another history, which somebody wrote to;
+    /// [`ErrorKind::Integrity`] if the timeline is broken.
     pub async fn replicate(
         &self,
         to: &RepositoryOptions,

@@ -37,8 +37,8 @@ impl Repository {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Conflict`] if it is the copy of another repository, or another owner's; [`ErrorKind::Integrity`] if the copy's own timeline
-    /// is broken.
+    /// [`ErrorKind::Conflict`] if it is the copy of another repository, or another owner's; [`ErrorKind::Integrity`] if the
+    /// copy's own timeline is broken.
     pub async fn repair_from(
         &self,
         copy: &Self,

@@ -230,17 +230,6 @@ impl Maintainer {
                 break;
             }
         }
-        let last;
-        (rewriter, last) = blocking(move || {
-            let last = rewriter.finish()?;
-            Ok((rewriter, last))
-        })
-        .await?;
-        for (segment, objects) in [(last.0, &mut now), (last.1, &mut past)] {
-            if let Some(segment) = segment {
-                self.upload(merged.family, segment, header, objects, &mut indexes).await?;
-            }
-        }
         // Of two segments of a commit the later one is the newer.
         header.objects.extend(past.into_iter().chain(now));
         Ok((indexes, rewriter))

@@ -72,17 +72,20 @@ impl Rewriter {
         Self { points, whole, segment_bytes, ledger, now, past, references, tally: Tally::default() }
     }
 
-    /// Takes the next keys; gives the segments that are full: those of the present, and those of the past.
+    /// Takes the next keys, or no keys at the end; gives the segments that are full, and in the end the last ones: those of
+    /// the present, and those of the past.
     pub(super) fn take(&mut self, groups: &[Group]) -> Result<(Vec<Ready>, Vec<Ready>)> {
         let (mut now, mut past) = (Vec::new(), Vec::new());
         Codec::with(|codec| {
             for group in groups {
                 self.key(codec, group)?;
-                for (run, ready) in [(&mut self.now, &mut now), (&mut self.past, &mut past)] {
-                    if run.builder.size() >= self.segment_bytes {
-                        ready.extend(std::mem::take(run).finish(codec)?);
-                    }
-                }
+                let full = self.segment_bytes;
+                now.extend(self.now.end_at(full, codec)?);
+                past.extend(self.past.end_at(full, codec)?);
+            }
+            if groups.is_empty() {
+                now.extend(self.now.end_at(0, codec)?);
+                past.extend(self.past.end_at(0, codec)?);
             }
             Ok(())
         })?;
@@ -111,12 +114,6 @@ impl Rewriter {
             run.push(codec, key, &lines, until)?;
         }
         Ok(())
-    }
-
-    /// The last segments: of the present, and of the past.
-    pub(super) fn finish(&mut self) -> Result<(Option<Ready>, Option<Ready>)> {
-        let (now, past) = (std::mem::take(&mut self.now), std::mem::take(&mut self.past));
-        Codec::with(|codec| Ok((now.finish(codec)?, past.finish(codec)?)))
     }
 }
 
@@ -151,9 +148,14 @@ impl Run {
         Ok(())
     }
 
-    fn finish(self, codec: &mut Codec) -> Result<Option<Ready>> {
-        let Some(covers) = self.covers else { return Ok(None) };
-        Ok(self.builder.finish(codec)?.map(|file| Ready { file, covers }))
+    /// Ends the segment if it has so many bytes.
+    fn end_at(&mut self, bytes: usize, codec: &mut Codec) -> Result<Option<Ready>> {
+        if self.builder.size() < bytes {
+            return Ok(None);
+        }
+        let Self { builder, covers } = std::mem::take(self);
+        let Some(covers) = covers else { return Ok(None) };
+        Ok(builder.finish(codec)?.map(|file| Ready { file, covers }))
     }
 }
 
