@@ -10,8 +10,7 @@
 It follows ../repository-format.md; the marks (§) name its sections. Sizes, SHA-256 digests and the chain of commits are
 checked whatever is read. Signatures are not, for the standard library has no Ed25519: accidents are told, attacks of
 those who may write to the folder are not. The lines of a source, or of the collection that is asked for, are held in
-memory. An error is one line, and the exit code 1.
-"""
+memory. An error is one line, and the exit code 1."""
 import argparse, base64, hashlib, hmac, json, os, re, shutil, subprocess, sys, tempfile
 from collections import namedtuple
 from pathlib import Path
@@ -84,7 +83,8 @@ class Source:
 
     def __init__(self, folder, name, key):
         self.folder, self.name, self.key, self.identities = folder, f"source/{name}", key, {}
-        self.pieces, self.objects, self.points, self.layout, self.broken = [], {}, {}, {"sequence": 0}, None
+        self.pieces, self.objects, self.points, self.based = [], {}, {}, {"data": 0, "meta": 0}
+        self.layout, self.broken = {"sequence": 0}, None
         if not re.fullmatch(r"[a-z0-9][a-z0-9_.-]{0,63}", name) or not (folder / self.name).is_dir():
             raise Failure(f"there is no source {name}")
         header = (envelope(folder / "repo.json") or [{}])[0]
@@ -148,18 +148,20 @@ class Source:
         for merge in upkeep.get("merges", []):
             family, after, through = merge["family"], merge["after"], merge["through"]
             self.pieces = [one for one in self.pieces if one.kind != family or not after < one.sequence <= through]
+            self.based[family] = through if after == 0 else self.based[family]
+        self.pieces = [one for one in self.pieces if one.kind != "erased" or one.sequence > min(self.based.values())]
         for known, member in ((self.points, "forgets"), (self.objects, "drops")):
             for gone in upkeep.get(member, []):
                 known.pop(gone, None)
-        if "point" in header:
-            self.points[sequence] = header["point"]
+        self.points.update({sequence: header["point"]} if "point" in header else {})
         for ordinal, thing in enumerate(header.get("objects", [])):
             if thing["kind"] in FAMILIES:
                 self.add(thing, sequence, ordinal, thing.get("covers", {}))
             elif thing["kind"] in ("blob", "pack"):
                 self.objects[thing["name"]] = thing
         for part in header.get("parts", []):  # newer than all objects of the commit (§4)
-            self.add({**part, "name": name, "at": at}, sequence, ALWAYS, {})
+            if "maintenance" in header or part["kind"] not in ("digests", "erased"):
+                self.add({**part, "name": name, "at": at}, sequence, ALWAYS, {})
             at += part["size"]
 
     def add(self, stated, sequence, ordinal, covers):
@@ -169,11 +171,9 @@ class Source:
 
     def point(self, wanted):
         """The sequence of a point. Those before a break of the chain can be believed (§6)."""
-        if wanted in self.points:
-            return wanted
-        if self.broken or wanted is not None or not self.points:
+        if wanted not in self.points and (self.broken or wanted is not None or not self.points):
             raise self.broken or Failure("there is no such point in time")
-        return max(self.points)
+        return max(self.points) if wanted is None else wanted
 
     def stored(self, stated):
         """An object, or from `at` on a part of one, as it is stored, compared with what is stated of it."""
@@ -188,21 +188,24 @@ class Source:
     def opened(self, stated):
         """The same, opened with the key of its domain, which the owner's key opens (§3)."""
         data, domain = self.stored(stated), stated.get("domain")
-        if domain is None:
-            return data
-        if self.key is None:
-            raise Failure("the repository is encrypted: --key FILE is needed")
-        if domain not in self.identities:
+        if domain and domain not in self.identities:
+            if self.key is None:
+                raise Failure("the repository is encrypted: --key FILE is needed")
             path = self.folder / self.name / "keys" / f"{domain}.age"
             self.identities[domain] = run(["age", "-d", "-i", self.key], path.read_bytes(), path)
-        return run(["age", "-d"], data, stated["name"], self.identities[domain])
+        return run(["age", "-d"], data, stated["name"], self.identities[domain]) if domain else data
 
     def plain(self, piece):
         return run(UNPACK, self.opened(piece.stated), piece.stated["name"])
 
-    def lines(self, family, at, collection=None):
+    def erased(self):
+        """Up to which commit lines do not count, by collection and id (§10)."""
+        lists = [(piece.sequence, self.plain(piece).splitlines()) for piece in self.pieces if piece.kind == "erased"]
+        return {(key["collection"], key["id"]): at for at, lines in lists for key in map(json.loads, lines)}
+
+    def lines(self, family, at, collection=None, erased=None):
         """The lines of a family that matter at a sequence or before it, by collection and id."""
-        found = {}
+        found, erased = {}, self.erased() if erased is None else erased
         for piece in (piece for piece in self.pieces if piece.kind == family and piece.oldest <= at):
             for index, text in enumerate(self.plain(piece).decode().split("\n")):
                 match = LINE.match(text)
@@ -211,8 +214,8 @@ class Source:
                         raise Failure(f"{piece.stated['name']}: the members of a line are in another order")
                     continue
                 texts = [json.loads(f'"{one}"') if one and "\\" in one else one for one in match.group(2, 3, 4)]
-                if collection in (None, texts[0]):
-                    order = (int(match[6] or piece.sequence), piece.ordinal, -index)
+                order = (int(match[6] or piece.sequence), piece.ordinal, -index)
+                if collection in (None, texts[0]) and order[0] > erased.get((texts[0], texts[1]), 0):
                     text = text[: match.start(5)] + text[match.end(5) :] if match[5] else text
                     line = Line(order, piece.until, match[1] == "put", texts[2], match[7] is not None, text)
                     found.setdefault((texts[0], texts[1]), []).append(line)
@@ -225,9 +228,8 @@ class Source:
             raise Failure(f"there is no attachment {blob} at this point")
         row, digest = json.loads(rows["_blobs", blob])["data"], hashlib.sha256()
         for part in row["parts"]:
-            whole = {one: part.get(one) for one in ("sha256", "domain")}
-            whole.update(name=part["object"], size=part["stored"])
-            data = self.opened(whole)[part["at"] : part["at"] + part["size"]]
+            whole = {"name": part["object"], "size": part["stored"], "sha256": part.get("sha256")}
+            data = self.opened({**whole, "domain": part.get("domain")})[part["at"] : part["at"] + part["size"]]
             data = run(UNPACK, data, part["object"]) if part.get("zstd") else data
             digest.update(data)
             out.write(data)
@@ -248,7 +250,7 @@ class Source:
                     raise Failure(f"the attachment {blob} lies in {part['object']}, which no commit names so")
         parts = sorted((one for one in self.pieces if one.kind == "digests"), key=lambda one: one.sequence)
         stated = json.loads(self.plain(parts[-1])) if parts else {"key": "", "points": {}}
-        key, stated, lines = base64.b64decode(stated["key"]), stated["points"], self.lines("data", ALWAYS)
+        key, stated, lines = base64.b64decode(stated["key"]), stated["points"], self.lines("data", ALWAYS, None, {})
         compared = [at for at in points if str(at) in stated]
         for at in compared:
             sums = {}
@@ -270,12 +272,10 @@ def main():
     parser.add_argument("--key", metavar="FILE", help="an owner's age identity, for an encrypted repository")
     given, out = parser.parse_args(), sys.stdout.buffer
     if len(given.words) == 2 and given.words[1] == "sources":
-        print(*sorted(path.name for path in Path(given.words[0], "source").iterdir()), sep="\n")
-        return
+        return print(*sorted(path.name for path in Path(given.words[0], "source").iterdir()), sep="\n")
     folder, name, command, *blob = [*given.words, "", ""][: max(len(given.words), 3)]
-    if command not in ("points", "records", "blob", "check") or len(blob) != (command == "blob"):
-        parser.error("no such command")
-    source = Source(Path(folder), name, given.key)
+    known = command in ("points", "records", "blob", "check") and len(blob) == (command == "blob")
+    source = Source(Path(folder), name, given.key) if known else parser.error("no such command")
     if command == "points":
         for sequence, point in sorted(source.points.items()):
             print(json.dumps({"sequence": sequence, **point}))

@@ -5,7 +5,7 @@ use chrono::{DateTime, Utc};
 use futures::stream::BoxStream;
 use serde::{Deserialize, Serialize};
 
-use crate::{BlobId, CollectionName, Cursor, RecordId, Reference, Result};
+use crate::{BlobId, CollectionName, Cursor, Key, RecordId, Reference, Result};
 
 /// A source's word on what copies must erase (Open Export Protocol §12; GDPR Articles 17 and 19).
 ///
@@ -90,6 +90,23 @@ pub struct ErasureTarget {
     /// The person concerned.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub subject: Option<Reference>,
+}
+
+impl ErasureTarget {
+    /// One record.
+    pub fn record(key: Key) -> Self {
+        Self { collection: Some(key.collection), id: Some(key.id), ..Self::default() }
+    }
+
+    /// One attachment.
+    pub fn blob(blob: BlobId) -> Self {
+        Self { blob: Some(blob), ..Self::default() }
+    }
+
+    /// What concerns a person.
+    pub fn person(person: Reference) -> Self {
+        Self { subject: Some(person), ..Self::default() }
+    }
 }
 
 /// The end of a request or of a hold.

@@ -2,6 +2,8 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use saas_backup_core::{Digest, Error, ErrorKind, Result};
 
@@ -9,12 +11,16 @@ use crate::commit::{CommitHeader, Covers, ObjectKind, ObjectRef, PartKind, PartR
 use crate::crypto::{Domain, DomainKind, Keyring, NamingKey, Sealer, Signer, SigningPurpose};
 use crate::layout::{self, Author, Map};
 use crate::object::{Family, SegmentFile, SegmentIndex, Spare, compress, month, ulid_of};
-use crate::read::blocking;
+use crate::read::{BlobPart, blocking};
 use crate::source::{Shared, WritingKeys};
 use crate::store::{Owner, create};
 
 /// A sealed segment from this size on has a domain of its own.
 const OWN_DOMAIN_BYTES: usize = 8 * 1024 * 1024;
+/// Attachments below this size lie in packs; a pack from this size on has a domain of its own.
+pub(crate) const PACKED_BYTES: usize = 1024 * 1024;
+/// Plain bytes after which a pack is written.
+pub(crate) const PACK_BYTES: usize = 7 * 1024 * 1024;
 /// Numbers that are tried when others are faster.
 const REBASES: usize = 16;
 
@@ -197,6 +203,23 @@ impl Committer {
             Ok((Bytes::from(sealed), sha256, head))
         })
         .await
+    }
+
+    /// Seals and uploads a pack that no commit names yet; gives what a part of an attachment says of it.
+    pub(crate) async fn put_pack(&self, plain: Vec<u8>, domains: &mut impl Domains) -> Result<(ObjectRef, BlobPart)> {
+        let domain = match (self.shared.keyring.is_encrypted(), plain.len() >= PACKED_BYTES) {
+            (false, _) => None,
+            (true, true) => Some(self.make_domain(DomainKind::Data, month(self.shared.clock.now()), &[]).await?),
+            (true, false) => self.month_domain(DomainKind::Data, domains).await?,
+        };
+        let (sealed, sha256, head) = self.seal(Keyring::sealer(domain.as_ref()), plain).await?;
+        let (object, stored) = (self.shared.names.pack(), sealed.len() as u64);
+        let domain = domain.map(|domain| domain.id);
+        self.put(&object, sealed).await?;
+        let pack = ObjectRef::new(object.clone(), ObjectKind::Pack, stored, sha256, domain.clone());
+        let head = STANDARD.encode(head);
+        let (at, size, length, zstd, sha256) = Default::default();
+        Ok((pack, BlobPart { object, at, size, length, zstd, stored, sha256, domain, head }))
     }
 
     /// Uploads an object and counts it.

@@ -36,6 +36,7 @@ mod committer;
 mod config;
 mod crypto;
 mod diff;
+mod erasure;
 #[cfg(feature = "fuzzing")]
 #[doc(hidden)]
 pub mod fuzzing;
@@ -57,6 +58,10 @@ mod writers;
 
 pub use self::crypto::{AgentKey, Identity, Keys, Recipient, RootKey};
 pub use self::diff::{Change, ChangeKind};
+pub use self::erasure::{
+    Concerned, EraseOptions, Erasure, ErasureProgress, ErasureStatement, FoundAttachment, FoundRecord, Reason, Scanned,
+    Subject,
+};
 pub use self::options::RepositoryOptions;
 pub use self::points::Point;
 pub use self::replica::{Repaired, Replicated};

@@ -103,6 +103,10 @@ impl Repository {
         &self.store
     }
 
+    pub(crate) fn trust(&self) -> &Trust {
+        &self.trust
+    }
+
     pub(crate) fn keys(&self) -> &Keys {
         &self.keys
     }

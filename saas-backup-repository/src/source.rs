@@ -260,11 +260,12 @@ impl Source {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::CursorExpired`] if that is before all points that are still held: what was deleted then is not known
-    /// any more.
+    /// [`ErrorKind::CursorExpired`] if that is before all points that are still held, for what was deleted then is not
+    /// known any more; or before something was erased.
     pub async fn changes_since(&self, sequence: u64) -> Result<BoxStream<'static, Result<Event>>> {
         let snapshot = self.at(&SnapshotOptions::default()).await?;
         snapshot.check_horizon(sequence)?;
+        snapshot.check_erased(sequence)?;
         let changes = changed_keys(&snapshot, sequence, None).await?;
         let read = changes.try_filter_map(move |(line, since)| async move {
             if line.sequence > since { event(&line).map(Some) } else { Ok(None) }
@@ -309,9 +310,13 @@ async fn changed_keys(
     let bounds = Bounds { collection, since, ..Bounds::all(Family::Data, snapshot.at) };
     let merge = Merge::open(Arc::clone(&snapshot.shared.access), &snapshot.map, bounds).await?;
     let read = stream::try_unfold((merge, snapshot.clone()), move |(mut merge, snapshot)| async move {
-        let Some(group) = merge.next().await? else { return Ok(None) };
-        let Some(line) = snapshot.state_of_group(&group).await? else { return Ok(None) };
-        Ok(Some(((line, since), (merge, snapshot))))
+        while let Some(group) = merge.next().await? {
+            // Nothing is true of a record that was erased, and deleted since then.
+            if let Some(line) = snapshot.state_of_group(&group).await? {
+                return Ok(Some(((line, since), (merge, snapshot))));
+            }
+        }
+        Ok(None)
     });
     Ok(read.boxed())
 }

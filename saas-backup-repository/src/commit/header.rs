@@ -97,6 +97,22 @@ pub(crate) struct Maintenance {
     /// commit may name them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) swept: Option<String>,
+    /// There if lines up to this commit do not count any more, of the keys that its part `erased` names.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) erases: Option<Erases>,
+}
+
+/// What is erased, without saying whose it is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Erases {
+    /// The id of the request.
+    pub(crate) request: String,
+    /// Why it was made.
+    pub(crate) basis: String,
+    pub(crate) records: u64,
+    /// Their lines: versions and deletions.
+    pub(crate) lines: u64,
+    pub(crate) attachments: u64,
 }
 
 /// A range of commits whose lines of one family lie elsewhere now.
@@ -195,6 +211,8 @@ pub(crate) enum PartKind {
     MetaIndex,
     /// What the points hold, as digests.
     Digests,
+    /// Deletions of the keys whose lines do not count any more.
+    Erased,
     /// Something that a later version knows.
     #[serde(other)]
     Other,

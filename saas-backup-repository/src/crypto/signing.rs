@@ -20,6 +20,7 @@ pub(crate) enum SigningPurpose {
     Writer,
     Commit,
     Layout,
+    Evidence,
 }
 
 impl SigningPurpose {
@@ -29,6 +30,7 @@ impl SigningPurpose {
             Self::Writer => b"saas-backup repository 1: writer\n",
             Self::Commit => b"saas-backup repository 1: commit\n",
             Self::Layout => b"saas-backup repository 1: layout\n",
+            Self::Evidence => b"saas-backup repository 1: evidence\n",
         }
     }
 

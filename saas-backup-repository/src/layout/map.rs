@@ -6,8 +6,8 @@ use chrono::{DateTime, TimeDelta, Utc};
 use saas_backup_core::{Digest, Error, ErrorKind, Result, RunId};
 use serde::{Deserialize, Serialize};
 
-use super::upkeep::{Dropped, Upkeep};
-use crate::commit::{CommitHeader, Maintenance, ObjectKind, ObjectRef, Parent, PartKind, PointHeader};
+use super::upkeep::{Closed, Dropped, Upkeep};
+use crate::commit::{CommitHeader, Maintenance, ObjectKind, ObjectRef, Parent, PartKind, PartRef, PointHeader};
 use crate::crypto::{Domain, DomainKind, Keyring};
 use crate::object::Family;
 
@@ -77,6 +77,8 @@ pub(crate) struct Commit {
     pub(crate) feeds: Vec<String>,
     /// Whether it gave up attachments.
     pub(crate) drops: bool,
+    /// Whether it erased something.
+    pub(crate) erases: bool,
 }
 
 /// An immutable file of sorted lines.
@@ -161,7 +163,8 @@ impl Map {
             self.maintain(maintenance, sequence, header.at);
         }
         let drops = header.maintenance.as_ref().is_some_and(|maintenance| maintenance.released > 0);
-        self.since.push(Commit { sequence, feeds: header.feeds.clone(), drops });
+        let erases = header.maintenance.as_ref().is_some_and(|maintenance| maintenance.erases.is_some());
+        self.since.push(Commit { sequence, feeds: header.feeds.clone(), drops, erases });
         self.domains.extend(header.domains.iter().cloned());
         if let Some(point) = &header.point {
             self.points.push((sequence, header.run, point.clone()));
@@ -186,20 +189,29 @@ impl Map {
                 object: object.clone(),
             });
         }
-        if header.parts.iter().any(|part| part.kind == PartKind::Digests) {
+        // Only who may maintain says what points hold, and what does not count.
+        let counts = |part: &&PartRef| {
+            header.maintenance.is_some() || !matches!(part.kind, PartKind::Digests | PartKind::Erased)
+        };
+        if header.parts.iter().filter(counts).any(|part| part.kind == PartKind::Digests) {
             self.parts.retain(|part| part.kind != PartKind::Digests);
         }
+        let lists = header.parts.iter().filter(counts).filter(|part| part.kind == PartKind::Erased);
+        let closed = lists.filter_map(|part| part.domain.clone()).map(|id| Closed { id, at: None });
+        self.upkeep.closed.extend(closed);
         let mut offset = 0;
         for part in &header.parts {
             let (start, end) = (offset as usize, (offset + part.size) as usize);
-            self.parts.push(Part {
-                kind: part.kind,
-                sequence,
-                place: Place { object: name.to_owned(), at: body_at + offset, size: part.size },
-                sha256: part.sha256,
-                domain: part.domain.clone(),
-                bytes: (start <= end && end <= body.len()).then(|| body.slice(start..end)),
-            });
+            if counts(&part) {
+                self.parts.push(Part {
+                    kind: part.kind,
+                    sequence,
+                    place: Place { object: name.to_owned(), at: body_at + offset, size: part.size },
+                    sha256: part.sha256,
+                    domain: part.domain.clone(),
+                    bytes: (start <= end && end <= body.len()).then(|| body.slice(start..end)),
+                });
+            }
             offset += part.size;
         }
     }
@@ -219,7 +231,7 @@ impl Map {
             PartKind::Meta => !is_merged(Family::Meta, part.sequence),
             PartKind::Index => is_introduced(segments, Family::Data, part.sequence),
             PartKind::MetaIndex => is_introduced(segments, Family::Meta, part.sequence),
-            PartKind::Digests | PartKind::Other => true,
+            PartKind::Digests | PartKind::Erased | PartKind::Other => true,
         });
         let parts = &self.parts;
         let (others, unused): (Vec<_>, Vec<_>) =
@@ -239,7 +251,14 @@ impl Map {
             at,
         }));
         self.points.retain(|(point, ..)| !forgets.contains(point));
-        self.upkeep.note(maintenance, sequence);
+        self.upkeep.note(maintenance, sequence, at);
+        let upkeep = &self.upkeep;
+        self.parts.retain(|part| part.kind != PartKind::Erased || !upkeep.is_rewritten(part.sequence));
+        if maintenance.erases.is_some() {
+            // What is sealed to them is written anew, and then their keys go.
+            let domains = mem::take(&mut self.domains).into_iter().map(|domain| domain.id);
+            self.upkeep.closed.extend(domains.map(|id| Closed { id, at: None }));
+        }
     }
 
     /// The names of the objects that it needs, those of keys among them; commits and layouts left aside.

@@ -20,6 +20,8 @@ const KEY_INDEX_MAGIC: u32 = 0x184D_2A50;
 const SEEK_TABLE_MAGIC: u32 = 0x184D_2A5E;
 const SEEKABLE_MAGIC: u32 = 0x8F92_EAB1;
 
+/// How a Zstandard frame begins (RFC 8878, 3.1.1).
+const MAGIC: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
 /// Raw bytes of one frame where many make an object.
 pub(super) const FRAME_BYTES: usize = 512 * 1024;
 
@@ -190,6 +192,19 @@ fn next_frame(frames: &[u8]) -> Result<(&[u8], Option<u64>, &[u8])> {
     let (frame, later) = frames.split_at_checked(size).ok_or_else(|| damaged(()))?;
     let length = zstd::zstd_safe::get_frame_content_size(frame).map_err(damaged)?;
     Ok((frame, length, later))
+}
+
+/// Every frame that is found anywhere in some bytes, decompressed; what only looks like one is passed over.
+pub(crate) fn each_frame_within(bytes: &[u8], mut each: impl FnMut(&[u8])) {
+    let mut at = 0;
+    while let Some(place) = bytes.get(at..).and_then(|rest| memchr::memmem::find(rest, &MAGIC)) {
+        let rest = bytes.get(at + place..).unwrap_or_default();
+        let found = next_frame(rest).and_then(|(frame, ..)| Ok((frame.len(), decompress(frame, MAX_SMALL_BYTES)?)));
+        at += place + found.as_ref().map_or(MAGIC.len(), |(length, _)| *length);
+        if let Ok((_, plain)) = found {
+            each(&plain);
+        }
+    }
 }
 
 fn damaged<E>(_: E) -> Error {

@@ -11,7 +11,7 @@ mod truth;
 
 pub(crate) use self::bloom::key_hash;
 pub(crate) use self::buffer::{LineBuffer, LineMeta};
-pub(crate) use self::frames::{Codec, MAX_SMALL_BYTES, compress, decompress, frame_digest};
+pub(crate) use self::frames::{Codec, MAX_SMALL_BYTES, compress, decompress, each_frame_within, frame_digest};
 pub(crate) use self::index::SegmentIndex;
 pub(crate) use self::names::{Names, check_source_name, month, sequence_of, ulid_of};
 pub(crate) use self::segment::{

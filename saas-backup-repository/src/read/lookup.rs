@@ -70,6 +70,7 @@ impl Access {
             found.extend(lines_of(&lines, key).iter().filter(|line| line.sequence <= at).cloned());
             found.sort_by_key(|line| Reverse((line.sequence, line.ordinal)));
         }
+        self.erased(map).await?.leave_out(&mut found);
         Ok(found)
     }
 

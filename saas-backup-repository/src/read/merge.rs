@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use saas_backup_core::{CollectionName, Key, Result};
 
-use super::Access;
 use super::lookup::{inline_kind, state};
+use super::{Access, Erased};
 use crate::layout::{Map, Part, Segment};
 use crate::object::{Family, SegmentIndex, StoredLine, decisive, effective, holders};
 
@@ -26,6 +26,8 @@ pub(crate) struct Bounds {
     pub(crate) at: u64,
     /// Also lines that say nothing of what is true at this point any more.
     pub(crate) past: bool,
+    /// Also lines that were erased and are still there.
+    pub(crate) erased: bool,
 }
 
 /// All lines of one key, newest first.
@@ -64,6 +66,7 @@ impl Group {
 pub(crate) struct Merge {
     access: Arc<Access>,
     bounds: Bounds,
+    erased: Arc<Erased>,
     heap: BinaryHeap<Reverse<Next>>,
     runs: Vec<Run>,
 }
@@ -120,7 +123,8 @@ impl PartialOrd for Next {
 
 impl Merge {
     pub(crate) async fn open(access: Arc<Access>, map: &Map, bounds: Bounds) -> Result<Self> {
-        let mut merge = Self { access, bounds, heap: BinaryHeap::new(), runs: Vec::new() };
+        let erased = if bounds.erased { Arc::default() } else { access.erased(map).await? };
+        let mut merge = Self { access, bounds, erased, heap: BinaryHeap::new(), runs: Vec::new() };
         let bounds = merge.bounds.clone();
         let parts = map.parts_at(inline_kind(bounds.family), bounds.at).filter(|part| part.sequence > bounds.since);
         let parts: Vec<Part> = parts.cloned().collect();
@@ -199,6 +203,10 @@ impl Merge {
     /// Passes over a frame whose keys no other run may hold and whose live records its segment counted: their
     /// collection and number. Nothing is read for it. With `once` only where one commit wrote them all.
     pub(crate) fn pass_frame(&mut self, once: bool) -> Option<(CollectionName, u64)> {
+        if !self.erased.is_empty() {
+            // Its count is that of the keys which are erased, too.
+            return None;
+        }
         let next = self.heap.pop()?;
         let run = next.0.run;
         let other = self.heap.peek().map(|Reverse(other)| &other.key);
@@ -215,6 +223,16 @@ impl Merge {
 
     /// The next key with all its lines.
     pub(crate) async fn next(&mut self) -> Result<Option<Group>> {
+        loop {
+            let Some(mut group) = self.next_stored().await? else { return Ok(None) };
+            self.erased.leave_out(&mut group.lines);
+            if !group.lines.is_empty() {
+                return Ok(Some(group));
+            }
+        }
+    }
+
+    async fn next_stored(&mut self) -> Result<Option<Group>> {
         let mut group: Option<Group> = None;
         while let Some(Reverse(next)) = self.heap.peek() {
             if group.as_ref().is_some_and(|group| group.key != next.key) {
@@ -245,7 +263,7 @@ impl Merge {
 impl Bounds {
     /// All lines of a family that say what is true at a point.
     pub(crate) fn all(family: Family, at: u64) -> Self {
-        Self { family, collection: None, after: None, since: 0, at, past: false }
+        Self { family, collection: None, after: None, since: 0, at, past: false, erased: false }
     }
 
     fn holds(&self, key: &Key) -> bool {

@@ -2,6 +2,7 @@
 
 mod access;
 mod blob;
+mod erased;
 mod history;
 mod lookup;
 mod merge;
@@ -9,6 +10,7 @@ mod snapshot;
 
 pub(crate) use self::access::{Access, blocking, changed};
 pub(crate) use self::blob::{BlobPart, BlobRow};
+pub(crate) use self::erased::Erased;
 pub(crate) use self::history::HistorySnapshot;
 pub(crate) use self::lookup::inline_kind;
 pub(crate) use self::merge::{Bounds, Group, Merge};

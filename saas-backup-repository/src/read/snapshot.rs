@@ -43,6 +43,14 @@ struct Position {
     /// The point that the changes are counted from; without it the read is a full one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     since: Option<u64>,
+    /// The last erasure that the read knew of.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    erased: u64,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes members by reference")]
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 impl PointSnapshot {
@@ -92,6 +100,14 @@ impl PointSnapshot {
         Ok(())
     }
 
+    /// Refuses changes to who knows what was erased by a later commit.
+    pub(crate) fn check_erased(&self, known: u64) -> Result<()> {
+        if known < self.map.upkeep.erased {
+            return Err(Self::expired("something was erased since then, and no change tells what"));
+        }
+        Ok(())
+    }
+
     fn position(&self, from: Option<&Cursor>) -> Result<Option<Position>> {
         let Some(position) = from.map(|cursor| cursor.decode::<Position>(CURSOR_VERSION)).transpose()? else {
             return Ok(None);
@@ -100,6 +116,7 @@ impl PointSnapshot {
             return Err(Self::expired("the cursor is one of another repository or source"));
         }
         self.check_horizon(position.since.unwrap_or(position.at).min(position.at))?;
+        self.check_erased(position.erased)?;
         if position.at > self.at {
             return Err(Self::expired("the cursor is newer than this point in time"));
         }
@@ -108,7 +125,8 @@ impl PointSnapshot {
 
     fn cursor(&self, after: Option<RecordId>, since: Option<u64>) -> Result<Cursor> {
         let (repository, source) = (self.shared.repository.clone(), self.shared.name.clone());
-        Cursor::encode(CURSOR_VERSION, &Position { repository, source, at: self.at, after, since })
+        let erased = self.map.upkeep.erased;
+        Cursor::encode(CURSOR_VERSION, &Position { repository, source, at: self.at, after, since, erased })
     }
 
     /// All lines of a key at this point, newest first.

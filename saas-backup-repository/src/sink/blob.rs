@@ -1,26 +1,20 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use saas_backup_core::{BlobId, BlobWriter, CollectionName, Result, StoredBlob};
 
 use super::session::Session;
 use super::tables::put;
 use crate::commit::{ObjectKind, ObjectRef};
-use crate::committer::Later;
+use crate::committer::{Later, PACK_BYTES, PACKED_BYTES};
 use crate::crypto::{Domain, DomainKind, Keyring, Sealer, Sealing, hex};
 use crate::object::{Codec, Spare, month};
 use crate::read::{BlobPart, BlobRow, blocking};
 use crate::reserved;
 
-/// Attachments below this size lie in packs.
-const PACKED_BYTES: usize = 1024 * 1024;
 /// Bytes of an attachment in one part.
 const PART_BYTES: usize = 8 * 1024 * 1024;
-/// Plain bytes after which a pack is written.
-const PACK_BYTES: usize = 7 * 1024 * 1024;
 
 /// Small attachments that wait for their object.
 #[derive(Debug, Default)]
@@ -218,38 +212,17 @@ impl Session {
         if entries.is_empty() {
             return Ok(());
         }
-        let shared = self.shared();
-        let domain = match (shared.keyring.is_encrypted(), bytes.len() >= PACKED_BYTES) {
-            (false, _) => None,
-            (true, true) => Some(self.committer.make_domain(DomainKind::Data, month(shared.clock.now()), &[]).await?),
-            (true, false) => self.committer.month_domain(DomainKind::Data, &mut Later(&self.committer)).await?,
-        };
         let turn = self.sealers.acquire().await;
-        let (sealed, sha256, head) = self.committer.seal(Keyring::sealer(domain.as_ref()), bytes).await?;
+        let (object, pack) = self.committer.put_pack(bytes, &mut Later(&self.committer)).await?;
         drop(turn);
-        let head = STANDARD.encode(head);
-        let name = shared.names.pack();
-        let stored = sealed.len() as u64;
-        self.committer.put(&name, sealed).await?;
-        let domain = domain.map(|domain| domain.id);
         let mut inner = self.lock();
-        for entry in entries {
-            let part = BlobPart {
-                object: name.clone(),
-                at: entry.at,
-                size: entry.size,
-                length: entry.blob.size,
-                zstd: entry.zstd,
-                stored,
-                sha256: None,
-                domain: domain.clone(),
-                head: head.clone(),
-            };
-            let row = BlobRow { size: entry.blob.size, sha256: entry.blob.digest, parts: vec![part] };
-            put(&mut inner.pending.meta, reserved::key(reserved::BLOBS, entry.id.as_str())?, &row)?;
-            inner.pending.blob_bytes += entry.blob.size;
+        for PackEntry { at, size, zstd, blob, id } in entries {
+            let part = BlobPart { at, size, zstd, length: blob.size, ..pack.clone() };
+            let row = BlobRow { size: blob.size, sha256: blob.digest, parts: vec![part] };
+            put(&mut inner.pending.meta, reserved::key(reserved::BLOBS, id.as_str())?, &row)?;
+            inner.pending.blob_bytes += blob.size;
         }
-        inner.pending.objects.push(ObjectRef::new(name, ObjectKind::Pack, stored, sha256, domain));
+        inner.pending.objects.push(object);
         Ok(())
     }
 }

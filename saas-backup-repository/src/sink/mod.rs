@@ -10,3 +10,4 @@ mod tables;
 mod writer;
 
 pub(crate) use self::mirror::MirrorSink;
+pub(crate) use self::tables::HeldRow;

@@ -115,6 +115,13 @@ impl Session {
                 return Err(Error::new(ErrorKind::Conflict, "another writer has read the same feeds in the meantime")
                     .with_context("commit", commit.sequence));
             }
+            if commit.erases {
+                return Err(Error::new(
+                    ErrorKind::Conflict,
+                    "something was erased while this run was under way, which it may have read before; the next run goes on from here",
+                )
+                .with_context("commit", commit.sequence));
+            }
             if commit.drops && self.relied.load(Ordering::Relaxed) {
                 return Err(Error::new(
                     ErrorKind::Conflict,

@@ -34,10 +34,10 @@ pub(super) struct Tables {
 
 /// What is held, and whether every line was counted.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct HeldRow {
+pub(crate) struct HeldRow {
     /// Whether every record was remembered from the first on.
-    pub(super) remembered: bool,
-    pub(super) collections: BTreeMap<CollectionName, Held>,
+    pub(crate) remembered: bool,
+    pub(crate) collections: BTreeMap<CollectionName, Held>,
 }
 
 /// A change to the tables that waits for its writer's flush.

@@ -26,13 +26,16 @@ pub struct CollectOptions {
     /// How long what was given up stays for readers that do not know yet. Default: 7 days; never less than twice the
     /// longest run.
     pub grace: TimeDelta,
+    /// Follows what the timeline already says, and makes no commit: for a copy, whose timeline is that of the original.
+    /// Default: no.
+    pub copy: bool,
     /// Only says what would be done. Default: no.
     pub dry_run: bool,
 }
 
 impl Default for CollectOptions {
     fn default() -> Self {
-        Self { grace: TimeDelta::days(7), dry_run: false }
+        Self { grace: TimeDelta::days(7), copy: false, dry_run: false }
     }
 }
 
@@ -41,6 +44,13 @@ impl CollectOptions {
     #[must_use]
     pub fn with_grace(mut self, grace: TimeDelta) -> Self {
         self.grace = grace;
+        self
+    }
+
+    /// Follows what the timeline already says, and makes no commit: for a copy, whose timeline is that of the original.
+    #[must_use]
+    pub fn with_copy(mut self, copy: bool) -> Self {
+        self.copy = copy;
         self
     }
 
@@ -80,6 +90,8 @@ struct Garbage {
     commits: Vec<(String, u64)>,
     waiting: u64,
     waiting_bytes: u64,
+    /// Whether commits stay that were made before an erasure, because too few layouts repeat what they say.
+    waits_for_layout: bool,
 }
 
 impl Source {
@@ -99,16 +111,25 @@ impl Source {
         let shared = maintainer.shared();
         let before = shared.clock.now() - grace(&maintainer.map(), options);
         // Names are made before what they name is uploaded, and no later commit may name what is swept.
-        let swept = Ulid::from_parts(u64::try_from(before.timestamp_millis()).unwrap_or(0), 0).to_string();
+        let swept = match maintainer.map().upkeep.swept.clone().filter(|_| options.copy) {
+            Some(swept) => swept,
+            None if options.copy => String::new(),
+            None => Ulid::from_parts(u64::try_from(before.timestamp_millis()).unwrap_or(0), 0).to_string(),
+        };
+        let says_more = !options.dry_run && !options.copy;
         let entries = shared.store.list(shared.names.prefix().trim_end_matches('/'), None);
         let present: BTreeMap<String, u64> = entries.map_ok(|entry| (entry.name, entry.size)).try_collect().await?;
         let look = async || Garbage::find(&maintainer.map(), &present, before, &swept, shared).await;
         let mut garbage = look().await?;
-        if !options.dry_run && !garbage.orphans.is_empty() {
+        if says_more && !garbage.orphans.is_empty() {
             let maintenance = Maintenance { swept: Some(swept.clone()), ..Maintenance::default() };
             maintainer.commit(said(maintainer.header(), maintenance, &[]), &[]).await?;
             // Somebody may have named one of them just before.
             garbage = look().await?;
+        }
+        if says_more && garbage.waits_for_layout {
+            // Says nothing: it is there for the layout behind it, that what was erased may go with its commits.
+            maintainer.commit(said(maintainer.header(), Maintenance::default(), &[]), &[]).await?;
         }
         let mut done =
             Collected { waiting: garbage.waiting, waiting_bytes: garbage.waiting_bytes, ..Collected::default() };
@@ -171,13 +192,30 @@ impl Garbage {
                 oldest_layout = oldest_layout.max(dropped.by);
             }
         }
+        for closed in &map.upkeep.closed {
+            let key = shared.keyring.object(&closed.id);
+            let set = if closed.at.is_some_and(|at| at <= before) { &mut given_up } else { &mut waiting };
+            set.insert(key);
+        }
         let layouts = numbers(present, &shared.names.layouts());
         if !layouts.iter().any(|layout| *layout >= oldest_layout) {
             // Nothing repeats what the older ones say: what they name stays.
             waiting.append(&mut given_up);
             oldest_layout = 0;
         }
-        let floor = floor(map, &layouts, oldest_layout, before, shared).await?;
+        // Commits since the last point before the grace stay.
+        let settled =
+            map.points.iter().filter(|(_, _, point)| point.finished <= before).map(|(point, ..)| *point).max();
+        let repeated = repeated(&layouts, oldest_layout, shared).await?;
+        let floor = repeated.min(settled).unwrap_or(0);
+        let erased = map.upkeep.erasures.iter().filter(|erasure| erasure.rewritten.is_some());
+        let erased = erased.map(|erasure| erasure.commit).max().unwrap_or(0);
+        let first = numbers(present, &shared.names.commits()).first().copied();
+        // Where commits are encrypted, the keys to what they say go without them.
+        found.waits_for_layout = !shared.keyring.is_encrypted()
+            && repeated.is_none()
+            && first.is_some()
+            && first <= settled.min(Some(erased));
         for (name, size) in present {
             if named.contains(name) || waiting.contains(name) {
                 continue;
@@ -203,11 +241,9 @@ impl Garbage {
     }
 }
 
-/// The commit up to which layouts hold all that commits say: two of maintainers that will stay, the later one in case
-/// that the other is lost. Commits since the last point before the grace stay, too.
-async fn floor(map: &Map, layouts: &[u64], oldest_layout: u64, before: DateTime<Utc>, shared: &Shared) -> Result<u64> {
-    let settled = map.points.iter().filter(|(_, _, point)| point.finished <= before).map(|(point, ..)| *point).max();
-    let Some(settled) = settled else { return Ok(0) };
+/// The commit up to which two layouts of maintainers that will stay repeat what commits say, the later one in case that
+/// the other is lost.
+async fn repeated(layouts: &[u64], oldest_layout: u64, shared: &Shared) -> Result<Option<u64>> {
     let mut good = 0;
     for layout in layouts.iter().rev().copied().filter(|layout| *layout >= oldest_layout) {
         match shared.loader.layout(layout).await {
@@ -217,10 +253,10 @@ async fn floor(map: &Map, layouts: &[u64], oldest_layout: u64, before: DateTime<
             Err(error) => return Err(error),
         }
         if good == 2 {
-            return Ok(layout.min(settled));
+            return Ok(Some(layout));
         }
     }
-    Ok(0)
+    Ok(None)
 }
 
 /// The numbers of commits or layouts, in order.

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use saas_backup_core::{Digest, Error, ErrorKind, Result};
 use serde::Serialize;
 
+use super::erasing::Erasing;
 use super::ledger::{Ledger, LedgerKey, Stated, Totals};
 use super::plan::{Plan, stored};
 use super::rewrite::{Ready, References, Rewriter, object_hash};
@@ -78,6 +79,8 @@ pub struct Compacted {
     pub lines_kept: u64,
     /// Lines that no point needs any more.
     pub lines_dropped: u64,
+    /// Lines that were erased and are left out.
+    pub lines_erased: u64,
     /// Attachments that no point refers to any more.
     pub attachments_released: u64,
     /// Points whose content was compared before and after.
@@ -135,7 +138,13 @@ impl Maintainer {
         progress: &mut (dyn FnMut(&Compacted) + Send),
     ) -> Result<()> {
         let stated = self.stated(map).await?;
-        let key = stated.as_ref().map_or_else(LedgerKey::generate, Stated::key)?;
+        let erased = if plan.whole { self.shared().access.erased(map).await? } else { Arc::default() };
+        let stated_key = stated.as_ref().map(Stated::key).transpose()?;
+        // Digests by the old key would confirm guesses at what was erased.
+        let key = match &stated_key {
+            Some(key) if erased.is_empty() => key.clone(),
+            _ => LedgerKey::generate()?,
+        };
         let latest = map.points.last().map_or(0, |(point, ..)| *point);
         let (mut header, mut parts) = (self.header(), Vec::new());
         let mut maintenance = Maintenance { merges: plan.merges.clone(), ..Maintenance::default() };
@@ -150,9 +159,20 @@ impl Maintainer {
             };
             let points = points_of(map, merged);
             let ledger = Ledger::new(&key, with_present(&points, merged))?;
-            let rewriter = Rewriter::new(points, merged.after == 0, options.segment_bytes, ledger, references);
+            let mut erasing = Erasing { erased: Arc::clone(&erased), ..Erasing::default() };
+            let proof = match (&stated_key, merged.family) {
+                (Some(key), Family::Data) if !erased.is_empty() => Some(Ledger::new(key, points.clone())?),
+                _ => None,
+            };
+            if let References::Release { referred, latest, .. } = &references
+                && !erased.is_empty()
+            {
+                erasing.moved = self.repack(map, &erased, referred, *latest, &mut header).await?;
+            }
+            let rewriter = Rewriter::new(points, merged.after == 0, options.segment_bytes, ledger, references)
+                .erasing(erasing, proof);
             let (indexes, rewriter) = self.rewrite(map, merged, rewriter, &mut header, done, progress).await?;
-            let Rewriter { ledger, references, tally, .. } = rewriter;
+            let Rewriter { ledger, proof, references, tally, .. } = rewriter;
             parts.extend(self.committer.seal_indexes(merged.family, &indexes, &mut header).await?);
             if tally.forgot_deletions && merged.family == Family::Data {
                 maintenance.horizon = map.points.first().map(|(oldest, ..)| *oldest);
@@ -164,6 +184,9 @@ impl Maintainer {
                 References::Release { objects, .. } => maintenance.drops = unreferred(map, &objects),
                 References::Ignore => {}
             }
+            if let Some(proof) = proof {
+                compare_with_stated(stated.as_ref(), &proof.totals())?;
+            }
             before.push((merged.clone(), ledger.totals()));
         }
         if let Some((merged, totals)) = before.iter().find(|(merged, _)| plan.whole && merged.family == Family::Data) {
@@ -171,7 +194,9 @@ impl Maintainer {
                 .into_iter()
                 .map(|point| (point, totals.get(&point).cloned().unwrap_or_default()))
                 .collect();
-            compare_with_stated(stated.as_ref(), &points)?;
+            if erased.is_empty() {
+                compare_with_stated(stated.as_ref(), &points)?;
+            }
             done.points_compared = points.len() as u64;
             let text = serde_json::to_vec(&Stated::new(&key, points))?;
             parts.push(self.committer.seal_part(PartKind::Digests, Family::Data, text, &mut header).await?);
@@ -202,7 +227,7 @@ impl Maintainer {
     ) -> Result<(Vec<SegmentIndex>, Rewriter)> {
         let mut merge = self.merge(map, merged).await?;
         let (mut now, mut past, mut indexes): (Vec<ObjectRef>, Vec<ObjectRef>, Vec<SegmentIndex>) = Default::default();
-        let lines_before = (done.lines_kept, done.lines_dropped);
+        let lines_before = (done.lines_kept, done.lines_dropped, done.lines_erased);
         loop {
             let (mut groups, mut bytes) = (Vec::new(), 0);
             while bytes < BATCH_BYTES
@@ -223,8 +248,9 @@ impl Maintainer {
                     self.upload(merged.family, segment, header, objects, &mut indexes).await?;
                 }
             }
-            (done.lines_kept, done.lines_dropped) =
-                (lines_before.0 + rewriter.tally.kept, lines_before.1 + rewriter.tally.dropped);
+            done.lines_kept = lines_before.0 + rewriter.tally.kept;
+            done.lines_dropped = lines_before.1 + rewriter.tally.dropped;
+            done.lines_erased = lines_before.2 + rewriter.tally.erased;
             progress(done);
             if is_end {
                 break;
@@ -250,7 +276,8 @@ impl Maintainer {
     }
 
     async fn merge(&self, map: &Map, merged: &Merged) -> Result<Merge> {
-        let bounds = Bounds { since: merged.after, past: true, ..Bounds::all(merged.family, merged.through) };
+        let bounds =
+            Bounds { since: merged.after, past: true, erased: true, ..Bounds::all(merged.family, merged.through) };
         Merge::open(Arc::clone(&self.shared().access), map, bounds).await
     }
 

@@ -5,10 +5,12 @@
 
 mod collect;
 mod compact;
+mod erasing;
 mod forget;
 mod keep;
 mod ledger;
 mod plan;
+mod repack;
 mod rewrite;
 
 use std::sync::Arc;
@@ -25,15 +27,15 @@ use crate::source::{Shared, Source};
 
 /// Makes the commits of upkeep.
 #[derive(Debug)]
-struct Maintainer {
-    committer: Committer,
+pub(crate) struct Maintainer {
+    pub(crate) committer: Committer,
 }
 
 impl Maintainer {
     /// # Errors
     ///
     /// [`ErrorKind::PermissionDenied`] without the owner's identity.
-    async fn open(source: &Source) -> Result<Self> {
+    pub(crate) async fn open(source: &Source) -> Result<Self> {
         let shared = Arc::clone(&source.shared);
         // What a maintainer builds on, and later removes, must not rest on what a writer says of others' commits.
         let map = shared.loader.load_maintained().await?;
@@ -41,16 +43,16 @@ impl Maintainer {
         Ok(Self { committer: Committer::open(shared, keys, map).await? })
     }
 
-    fn shared(&self) -> &Arc<Shared> {
+    pub(crate) fn shared(&self) -> &Arc<Shared> {
         &self.committer.shared
     }
 
-    fn map(&self) -> Arc<Map> {
+    pub(crate) fn map(&self) -> Arc<Map> {
         self.committer.map()
     }
 
     /// A commit that says nothing yet.
-    fn header(&self) -> CommitHeader {
+    pub(crate) fn header(&self) -> CommitHeader {
         self.committer.header(RunId::new(self.shared().clock.now()))
     }
 
@@ -59,7 +61,7 @@ impl Maintainer {
     /// # Errors
     ///
     /// [`ErrorKind::Conflict`] if another maintainer was faster.
-    async fn commit(&self, header: CommitHeader, parts: &[Sealed]) -> Result<()> {
+    pub(crate) async fn commit(&self, header: CommitHeader, parts: &[Sealed]) -> Result<()> {
         self.committer.commit(header, parts, |_, after, known| may_follow(after, known)).await?;
         self.committer.write_layout().await;
         self.shared().remember(&self.map());
@@ -68,7 +70,7 @@ impl Maintainer {
 }
 
 /// A commit with what it says of earlier ones, and its parts.
-fn said(mut header: CommitHeader, maintenance: Maintenance, parts: &[Sealed]) -> CommitHeader {
+pub(crate) fn said(mut header: CommitHeader, maintenance: Maintenance, parts: &[Sealed]) -> CommitHeader {
     header.maintenance = Some(maintenance);
     header.parts = parts.iter().map(PartRef::of).collect();
     header

@@ -63,8 +63,9 @@ impl Plan {
             stored(map, family, base, head) * 100 > stored(map, family, 0, base) * BESIDE_PERCENT
         };
         let is_many = |family: Family| many.iter().any(|(of, loose)| *of == family && loose.len() >= MERGE_AFTER);
+        let is_erasing = map.upkeep.erasures.iter().any(|erasure| erasure.rewritten.is_none());
         let forgot = map.upkeep.forgotten * 100 > map.points.len() as u64 * BESIDE_PERCENT;
-        if options.all || forgot || (is_many(Family::Data) && is_full(Family::Data)) {
+        if options.all || is_erasing || forgot || (is_many(Family::Data) && is_full(Family::Data)) {
             return Self { merges: families.map(|family| merge(family, 0, head)).to_vec(), whole: true };
         }
         let due = families.into_iter().filter(|family| is_many(*family));

@@ -5,6 +5,7 @@ use std::collections::HashSet;
 use memchr::memmem::Finder;
 use saas_backup_core::{Key, Result};
 
+use super::erasing::Erasing;
 use super::keep::{Needed, needed};
 use super::ledger::Ledger;
 use crate::commit::Covers;
@@ -24,6 +25,8 @@ pub(super) struct Ready {
 pub(super) struct Tally {
     pub(super) kept: u64,
     pub(super) dropped: u64,
+    /// Lines that were left out as erased.
+    pub(super) erased: u64,
     /// Attachments that nothing refers to any more.
     pub(super) released: u64,
     /// Whether a deletion was left out.
@@ -37,6 +40,9 @@ pub(super) struct Rewriter {
     whole: bool,
     segment_bytes: usize,
     pub(super) ledger: Ledger,
+    /// What the points held before something was left out as erased; only where something is.
+    pub(super) proof: Option<Ledger>,
+    erasing: Erasing,
     now: Run,
     past: Run,
     pub(super) references: References,
@@ -69,7 +75,14 @@ impl Rewriter {
         references: References,
     ) -> Self {
         let (now, past) = Default::default();
-        Self { points, whole, segment_bytes, ledger, now, past, references, tally: Tally::default() }
+        let (proof, erasing) = Default::default();
+        Self { points, whole, segment_bytes, ledger, proof, erasing, now, past, references, tally: Tally::default() }
+    }
+
+    /// Leaves out what is erased; `proof` is to take what is there before.
+    pub(super) fn erasing(mut self, erasing: Erasing, proof: Option<Ledger>) -> Self {
+        (self.erasing, self.proof) = (erasing, proof);
+        self
     }
 
     /// Takes the next keys, or no keys at the end; gives the segments that are full, and in the end the last ones: those of
@@ -93,7 +106,17 @@ impl Rewriter {
     }
 
     fn key(&mut self, codec: &mut Codec, group: &Group) -> Result<()> {
+        if let Some(proof) = &mut self.proof {
+            proof.take(&group.lines)?;
+        }
+        let changed = self.erasing.change(group)?;
+        let lines_before = group.lines.len();
+        let group = changed.as_ref().unwrap_or(group);
         let Group { key, lines } = group;
+        self.tally.erased += (lines_before - lines.len()) as u64;
+        if lines.is_empty() {
+            return Ok(());
+        }
         if self.references.releases(group) {
             self.tally.released += u64::from(group.live().is_some());
             self.tally.dropped += lines.len() as u64;

@@ -13,7 +13,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::{Value, json};
 
 use crate::faults::FaultyStore;
-use crate::support::{back_up, clock, note, options};
+use crate::support::{back_up, clock, live, note, options};
 
 /// Signs as docs/repository-format.md says, with the key in a key file.
 fn signed(purpose: &str, header: &Value, file: &SecretString) -> Vec<u8> {
@@ -86,6 +86,30 @@ async fn only_a_maintainer_says_what_became_of_earlier_commits() {
     let source = blog(&disk, keys).await;
     source.check().await.unwrap();
     assert_eq!(source.points().await.unwrap().len(), 1);
+}
+
+/// A thief of a writer's key hides nothing, and states no digests.
+#[tokio::test]
+async fn what_a_writer_calls_erased_stays() {
+    let agent = AgentKey::generate();
+    let keys = Keys::owner(Identity::generate()).with_agent(agent.clone());
+    let disk = FaultyStore::default();
+    Repository::init_on(Arc::new(disk.clone()), options(&clock()).with_keys(keys.clone())).await.unwrap();
+    let account = MemoryStore::new();
+    account.put(note("1", "text"));
+    back_up(&MemoryConnector::new(account.clone()), &blog(&disk, keys.clone()).await, &clock()).await.unwrap();
+    let (mut commit, body) = (next(&disk, 1, &json!({})), b"whatever is in it");
+    commit.as_object_mut().unwrap().remove("maintenance");
+    let domain = header(&disk, 1).0["parts"][0]["domain"].clone();
+    let part = |kind: &str| json!({ "kind": kind, "size": body.len(), "sha256": Digest::of(body), "domain": domain });
+    commit["parts"] = json!([part("erased"), part("digests")]);
+    let forged = [signed("commit", &commit, &agent.to_file()), body.to_vec(), body.to_vec()].concat();
+    disk.replace("source/blog/commit/00000000000000000002", forged);
+    let source = blog(&disk, keys).await;
+    source.check().await.unwrap();
+    assert_eq!(live(&source, At::Now).await.unwrap(), account.live());
+    source.compact(&CompactOptions::default().with_all(true), &mut |_| {}).await.unwrap();
+    assert_eq!(live(&source, At::Now).await.unwrap(), account.live());
 }
 
 /// Anybody who writes may write layouts. What one says of points decides about none.

@@ -12,7 +12,8 @@ use saas_backup_core::{
     RecordId, SnapshotOptions, TransferOptions, transfer,
 };
 use saas_backup_repository::{
-    Change, ChangeKind, CollectOptions, CompactOptions, Identity, Keys, Repository, Source, VerifyOptions,
+    Change, ChangeKind, CollectOptions, CompactOptions, EraseOptions, Identity, Keys, Repository, Source, Subject,
+    VerifyOptions,
 };
 use serde::Deserialize;
 
@@ -40,6 +41,8 @@ pub(crate) enum Upkeep {
     },
     /// Every point whose bit is not set goes.
     Forget(u8),
+    /// A record goes from every point, and from the account.
+    Erase(u8),
     /// After a while.
     Collect,
 }
@@ -48,13 +51,28 @@ fn upkeep() -> impl Strategy<Value = Upkeep> {
     prop_oneof![
         3 => prop::bool::weighted(0.8).prop_map(|all| Upkeep::Compact { all }),
         2 => any::<u8>().prop_map(Upkeep::Forget),
+        1 => (0..40_u8).prop_map(Upkeep::Erase),
         1 => Just(Upkeep::Collect),
     ]
 }
 
 /// Lets a maintainer do something; `points` are what is held at each point.
-async fn keep_up(step: Upkeep, source: &Source, points: &mut Vec<Content>, clock: &ManualClock) {
+async fn keep_up(
+    step: Upkeep,
+    source: &Source,
+    points: &mut Vec<Content>,
+    clock: &ManualClock,
+    delete: impl FnOnce(u8) -> Key,
+) {
     match step {
+        Upkeep::Erase(id) => {
+            let key = delete(id);
+            let request = EraseOptions::new("a request");
+            source.erase(&Subject::record(key.clone()), &request, &mut |_| {}).await.unwrap();
+            for content in points {
+                content.remove(&key);
+            }
+        }
         Upkeep::Compact { all } => {
             // Small segments, so that there are several.
             let options = CompactOptions::default().with_all(all).with_segment_bytes(300);
@@ -199,11 +217,17 @@ async fn check(source: &Source, points: &[Content]) {
         let changes: Vec<_> = changes.into_iter().map(|change| (change.key, change.kind)).collect();
         assert_eq!(changes, differences(before, after));
         let mut caught_up = before.clone();
-        let changes: Vec<Event> = source.changes_since(from.sequence).await.unwrap().try_collect().await.unwrap();
-        for event in changes {
-            apply(event, &mut caught_up);
+        match source.changes_since(from.sequence).await {
+            // Something was erased since then.
+            Err(error) => assert_eq!(error.kind(), ErrorKind::CursorExpired),
+            Ok(changes) => {
+                let changes: Vec<Event> = changes.try_collect().await.unwrap();
+                for event in changes {
+                    apply(event, &mut caught_up);
+                }
+                assert_eq!(&caught_up, after, "the changes since {}", from.sequence);
+            }
         }
-        assert_eq!(&caught_up, after, "the changes since {}", from.sequence);
         let mut keys: Vec<&Key> = before.keys().chain(after.keys()).collect();
         keys.dedup();
         for key in keys.into_iter().step_by(5) {
@@ -249,8 +273,12 @@ pub(crate) async fn play(steps: Vec<Step>, encrypted: bool) -> Played {
             }
             Step::Reopen => repository = Repository::open_on(disk.clone(), keys.clone()).await.unwrap(),
             Step::Upkeep(step) => {
-                forgot |= matches!(step, Upkeep::Forget(_));
-                keep_up(step, &repository.source("model").unwrap(), &mut points, &clock).await;
+                forgot |= matches!(step, Upkeep::Forget(_) | Upkeep::Erase(_));
+                let delete = |id: u8| {
+                    records.delete(key(&id.to_string()));
+                    key(&id.to_string())
+                };
+                keep_up(step, &repository.source("model").unwrap(), &mut points, &clock, delete).await;
             }
             Step::Commit { small_flushes } => {
                 let mut source = repository.source("model").unwrap();
@@ -400,7 +428,13 @@ pub(crate) async fn play_moves(steps: Vec<Move>, form: Form, encrypted: bool) ->
         happen(&step, &account, &mut blobs);
         match step {
             Move::Reopen => repository = Repository::open_on(disk.clone(), keys.clone()).await.unwrap(),
-            Move::Upkeep(step) => keep_up(step, &repository.source("model").unwrap(), &mut points, &clock).await,
+            Move::Upkeep(step) => {
+                let delete = |id: u8| {
+                    account.delete(&task(id % 8));
+                    task(id % 8)
+                };
+                keep_up(step, &repository.source("model").unwrap(), &mut points, &clock, delete).await;
+            }
             Move::Commit { full, small_flushes } => {
                 let source = repository.source("model").unwrap();
                 let source = if small_flushes { source.with_flush_bytes(0) } else { source };

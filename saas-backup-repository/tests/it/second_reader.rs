@@ -14,7 +14,8 @@ mod live_tools {
         At, BlobId, BlobRef, Connector as _, LineCodec, ManualClock, PartitionId, Record, SnapshotOptions,
     };
     use saas_backup_repository::{
-        AgentKey, CollectOptions, CompactOptions, Identity, Keys, Repository, RepositoryOptions, Source,
+        AgentKey, CollectOptions, CompactOptions, EraseOptions, Identity, Keys, Repository, RepositoryOptions, Source,
+        Subject,
     };
     use secrecy::ExposeSecret as _;
     use serde::Deserialize;
@@ -217,6 +218,17 @@ mod live_tools {
         blog.forget(&forgotten).await.unwrap();
         let gone = forgotten.first().unwrap().to_string();
         assert!(shelf.refusal(&["blog", "records", "--at", &gone]).contains("no such point in time"));
+        compact(&blog).await;
+        assert_agreement(&shelf, &blog).await;
+        assert_sums(&shelf, &blog).await;
+
+        let erased = key("small 3");
+        blog.erase(&Subject::record(erased.clone()), &EraseOptions::new("a request"), &mut |_| {}).await.unwrap();
+        account.records.delete(erased);
+        assert_agreement(&shelf, &blog).await;
+        assert!(shelf.refusal(&["blog", "blob", "small 3"]).contains("no attachment"));
+        account.go_on(&writer, 1).await;
+        assert_agreement(&shelf, &blog).await;
         compact(&blog).await;
         assert_agreement(&shelf, &blog).await;
         assert_sums(&shelf, &blog).await;

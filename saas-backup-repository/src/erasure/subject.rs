@@ -1,0 +1,159 @@
+use std::collections::BTreeSet;
+use std::fmt::{self, Display};
+
+use saas_backup_core::{
+    BlobId, CollectionName, ErasureRequest, ErasureTarget, Error, ErrorKind, Json, Key, Record, Reference, References,
+    Result,
+};
+use serde::Serialize;
+
+/// What is to be erased: records and attachments by their ids, what concerns a person, and records by what they say.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Subject {
+    targets: Vec<ErasureTarget>,
+    relations: BTreeSet<String>,
+    fields: Vec<(CollectionName, String, Json)>,
+}
+
+/// Why a record is concerned.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum Reason {
+    /// It was named, or its collection.
+    Named,
+    /// It is the record of the person.
+    Person,
+    /// The person wrote it.
+    Author,
+    /// It refers to the person by this relationship.
+    Relation(String),
+    /// This field of its data has the value.
+    Field(String),
+}
+
+impl Display for Reason {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Named => formatter.write_str("named"),
+            Self::Person => formatter.write_str("the person"),
+            Self::Author => formatter.write_str("author"),
+            Self::Relation(name) => write!(formatter, "{name}"),
+            Self::Field(pointer) => formatter.write_str(pointer),
+        }
+    }
+}
+
+impl Subject {
+    /// A person, as the source names them: their own record, and what they wrote. A record that refers to them in another
+    /// way is concerned if [`with_relation`](Self::with_relation) says so.
+    pub fn person(person: Reference) -> Self {
+        Self::default().with_target(ErasureTarget::person(person))
+    }
+
+    /// One record.
+    pub fn record(key: Key) -> Self {
+        Self::default().with_target(ErasureTarget::record(key))
+    }
+
+    /// What a source asks to erase.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Unsupported`] for a request that covers a part of records, or some of their versions: records are
+    /// erased whole.
+    pub fn requested(request: &ErasureRequest) -> Result<Self> {
+        let all_versions = request.scope.as_deref().is_none_or(|scope| scope == "all-versions");
+        let unsupported = |what| Err(Error::new(ErrorKind::Unsupported, what));
+        if !all_versions || request.before.is_some() {
+            return unsupported("a record is erased with all its versions, not with those before a time");
+        }
+        if request.targets.iter().any(|target| !target.paths.is_empty()) {
+            return unsupported("a record is erased whole, not some fields of it");
+        }
+        Ok(Self { targets: request.targets.clone(), ..Self::default() })
+    }
+
+    /// Also one more thing that a source can name.
+    #[must_use]
+    pub fn with_target(mut self, target: ErasureTarget) -> Self {
+        self.targets.push(target);
+        self
+    }
+
+    /// Also records that refer to the person by this relationship.
+    #[must_use]
+    pub fn with_relation(mut self, name: impl Into<String>) -> Self {
+        self.relations.insert(name.into());
+        self
+    }
+
+    /// Also the records of a collection whose data has this value at a JSON pointer (RFC 6901), such as `/email`, in any
+    /// of their versions.
+    #[must_use]
+    pub fn with_field(mut self, collection: CollectionName, pointer: impl Into<String>, value: Json) -> Self {
+        self.fields.push((collection, pointer.into(), value));
+        self
+    }
+
+    /// The attachments that were named.
+    pub(super) fn blobs(&self) -> impl Iterator<Item = &BlobId> {
+        self.targets.iter().filter_map(|target| target.blob.as_ref())
+    }
+
+    /// # Errors
+    ///
+    /// [`ErrorKind::Configuration`] if it names nothing, or everything.
+    pub(super) fn check(&self) -> Result<()> {
+        let empty = self.targets.iter().any(|target| *target == ErasureTarget::default());
+        if empty || (self.targets.is_empty() && self.fields.is_empty()) {
+            return Err(Error::new(ErrorKind::Configuration, "it is not said what is to be erased"));
+        }
+        if let Some((_, pointer, _)) = self.fields.iter().find(|(_, pointer, _)| !pointer.starts_with('/')) {
+            return Err(Error::new(ErrorKind::Configuration, "a field is named by a JSON pointer, such as /email")
+                .with_context("field", pointer));
+        }
+        Ok(())
+    }
+
+    /// Why a version of a record is concerned; empty if it is not.
+    pub(super) fn reasons(&self, record: &Record) -> Result<BTreeSet<Reason>> {
+        let mut reasons: BTreeSet<Reason> = BTreeSet::new();
+        let key = &record.key;
+        for target in &self.targets {
+            let is_there = target.collection.as_ref().is_none_or(|collection| *collection == key.collection)
+                && target.id.as_ref().is_none_or(|id| *id == key.id)
+                && target.blob.is_none();
+            match &target.subject {
+                _ if !is_there => {}
+                None => drop(reasons.insert(Reason::Named)),
+                Some(person) => reasons.extend(self.concerns(record, person)),
+            }
+        }
+        for (collection, pointer, value) in &self.fields {
+            if *collection == key.collection {
+                let data: serde_json::Value = serde_json::from_str(record.data.as_str())?;
+                let wanted: serde_json::Value = serde_json::from_str(value.as_str())?;
+                if data.pointer(pointer) == Some(&wanted) {
+                    reasons.insert(Reason::Field(pointer.clone()));
+                }
+            }
+        }
+        Ok(reasons)
+    }
+
+    fn concerns<'a>(&'a self, record: &'a Record, person: &'a Reference) -> impl Iterator<Item = Reason> + 'a {
+        let is_person =
+            person.account.is_none() && record.key.collection == person.collection && record.key.id == person.id;
+        let is_author = record.by.as_ref() == Some(person);
+        let relations = self.relations.iter().filter(move |name| match record.refs.get(*name) {
+            Some(References::One(one)) => one == person,
+            Some(References::Many(many)) => many.contains(person),
+            _ => false,
+        });
+        let own = [(is_person, Reason::Person), (is_author, Reason::Author)];
+        own.into_iter()
+            .filter_map(|(is, reason)| is.then_some(reason))
+            .chain(relations.map(|name| Reason::Relation(name.clone())))
+    }
+}
