@@ -5,21 +5,15 @@
 //! ```
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a program prints")]
 
-use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::ExitCode;
-use std::sync::Arc;
 use std::time::Duration;
 
 use examples::demo::{self, Demo};
-use examples::held::records;
-use examples::script;
-use saas_backup::core::{At, Error, ErrorKind, Key, ManualClock, Result, RunStatus, SnapshotOptions, TransferOptions};
+use examples::{project, script};
+use saas_backup::core::{Error, ErrorKind, ManualClock, Result, RunStatus, TransferOptions};
 use saas_backup::repository::RetentionPolicy;
-use saas_backup::{
-    Config, ForgetOptions, Forgot, MaintainOptions, Project, RepositoryConfig, Settings, SourceConfig, Text, keygen_to,
-};
-use secrecy::ExposeSecret as _;
+use saas_backup::{Config, ForgetOptions, Forgot, MaintainOptions, Project};
 
 const HELP: &str = "\
 Says which points in time the retention of a saas-backup.toml keeps, and why. Changes nothing.
@@ -72,7 +66,9 @@ async fn show() -> Result<()> {
     let folder = tempfile::tempdir()?;
     let clock = ManualClock::new("2026-09-22T12:00:00Z".parse().unwrap_or_default());
     let service = demo::start().await?;
-    let project = open(folder.path(), &service, clock.clone()).await?;
+    let policy = RetentionPolicy::default().with_keep_hourly(6).with_keep_daily(7).with_keep_weekly(4);
+    let policy = policy.with_keep_monthly(12).with_min_age(2 * HOUR);
+    let project = project::open(folder.path(), &service, clock.clone(), Some(policy)).await?;
 
     println!("1. Two months of backups: one a day, and on the last day one an hour");
     for _ in 0..60 {
@@ -92,7 +88,7 @@ async fn show() -> Result<()> {
     let planned = project.forget("notes", &ForgetOptions::default().with_dry_run(true)).await?;
     print(&planned);
     let oldest = planned.plan.kept().next().map_or(0, |decision| decision.point.sequence);
-    let before = read(&project, oldest).await?;
+    let before = project::read(&project, oldest).await?;
 
     println!("\n3. Forget");
     let forgot = project.forget("notes", &ForgetOptions::default()).await?;
@@ -115,7 +111,7 @@ async fn show() -> Result<()> {
     let after = size("in the repository")?;
 
     println!("\n6. The oldest point that was kept reads as before");
-    let same = read(&project, oldest).await? == before;
+    let same = project::read(&project, oldest).await? == before;
     println!("   point {oldest}, {} records: {}", before.len(), if same { "the same" } else { "NOT the same" });
     let whole = project.verify(100, &mut |_| {}).await?;
     println!("   {} objects read back, {} problems", whole.read, whole.problems.len());
@@ -125,25 +121,6 @@ async fn show() -> Result<()> {
     Err(Error::new(ErrorKind::Integrity, "the repository is not what it should be"))
 }
 
-/// The configuration that a TOML file would hold, made by the program, and its repository.
-async fn open(folder: &Path, service: &Demo, clock: ManualClock) -> Result<Project> {
-    let key = folder.join("me.key");
-    keygen_to(&key)?;
-    let mut repository = RepositoryConfig::new(folder.join("repository").display().to_string());
-    repository.identity = Some(Text::File(key.display().to_string()));
-    let settings = Settings::new()
-        .with("url", service.url())
-        .with("token", service.token().expose_secret())
-        .with("allow_private_addresses", true);
-    let mut config = Config::new(repository, vec![SourceConfig::new("notes", "open-export", settings)?]);
-    config.state = Some(folder.join("state"));
-    let policy = RetentionPolicy::default().with_keep_hourly(6).with_keep_daily(7).with_keep_weekly(4);
-    config.retention = Some(policy.with_keep_monthly(12).with_min_age(2 * HOUR));
-    let project = Project::open(config)?.with_clock(Arc::new(clock));
-    project.init().await?;
-    Ok(project)
-}
-
 /// Somebody works, time passes, and it is backed up.
 async fn back_up(project: &Project, service: &Demo, clock: &ManualClock, pause: Duration) -> Result<()> {
     clock.advance(pause);
@@ -151,12 +128,6 @@ async fn back_up(project: &Project, service: &Demo, clock: &ManualClock, pause: 
     service.edit_note("n_01", &format!("Saved at {now}."))?;
     service.attach("n_02", "day.txt", "text/plain", format!("What happened until {now}.\n").repeat(200))?;
     project.backup("notes", TransferOptions::backup()).await.map(drop)
-}
-
-/// Everything that a point holds.
-async fn read(project: &Project, point: u64) -> Result<BTreeMap<Key, String>> {
-    let snapshot = project.copies("notes").await?.snapshot(SnapshotOptions::at(At::Sequence(point))).await?;
-    records(&*snapshot).await
 }
 
 fn bytes_below(folder: &Path) -> Result<u64> {

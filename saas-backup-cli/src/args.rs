@@ -162,10 +162,32 @@ Examples:
   saas-backup maintain blog --dry-run
   saas-backup maintain --all            after much was forgotten: its space is free when the grace is over")]
     Maintain(MaintainArgs),
+    /// Erase what concerns a person, or some records, from every point in time
+    #[command(after_help = "\
+Takes the identity. No reader sees it from then on; `maintain` removes the bytes, and the keys to them, when its grace is
+over, and `erasures` says how far that is. It cannot be undone: --dry-run lists what is concerned, and changes nothing.
+A record is erased with all its versions if any of them is concerned. What the provider still has comes back with its next
+change or full read: erase there first.
+
+Examples:
+  saas-backup erase blog --subject users/7 --request T-4711 --dry-run
+  saas-backup erase crm --subject users/7 --relation assignee --request T-4711
+  saas-backup erase shop --where customers/email=ada@example.com --request T-4711")]
+    Erase(EraseArgs),
+    /// Say what was erased and whether it is gone; prove it by a search through everything that can be read
+    #[command(after_help = "\
+--search reads texts from a file or from stdin, one a line as they stand in JSON, and looks for them in every byte of the
+source that the keys open, whether it is in use or not; exit code 5 if one is found.
+
+Examples:
+  saas-backup erasures
+  saas-backup erasures blog --search names.txt
+  saas-backup erasures blog --sign ./evidence")]
+    Erasures(ErasuresArgs),
     /// Copy the repository to its replicas, or what is new since the last time
     #[command(after_help = "\
-Takes the identity: every object is checked on the way. Nothing in a copy is ever replaced or removed, so give it
-credentials that may not delete. A copy opens with the same keys and can take the place of the repository; until then,
+Takes the identity: every object is checked on the way. Nothing in a copy is ever replaced, and nothing removed unless its
+[[replica]] says prune = true: so give it credentials that may not delete, or let erasures reach it. A copy opens with the same keys and can take the place of the repository; until then,
 run neither `backup` nor `maintain` on it: it would follow no more, and this command would end with 6.
 
 Examples:
@@ -397,6 +419,50 @@ pub(crate) struct ReplicateArgs {
     /// Where to: a configured replica, or any other folder or URL. Default: every [[replica]]
     #[arg(long, value_name = "URL")]
     pub(crate) to: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct EraseArgs {
+    /// The source
+    #[arg(value_name = "SOURCE")]
+    pub(crate) source: String,
+    /// A person, as the source names them: their record, and what they wrote
+    #[arg(long = "subject", value_name = "COLLECTION/ID", required_unless_present_any = ["records", "conditions"])]
+    pub(crate) subjects: Vec<String>,
+    /// Also records that refer to the person by this relationship
+    #[arg(long = "relation", value_name = "NAME", requires = "subjects")]
+    pub(crate) relations: Vec<String>,
+    /// One record
+    #[arg(long = "record", value_name = "COLLECTION/ID")]
+    pub(crate) records: Vec<String>,
+    /// Records of a collection with this value at a JSON pointer
+    #[arg(long = "where", value_name = "COLLECTION/POINTER=VALUE")]
+    pub(crate) conditions: Vec<String>,
+    /// The id of the request, such as the number of a ticket; stands in the clear: no personal data
+    #[arg(long, value_name = "ID")]
+    pub(crate) request: String,
+    /// Why: data-subject-request, retention, contract-end, court-order, unlawful or other
+    #[arg(long, value_name = "WHY", default_value = "data-subject-request")]
+    pub(crate) basis: String,
+    /// Erase although a point has the label legal-hold
+    #[arg(long)]
+    pub(crate) despite_hold: bool,
+    /// Say what would be erased, and why; change nothing
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ErasuresArgs {
+    /// The sources. Default: all that are configured
+    #[arg(value_name = "SOURCE")]
+    pub(crate) sources: Vec<String>,
+    /// Search for the texts of a file, one a line; - for stdin
+    #[arg(long, value_name = "FILE")]
+    pub(crate) search: Option<PathBuf>,
+    /// Write SOURCE.erasures into a folder: what was erased and how far it is, signed
+    #[arg(long, value_name = "FOLDER")]
+    pub(crate) sign: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]

@@ -65,3 +65,9 @@ impl Point {
         Err(error.with_context("points", map.points.len()).with_context("latest", latest))
     }
 }
+
+/// Whether one of the labels of a point says that nothing of it may be destroyed.
+pub(crate) fn is_on_hold(labels: &[String]) -> bool {
+    let rest = labels.iter().filter_map(|label| label.strip_prefix("legal-hold"));
+    rest.into_iter().any(|rest| rest.is_empty() || rest.starts_with(':'))
+}

@@ -5,6 +5,7 @@ mod browse;
 mod check;
 mod connectors;
 mod diff;
+mod erase;
 mod export;
 mod forget;
 mod init;
@@ -72,6 +73,8 @@ pub(crate) async fn run(cli: Cli, output: Output) -> Result<Outcome> {
         Command::Repair(args) => repair::repair(&session, &args).await,
         Command::Forget(args) => forget::forget(&session, &args).await,
         Command::Maintain(args) => maintain::maintain(&session, &args).await,
+        Command::Erase(args) => erase::erase(&session, &args).await,
+        Command::Erasures(args) => erase::erasures(&session, &args).await,
         Command::Replicate(args) => replicate::replicate(&session, &args).await,
         Command::Serve(args) => serve::serve(&session, &args).await,
         Command::Status => status::status(&session).await,
@@ -98,6 +101,8 @@ pub(crate) fn name(command: &Command) -> &'static str {
         Command::Repair(_) => "repair",
         Command::Forget(_) => "forget",
         Command::Maintain(_) => "maintain",
+        Command::Erase(_) => "erase",
+        Command::Erasures(_) => "erasures",
         Command::Replicate(_) => "replicate",
         Command::Serve(_) => "serve",
         Command::Status => "status",

@@ -42,6 +42,15 @@ fn describe(replicated: &Replicated) -> String {
     let Replicated { replica, objects, held, problems, .. } = replicated;
     let mut text = format!("{replica}: {objects} objects copied ({}), {held} were there", bytes(replicated.bytes));
     text.push_str(if replicated.complete { "; it holds everything\n" } else { "; it does NOT hold everything\n" });
+    if let Some(pruned) = &replicated.pruned {
+        let removed = pruned.objects + pruned.orphans + pruned.commits;
+        if removed > 0 {
+            let _ = writeln!(text, "  {removed} objects removed that were given up ({})", bytes(pruned.bytes));
+        }
+        if pruned.denied > 0 {
+            let _ = writeln!(text, "  {} objects stay: these credentials may not remove them", pruned.denied);
+        }
+    }
     for problem in problems {
         let _ = writeln!(text, "  NOT COPIED {}: {}", problem.object, short(&problem.message, 300));
     }

@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "tests fail loudly")]
 
 mod copies;
+mod erasure;
 mod help;
 mod keys;
 mod replica;

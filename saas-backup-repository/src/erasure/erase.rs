@@ -9,6 +9,7 @@ use crate::committer::Sealed;
 use crate::crypto::{DomainKind, Keyring};
 use crate::layout::Map;
 use crate::object::{Family, compress, month};
+use crate::points::is_on_hold;
 use crate::read::blocking;
 use crate::reserved;
 use crate::sink::HeldRow;
@@ -27,6 +28,8 @@ pub struct EraseOptions {
     pub request: String,
     /// Why: `data-subject-request`, `retention`, `contract-end`, `court-order`, `unlawful`, `other`. Default: the first.
     pub basis: String,
+    /// Erases although a point is on legal hold: has the label `legal-hold`, or `legal-hold:…`. Default: no.
+    pub despite_hold: bool,
     /// Only says what would be erased. Default: no.
     pub dry_run: bool,
 }
@@ -34,13 +37,21 @@ pub struct EraseOptions {
 impl EraseOptions {
     /// An erasure for a request, which is made by the person concerned unless something else is said.
     pub fn new(request: impl Into<String>) -> Self {
-        Self { request: request.into(), basis: BASES.first().copied().unwrap_or_default().to_owned(), dry_run: false }
+        let basis = BASES.first().copied().unwrap_or_default().to_owned();
+        Self { request: request.into(), basis, despite_hold: false, dry_run: false }
     }
 
     /// Says why.
     #[must_use]
     pub fn with_basis(mut self, basis: impl Into<String>) -> Self {
         self.basis = basis.into();
+        self
+    }
+
+    /// Erases although a point is on legal hold.
+    #[must_use]
+    pub fn with_despite_hold(mut self, despite_hold: bool) -> Self {
+        self.despite_hold = despite_hold;
         self
     }
 
@@ -80,7 +91,7 @@ impl Source {
     ///
     /// [`ErrorKind::PermissionDenied`] without the owner's identity; [`ErrorKind::Configuration`] if the subject names
     /// nothing, or the options are wrong; [`ErrorKind::LimitExceeded`] for more than a million records and attachments;
-    /// [`ErrorKind::Conflict`] if another maintainer was faster.
+    /// [`ErrorKind::Conflict`] if a point is on legal hold, or another maintainer was faster.
     pub async fn erase(
         &self,
         subject: &Subject,
@@ -93,6 +104,15 @@ impl Source {
         let found = find(&self.shared, &map, subject, progress).await?;
         if options.dry_run || found.is_empty() {
             return Ok(found);
+        }
+        if let Some((point, ..)) = map.points.iter().find(|(_, _, point)| is_on_hold(&point.labels))
+            && !options.despite_hold
+        {
+            return Err(Error::new(
+                ErrorKind::Conflict,
+                "a point in time is on legal hold: nothing is erased from it unless somebody who may decide that says so",
+            )
+            .with_context("point", point));
         }
         let mut header = maintainer.header();
         let mut parts = vec![self.seal_keys(&maintainer, found.keys()?).await?];

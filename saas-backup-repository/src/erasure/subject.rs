@@ -74,6 +74,15 @@ impl Subject {
         Ok(Self { targets: request.targets.clone(), ..Self::default() })
     }
 
+    /// Also what concerns another one.
+    #[must_use]
+    pub fn and(mut self, other: Self) -> Self {
+        self.targets.extend(other.targets);
+        self.relations.extend(other.relations);
+        self.fields.extend(other.fields);
+        self
+    }
+
     /// Also one more thing that a source can name.
     #[must_use]
     pub fn with_target(mut self, target: ErasureTarget) -> Self {

@@ -10,9 +10,7 @@ use super::interval::RetentionInterval;
 use super::plan::{RetentionDecision, RetentionPlan, RetentionReason, RetentionWarning};
 use super::policy::RetentionPolicy;
 use super::times;
-use crate::points::Point;
-
-const LEGAL_HOLD: &str = "legal-hold";
+use crate::points::{Point, is_on_hold};
 
 /// Clocks that differ by less than the finest slot are no news.
 const TOLERANCE: TimeDelta = TimeDelta::hours(1);
@@ -41,8 +39,7 @@ pub(super) fn plan(
 
 fn keep_labelled(policy: &RetentionPolicy, decisions: &mut [RetentionDecision]) {
     for RetentionDecision { point, kept, .. } in decisions {
-        let rest = |label: &String| label.strip_prefix(LEGAL_HOLD).map(str::to_owned);
-        if point.labels.iter().filter_map(rest).any(|rest| rest.is_empty() || rest.starts_with(':')) {
+        if is_on_hold(&point.labels) {
             kept.push(RetentionReason::LegalHold);
         }
         let labels: BTreeSet<&String> = point.labels.iter().collect();

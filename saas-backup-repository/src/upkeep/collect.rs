@@ -82,6 +82,22 @@ pub struct Collected {
     pub waiting_bytes: u64,
 }
 
+impl Collected {
+    /// This and another one together.
+    #[must_use]
+    pub fn plus(&self, other: &Self) -> Self {
+        Self {
+            objects: self.objects + other.objects,
+            orphans: self.orphans + other.orphans,
+            commits: self.commits + other.commits,
+            bytes: self.bytes + other.bytes,
+            denied: self.denied + other.denied,
+            waiting: self.waiting + other.waiting,
+            waiting_bytes: self.waiting_bytes + other.waiting_bytes,
+        }
+    }
+}
+
 /// What is removed, by what it counts as.
 #[derive(Default)]
 struct Garbage {

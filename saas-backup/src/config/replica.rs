@@ -23,6 +23,10 @@ pub struct ReplicaConfig {
     /// Nobody else writes to this store: needed where it has no conditional creation. Default: `false`.
     #[serde(default)]
     pub single_writer: bool,
+    /// `replicate` also removes from it what maintenance gave up here, once its grace is over: needed for erasures to
+    /// reach it. Without it nothing is ever removed there, so that its credentials need not delete. Default: `false`.
+    #[serde(default)]
+    pub prune: bool,
 }
 
 fn yes() -> bool {
@@ -32,7 +36,7 @@ fn yes() -> bool {
 impl ReplicaConfig {
     /// A replica at an address, with nothing else said.
     pub fn new(url: impl Into<Text>) -> Self {
-        Self { url: url.into(), options: BTreeMap::new(), environment: true, single_writer: false }
+        Self { url: url.into(), options: BTreeMap::new(), environment: true, single_writer: false, prune: false }
     }
 }
 

@@ -60,7 +60,7 @@ impl Project {
     /// The first copy that can be opened, or why the first cannot.
     async fn first_copy(&self, places: Vec<Place>) -> Result<(String, Store)> {
         let mut first: Option<Error> = None;
-        for Place { name, options } in places {
+        for Place { name, options, .. } in places {
             let opened = match options {
                 Ok(options) => Store::open_copy(self.config(), options, self.clock()).await,
                 Err(error) => Err(error),

@@ -1,8 +1,9 @@
 use saas_backup_core::{Error, ErrorKind, Result};
-use saas_backup_repository::{Replicated as Copied, RepositoryOptions};
+use saas_backup_repository::{Collected, Replicated as Copied, RepositoryOptions};
 use serde::Serialize;
 use url::Url;
 
+use super::store::Store;
 use super::verify::{Problem, as_word, problems};
 use super::{Project, blocking, store};
 use crate::config::Config;
@@ -23,6 +24,8 @@ pub struct Replicated {
     pub held: u64,
     /// What could not be copied because it is damaged or gone here.
     pub problems: Vec<Problem>,
+    /// What was removed from it; `None` where the replica keeps everything.
+    pub pruned: Option<Collected>,
     /// Why it could not be finished. What was copied before stays and is good.
     pub failure: Option<Failure>,
 }
@@ -43,6 +46,8 @@ pub(super) struct Place {
     /// What people call it.
     pub(super) name: String,
     pub(super) options: Result<RepositoryOptions>,
+    /// Whether what was given up is removed from it, too.
+    prune: bool,
 }
 
 impl Project {
@@ -50,7 +55,8 @@ impl Project {
     /// the identity.
     ///
     /// An address is that of a configured replica, whose options then count, or any other; a path starts at the working
-    /// directory. Every object is checked on the way, and nothing that a replica holds is replaced or removed. One that
+    /// directory. Every object is checked on the way. Nothing that a replica holds is replaced, and nothing is removed unless
+    /// its configuration says `prune = true`: then what maintenance gave up goes, after a grace of 7 days. One that
     /// fails does not keep the others from theirs: that stands in its report. `progress` hears the replica, and how many
     /// objects and bytes were copied. Cancel safe: the next call copies the rest.
     ///
@@ -66,24 +72,25 @@ impl Project {
         let places = self.places(to).await?;
         let store = self.reader().await?;
         let mut reports = Vec::new();
-        for Place { name, options } in places {
+        for Place { name, options, prune } in places {
             let (mut objects, mut bytes) = (0, 0);
             let mut hear = |copied: &Copied| {
                 (objects, bytes) = (copied.objects, copied.bytes);
                 progress(&name, objects, bytes);
             };
             let result = match options {
-                Ok(options) => store.replicate(&options, &mut hear).await,
+                Ok(options) => self.replicate_to(store, options, prune, &mut hear).await,
                 Err(error) => Err(error),
             };
             reports.push(match result {
-                Ok(copied) => Replicated {
+                Ok((copied, pruned)) => Replicated {
                     complete: copied.is_complete(),
                     replica: name,
                     objects: copied.objects,
                     bytes: copied.bytes,
                     held: copied.held,
                     problems: problems(copied.problems),
+                    pruned,
                     failure: None,
                 },
                 Err(error) => Replicated {
@@ -93,11 +100,28 @@ impl Project {
                     bytes,
                     held: 0,
                     problems: Vec::new(),
+                    pruned: None,
                     failure: Some(Failure { kind: error.kind(), message: error.to_string() }),
                 },
             });
         }
         Ok(reports)
+    }
+
+    async fn replicate_to(
+        &self,
+        store: &Store,
+        to: RepositoryOptions,
+        prune: bool,
+        progress: &mut (dyn FnMut(&Copied) + Send),
+    ) -> Result<(Copied, Option<Collected>)> {
+        let copied = store.replicate(&to, progress).await?;
+        // What is damaged here may be whole there.
+        if !prune || !copied.is_complete() {
+            return Ok((copied, None));
+        }
+        let copy = Store::open_copy(self.config(), to, self.clock()).await?;
+        Ok((copied, Some(copy.prune().await?)))
     }
 
     /// The configured replicas, or the one that is named.
@@ -122,8 +146,8 @@ fn configured(config: &Config) -> Result<Vec<Place>> {
     let numbered = config.replicas.iter().zip(1..);
     Ok(numbered
         .map(|(replica, number)| match store::replica(replica, &config.base) {
-            Ok(options) => Place { name: shown(&options.url), options: another(options, &own) },
-            Err(error) => Place { name: format!("replica {number}"), options: Err(error) },
+            Ok(options) => Place { name: shown(&options.url), options: another(options, &own), prune: replica.prune },
+            Err(error) => Place { name: format!("replica {number}"), options: Err(error), prune: false },
         })
         .collect())
 }
@@ -136,7 +160,7 @@ fn find(config: &Config, address: &str) -> Result<Place> {
         return Ok(place);
     }
     let own = store::address(config)?;
-    Ok(Place { name: shown(&options.url), options: Ok(another(options, &own)?) })
+    Ok(Place { name: shown(&options.url), options: Ok(another(options, &own)?), prune: false })
 }
 
 /// Refuses the repository as its own copy.

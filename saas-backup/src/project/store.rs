@@ -4,13 +4,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use futures::stream::{BoxStream, StreamExt as _, TryStreamExt as _};
 use saas_backup_core::{At, Clock, CollectionName, Connector, Error, ErrorKind, Event, Key, Record, Result, RunReport};
 use saas_backup_repository::{
-    AgentKey, Anchor, Change as StoredChange, CollectOptions, Collected, CompactOptions, Compacted, Identity, Keys,
-    Point, Recipient, Repaired as Mended, Replicated as Copied, Repository, RepositoryOptions, Source, VerifyOptions,
-    VerifyReport,
+    AgentKey, Anchor, Change as StoredChange, CollectOptions, Collected, CompactOptions, Compacted, Concerned,
+    EraseOptions, Erasure, ErasureStatement, Identity, Keys, Point, Recipient, Repaired as Mended,
+    Replicated as Copied, Repository, RepositoryOptions, Scanned, Source, Subject, VerifyOptions, VerifyReport,
 };
 use secrecy::ExposeSecret as _;
 
@@ -213,6 +214,46 @@ impl Store {
         self.0.source(name)?.collect(options).await
     }
 
+    pub(super) async fn erase(
+        &self,
+        name: &str,
+        subject: &Subject,
+        options: &EraseOptions,
+        progress: &mut (dyn FnMut(u64) + Send),
+    ) -> Result<Concerned> {
+        self.0.source(name)?.erase(subject, options, progress).await
+    }
+
+    pub(super) async fn erasures(&self, name: &str) -> Result<Vec<Erasure>> {
+        self.0.source(name)?.erasures().await
+    }
+
+    pub(super) async fn state_erasures(&self, name: &str) -> Result<Bytes> {
+        self.0.source(name)?.state_erasures().await
+    }
+
+    pub(super) async fn read_statement(&self, statement: &Bytes) -> Result<ErasureStatement> {
+        self.0.read_statement(statement).await
+    }
+
+    pub(super) async fn scan(
+        &self,
+        name: &str,
+        texts: &[String],
+        progress: &mut (dyn FnMut(&Scanned) + Send),
+    ) -> Result<Scanned> {
+        self.0.source(name)?.scan(texts, progress).await
+    }
+
+    /// Removes from a copy what the timeline gave up: from all its sources.
+    pub(super) async fn prune(&self) -> Result<Collected> {
+        let mut all = Collected::default();
+        for source in self.0.sources().await? {
+            all = all.plus(&self.0.source(&source)?.collect(&CollectOptions::default().with_copy(true)).await?);
+        }
+        Ok(all)
+    }
+
     pub(super) async fn diff(&self, name: &str, from: At, to: At) -> Result<BoxStream<'static, Result<Change>>> {
         let source = self.0.source(name)?;
         let changes = source.diff(&from, &to).await?;
@@ -253,7 +294,7 @@ fn settings(config: &Config) -> Result<RepositoryOptions> {
 
 /// Where a replica lies, and how its storage is opened; a path starts at `base`.
 pub(super) fn replica(replica: &ReplicaConfig, base: &Path) -> Result<RepositoryOptions> {
-    let ReplicaConfig { url, options, environment, single_writer } = replica;
+    let ReplicaConfig { url, options, environment, single_writer, .. } = replica;
     let place = stored(locate(url, base)?, options, base)?;
     Ok(place.with_environment(*environment).with_single_writer(*single_writer))
 }

@@ -1,10 +1,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use saas_backup::core::{ErrorKind, TransferOptions};
-use saas_backup::{Config, Encryption, Project, ReplicaConfig, Replicated, RepositoryConfig};
+use saas_backup::core::{ErrorKind, Reference, TransferOptions};
+use saas_backup::repository::{EraseOptions, Subject};
+use saas_backup::{Config, Encryption, MaintainOptions, Project, ReplicaConfig, Replicated, RepositoryConfig};
 
-use crate::support::{World, world};
+use crate::support::{World, key, world};
 
 /// The same project with its repository in a folder and these replicas.
 fn replicated(world: &World, replicas: &[&str]) -> Project {
@@ -74,4 +75,44 @@ async fn what_is_lost_comes_back_from_the_first_copy_that_opens() {
     assert_eq!(project.points("notes").await.unwrap(), points);
     let error = project.repair(Some("memory://nothing-here"), 0, &mut |_| {}).await.unwrap_err();
     assert!(error.to_string().contains("replica: memory://nothing-here"), "{error}");
+}
+
+/// What is erased goes from replicas that follow, once their grace is over; of the others the caller hears.
+#[tokio::test]
+async fn an_erasure_reaches_the_replicas_that_are_pruned() {
+    let world = world("erasure", None);
+    let project = replicated(&world, &["memory://keeps-all", "memory://is-pruned"]);
+    let mut config = project.config().clone();
+    config.replicas[1].prune = true;
+    let project = Project::with_registry(config, world.project.registry().clone()).unwrap();
+    let project = project.with_clock(Arc::new(world.clock.clone()));
+    project.init().await.unwrap();
+    for text in [r#"{"n":"ada"}"#, r#"{"n":"ada again"}"#] {
+        world.write("1", text);
+        world.write("2", r#"{"n":"somebody else"}"#);
+        world.clock.advance(Duration::from_mins(1));
+        project.backup("notes", TransferOptions::backup()).await.unwrap();
+    }
+    project.replicate(None, &mut |_, _, _| {}).await.unwrap();
+    let subject = Subject::person(Reference::from(&key("1")));
+    let request = EraseOptions::new("T-1");
+    let erased = project.erase("notes", &subject, &request, &mut |_| {}).await.unwrap();
+    assert_eq!((erased.concerned.records.len(), erased.erasures.len()), (1, 1));
+    assert_eq!(erased.kept_by_replicas, ["memory://keeps-all"]);
+    let statement = project.state_erasures("notes").await.unwrap();
+    assert_eq!(project.read_statement(statement).await.unwrap().erasures, erased.erasures);
+
+    let mut pruned = Vec::new();
+    for _ in 0..2 {
+        world.clock.advance(Duration::from_hours(8 * 24));
+        world.write("2", r#"{"n":"more"}"#);
+        project.backup("notes", TransferOptions::backup()).await.unwrap();
+        project.maintain("notes", &MaintainOptions::default(), &mut |_| {}).await.unwrap();
+        let [keeps, follows] = project.replicate(None, &mut |_, _, _| {}).await.unwrap().try_into().unwrap();
+        assert!(keeps.pruned.is_none() && keeps.complete && follows.complete, "{follows:?}");
+        pruned.push(follows.pruned.unwrap().objects);
+    }
+    assert!(pruned[0] > 0, "{pruned:?}");
+    let scanned = project.scan("notes", &["ada".to_owned()], &mut |_| {}).await.unwrap();
+    assert!(scanned.found.is_empty() && scanned.objects > 0, "{scanned:?}");
 }

@@ -333,3 +333,18 @@ async fn copies_follow_an_erasure() {
         assert!(matches!(source.erasures().await.unwrap()[0].progress, ErasureProgress::Gone { .. }));
     }
 }
+
+#[tokio::test]
+async fn what_is_on_legal_hold_is_erased_only_if_somebody_says_so() {
+    let scene = scene(Keys::none()).await;
+    let labelled = scene.source().await.with_labels(vec!["legal-hold: case 7".to_owned()]);
+    scene.account.put(note("more", "text"));
+    back_up(&MemoryConnector::new(scene.account.clone()), &labelled, &scene.clock).await.unwrap();
+    let source = scene.source().await;
+    let (subject, before) = (Subject::person(person()), scene.disk.names());
+    let error = source.erase(&subject, &request(), &mut |_| {}).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Conflict);
+    assert_eq!(scene.disk.names(), before);
+    source.erase(&subject, &request().with_despite_hold(true), &mut |_| {}).await.unwrap();
+    assert_eq!(source.record(&key("person"), &At::Now).await.unwrap(), None);
+}
