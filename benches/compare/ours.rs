@@ -5,10 +5,13 @@ use std::path::Path;
 use benches::{COLLECTIONS, Workload, WorkloadConnector};
 use futures::TryStreamExt as _;
 use saas_backup_core::{
-    At, Connector, Digest, Event, Feed, Key, ReadRequest, SnapshotOptions, TransferOptions, WriteMode, transfer,
+    At, CollectionName, Connector, Digest, Event, Feed, Json, Key, ReadRequest, SnapshotOptions, TransferOptions,
+    WriteMode, transfer,
 };
 use saas_backup_formats::jsonl::{JsonlConfig, JsonlConnector};
-use saas_backup_repository::{CompactOptions, Identity, Keys, Repository, RepositoryOptions, VerifyOptions};
+use saas_backup_repository::{
+    CompactOptions, EraseOptions, Identity, Keys, Repository, RepositoryOptions, Subject, VerifyOptions,
+};
 use secrecy::ExposeSecret as _;
 use sha2::{Digest as _, Sha256};
 
@@ -34,6 +37,7 @@ pub(crate) fn run(step: &str, folder: &Path, workload: Workload) -> Outcome<()> 
             "verify" => verify(folder).await,
             "record" => record(folder).await,
             "compact" => compact(folder).await,
+            "erase" => erase(folder).await,
             _ => Err(format!("no such step: {step}").into()),
         }
     })
@@ -139,6 +143,21 @@ async fn verify(folder: &Path) -> Outcome<()> {
 async fn compact(folder: &Path) -> Outcome<()> {
     let source = open(folder).await?.source(SOURCE)?;
     let done = source.compact(&CompactOptions::default().with_all(true), &mut |_| ()).await?;
+    println!("{done:?}");
+    Ok(())
+}
+
+/// Finds the records of one customer of 4,000, erases them, and writes everything else anew.
+async fn erase(folder: &Path) -> Outcome<()> {
+    let source = open(folder).await?.source(SOURCE)?;
+    let mut customer = Subject::default();
+    for collection in COLLECTIONS {
+        let account = Json::parse(r#""acc_000123""#)?;
+        customer = customer.with_field(CollectionName::parse(collection)?, "/account_id", account);
+    }
+    let found = source.erase(&customer, &EraseOptions::new("a request"), &mut |_| ()).await?;
+    println!("{} records, {} attachments", found.records.len(), found.attachments.len());
+    let done = source.compact(&CompactOptions::default(), &mut |_| ()).await?;
     println!("{done:?}");
     Ok(())
 }

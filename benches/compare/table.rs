@@ -102,6 +102,7 @@ pub(crate) fn upkeep(folder: &Path, workload: Workload) -> Outcome<()> {
     workload.write_round(&account(folder), 2, true)?;
     own(folder, &["ours", "backup"], &options)?;
     rows.push(("merging a run into the base", own(folder, &["ours", "compact"], &options)?));
+    rows.push(("erasing one customer", own(folder, &["ours", "erase"], &options)?));
     rows.push(("verifying all", own(folder, &["ours", "verify"], &options)?));
     println!("| step | CPU s | ÷ first backup | wall s | peak MiB |\n|---|--:|--:|--:|--:|");
     println!("| first backup | {:.2} | | {:.1} | {:.0} |", initial.cpu, initial.wall, initial.peak);

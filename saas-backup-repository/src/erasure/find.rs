@@ -5,7 +5,7 @@ use memchr::memmem::Finder;
 use saas_backup_core::{BlobId, CollectionName, Error, ErrorKind, Key, OpenGap, Result};
 use serde::Serialize;
 
-use super::subject::{Reason, Subject};
+use super::subject::{Clues, Reason, Subject};
 use crate::layout::Map;
 use crate::object::{Family, key_hash};
 use crate::read::{BlobRow, Bounds, Group, Merge};
@@ -103,6 +103,7 @@ pub(super) async fn find(
     progress: &mut (dyn FnMut(u64) + Send),
 ) -> Result<Concerned> {
     subject.check()?;
+    let clues = subject.clues()?;
     let mut found = Concerned::default();
     let mut attachments: BTreeMap<BlobId, CollectionName> = BTreeMap::new();
     let mut of_others: HashSet<u64> = HashSet::new();
@@ -114,7 +115,7 @@ pub(super) async fn find(
         if looked_at % 10_000 == 0 {
             progress(looked_at);
         }
-        let reasons = reasons(subject, &group)?;
+        let reasons = reasons(subject, &clues, &group)?;
         let with_blobs = group.lines.iter().filter(|line| !line.is_deletion() && has_blobs.find(&line.text).is_some());
         for line in with_blobs {
             for blob in reserved::record(&line.text)?.blobs.into_iter().filter_map(|blob| blob.id) {
@@ -179,10 +180,12 @@ async fn open(shared: &Arc<Shared>, map: &Map, family: Family, collection: Optio
     Merge::open(Arc::clone(&shared.access), map, bounds).await
 }
 
-fn reasons(subject: &Subject, group: &Group) -> Result<BTreeSet<Reason>> {
-    let mut reasons = BTreeSet::new();
+fn reasons(subject: &Subject, clues: &Clues, group: &Group) -> Result<BTreeSet<Reason>> {
+    let mut reasons: BTreeSet<Reason> = subject.names(&group.key).into_iter().collect();
     for line in group.lines.iter().filter(|line| !line.is_deletion()) {
-        reasons.extend(subject.reasons(&*reserved::record(&line.text)?)?);
+        if clues.may_be_in(&group.key.collection, &line.text) {
+            reasons.extend(subject.reasons(&*reserved::record(&line.text)?)?);
+        }
     }
     Ok(reasons)
 }

@@ -1,6 +1,7 @@
 use std::collections::BTreeSet;
 use std::fmt::{self, Display};
 
+use memchr::memmem::Finder;
 use saas_backup_core::{
     BlobId, CollectionName, ErasureRequest, ErasureTarget, Error, ErrorKind, Json, Key, Record, Reference, References,
     Result,
@@ -125,22 +126,33 @@ impl Subject {
         Ok(())
     }
 
-    /// Why a version of a record is concerned; empty if it is not.
+    /// What the text of a version has to hold if it is concerned for what it says.
+    pub(super) fn clues(&self) -> Result<Clues> {
+        let people = self.targets.iter().filter_map(|target| target.subject.as_ref());
+        let people = people.map(|person| Clue::of(person.id.as_str())).collect();
+        let fields = self.fields.iter().map(|(collection, _, value)| {
+            let value: serde_json::Value = serde_json::from_str(value.as_str())?;
+            Ok((collection.clone(), value.as_str().map_or(Clue::None, Clue::of)))
+        });
+        Ok(Clues { people, fields: fields.collect::<Result<_>>()? })
+    }
+
+    /// Why a record is concerned, whatever it says.
+    pub(super) fn names(&self, key: &Key) -> Option<Reason> {
+        let named = self.targets.iter().filter(|target| is_there(target, key));
+        named.into_iter().any(|target| target.subject.is_none() && target.blob.is_none()).then_some(Reason::Named)
+    }
+
+    /// Why a version of a record is concerned for what it says.
     pub(super) fn reasons(&self, record: &Record) -> Result<BTreeSet<Reason>> {
         let mut reasons: BTreeSet<Reason> = BTreeSet::new();
-        let key = &record.key;
-        for target in &self.targets {
-            let is_there = target.collection.as_ref().is_none_or(|collection| *collection == key.collection)
-                && target.id.as_ref().is_none_or(|id| *id == key.id)
-                && target.blob.is_none();
-            match &target.subject {
-                _ if !is_there => {}
-                None => drop(reasons.insert(Reason::Named)),
-                Some(person) => reasons.extend(self.concerns(record, person)),
+        for target in self.targets.iter().filter(|target| is_there(target, &record.key)) {
+            if let Some(person) = &target.subject {
+                reasons.extend(self.concerns(record, person));
             }
         }
         for (collection, pointer, value) in &self.fields {
-            if *collection == key.collection {
+            if *collection == record.key.collection {
                 let data: serde_json::Value = serde_json::from_str(record.data.as_str())?;
                 let wanted: serde_json::Value = serde_json::from_str(value.as_str())?;
                 if data.pointer(pointer) == Some(&wanted) {
@@ -164,5 +176,45 @@ impl Subject {
         own.into_iter()
             .filter_map(|(is, reason)| is.then_some(reason))
             .chain(relations.map(|name| Reason::Relation(name.clone())))
+    }
+}
+
+fn is_there(target: &ErasureTarget, key: &Key) -> bool {
+    target.collection.as_ref().is_none_or(|collection| *collection == key.collection)
+        && target.id.as_ref().is_none_or(|id| *id == key.id)
+}
+
+/// What texts have to hold, so that most are not decoded.
+pub(super) struct Clues {
+    people: Vec<Clue>,
+    fields: Vec<(CollectionName, Clue)>,
+}
+
+/// A text as it stands in JSON.
+enum Clue {
+    Text(Box<Finder<'static>>),
+    /// It may be written in several ways.
+    None,
+}
+
+impl Clue {
+    fn of(text: &str) -> Self {
+        let is_plain = text.bytes().all(|byte| byte >= b' ' && !b"\"\\/".contains(&byte));
+        if is_plain { Self::Text(Box::new(Finder::new(text.as_bytes()).into_owned())) } else { Self::None }
+    }
+
+    fn may_be_in(&self, text: &[u8]) -> bool {
+        match self {
+            // Any letter may be written as an escape.
+            Self::Text(clue) => clue.find(text).is_some() || memchr::memmem::find(text, b"\\u").is_some(),
+            Self::None => true,
+        }
+    }
+}
+
+impl Clues {
+    pub(super) fn may_be_in(&self, collection: &CollectionName, text: &[u8]) -> bool {
+        self.people.iter().any(|clue| clue.may_be_in(text))
+            || self.fields.iter().any(|(of, clue)| of == collection && clue.may_be_in(text))
     }
 }

@@ -103,29 +103,53 @@ impl SegmentBuilder {
         if !self.raw.is_empty() && self.raw.len() + length > FRAME_BYTES {
             self.end_frame(codec)?;
         }
+        self.note(key, lines);
+        Ok(&mut self.raw)
+    }
+
+    /// Takes a whole frame as it is stored; its keys come next, each with all its lines.
+    pub(crate) fn copy<'a, L: Word + 'a>(
+        &mut self,
+        codec: &mut Codec,
+        stored: &[u8],
+        raw: usize,
+        keys: impl Iterator<Item = (&'a Key, &'a [L])>,
+    ) -> Result<()> {
+        self.end_frame(codec)?;
+        for (key, lines) in keys {
+            self.note(key, lines);
+        }
+        self.add_frame(stored, raw);
+        Ok(())
+    }
+
+    fn note<L: Word>(&mut self, key: &Key, lines: &[L]) {
         self.first.get_or_insert_with(|| key.clone());
         self.last = Some(key.clone());
         self.hashes.push(key_hash(key));
         self.lines += lines.len() as u64;
         self.live += u32::from(effective(lines).is_some_and(|(line, _)| !line.says().deletion));
-        Ok(&mut self.raw)
     }
 
     fn end_frame(&mut self, codec: &mut Codec) -> Result<()> {
-        let Some(first) = self.first.take() else { return Ok(()) };
-        let frame = if self.read_back { codec.compress(&self.raw)? } else { codec.compress_checked(&self.raw)? };
-        self.frames.push(Frame {
-            at: self.file.len() as u64,
-            size: frame.len() as u32,
-            raw: self.raw.len() as u32,
-            digest: frame_digest(frame),
-            first,
-            live: Some(std::mem::take(&mut self.live)),
-        });
-        self.lengths.push((frame.len() as u32, self.raw.len() as u32));
-        self.file.extend_from_slice(frame);
+        if self.raw.is_empty() {
+            return Ok(());
+        }
+        let raw = std::mem::take(&mut self.raw);
+        let frame = if self.read_back { codec.compress(&raw)? } else { codec.compress_checked(&raw)? };
+        self.add_frame(frame, raw.len());
+        self.raw = raw;
         self.raw.clear();
         Ok(())
+    }
+
+    fn add_frame(&mut self, frame: &[u8], raw: usize) {
+        let Some(first) = self.first.take() else { return };
+        let (size, raw) = (frame.len() as u32, raw as u32);
+        let live = Some(std::mem::take(&mut self.live));
+        self.frames.push(Frame { at: self.file.len() as u64, size, raw, digest: frame_digest(frame), first, live });
+        self.lengths.push((size, raw));
+        self.file.extend_from_slice(frame);
     }
 
     /// The segment; `None` for no lines.

@@ -27,6 +27,15 @@ pub(crate) struct Access {
     lines: Mutex<LineCache>,
 }
 
+/// A frame of a segment: its lines, and the compressed bytes that hold them.
+#[derive(Debug)]
+pub(crate) struct StoredFrame {
+    pub(crate) lines: Vec<StoredLine>,
+    pub(crate) stored: Bytes,
+    /// Length when it is decompressed.
+    pub(crate) raw: usize,
+}
+
 /// Decoded lines that several readers share.
 pub(crate) type Lines = Arc<Vec<StoredLine>>;
 
@@ -156,7 +165,7 @@ impl Access {
             return Ok(kept);
         }
         let mut lines = self.frames(segment, index, at, at + 1).await?;
-        let lines = Arc::new(lines.pop().unwrap_or_default());
+        let lines = Arc::new(lines.pop().map(|frame| frame.lines).unwrap_or_default());
         self.lock_lines().keep(name, &lines);
         Ok(lines)
     }
@@ -168,7 +177,7 @@ impl Access {
         index: &Arc<SegmentIndex>,
         from: usize,
         to: usize,
-    ) -> Result<Vec<Vec<StoredLine>>> {
+    ) -> Result<Vec<StoredFrame>> {
         let wanted = index.frames.get(from..to).unwrap_or_default();
         let (Some(first), Some(last)) = (wanted.first(), wanted.last()) else { return Ok(Vec::new()) };
         let end = last.at.checked_add(u64::from(last.size)).ok_or_else(|| changed(&segment.object.name))?;
@@ -188,12 +197,14 @@ impl Access {
                 .map(|frame| {
                     // An index that lies has its frames anywhere; what is not there has another digest.
                     let start = frame.at.saturating_sub(plain.start) as usize;
-                    let compressed = bytes.get(start..start.saturating_add(frame.size as usize)).unwrap_or_default();
-                    if frame_digest(compressed) != frame.digest {
+                    let end = start.saturating_add(frame.size as usize);
+                    let stored = if end <= bytes.len() { bytes.slice(start..end) } else { Bytes::new() };
+                    if frame_digest(&stored) != frame.digest {
                         return Err(Error::new(ErrorKind::Integrity, "a frame of a segment was changed"));
                     }
-                    let text = decompress(compressed, u64::from(frame.raw))?;
-                    split_lines(&Bytes::from(text), sequence, ordinal)
+                    let text = decompress(&stored, u64::from(frame.raw))?;
+                    let raw = text.len();
+                    Ok(StoredFrame { lines: split_lines(&Bytes::from(text), sequence, ordinal)?, stored, raw })
                 })
                 .collect::<Result<Vec<_>>>()
         });

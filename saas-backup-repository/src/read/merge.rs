@@ -5,7 +5,7 @@ use std::sync::Arc;
 use saas_backup_core::{CollectionName, Key, Result};
 
 use super::lookup::{inline_kind, state};
-use super::{Access, Erased};
+use super::{Access, Erased, StoredFrame};
 use crate::layout::{Map, Part, Segment};
 use crate::object::{Family, SegmentIndex, StoredLine, decisive, effective, holders};
 
@@ -74,14 +74,24 @@ pub(crate) struct Merge {
 #[derive(Debug)]
 enum Run {
     Inline(VecDeque<StoredLine>),
-    Segment { segment: Box<Segment>, index: Arc<SegmentIndex>, next_frame: usize, lines: VecDeque<StoredLine> },
+    Segment {
+        segment: Box<Segment>,
+        index: Arc<SegmentIndex>,
+        /// Whether it is one of the base: no other one of the base holds its keys.
+        is_base: bool,
+        /// The frame after the one that `lines` are of.
+        next_frame: usize,
+        lines: VecDeque<StoredLine>,
+        /// What was read of that frame and those after it.
+        ahead: VecDeque<StoredFrame>,
+    },
 }
 
 impl Run {
     /// The live records of the next frame, if it was not opened yet, all of it is in the bounds and in one
     /// collection, and it ends before `other`, the next key of any other run.
     fn lone_frame(&self, bounds: &Bounds, other: Option<&Key>, once: bool) -> Option<(CollectionName, u64)> {
-        let Self::Segment { segment, index, next_frame, lines } = self else { return None };
+        let Self::Segment { segment, index, next_frame, lines, .. } = self else { return None };
         if once && segment.oldest.is_some_and(|oldest| oldest < segment.sequence) {
             return None;
         }
@@ -140,6 +150,7 @@ impl Merge {
             .cloned()
             .collect();
         let indexes = merge.access.indexes(map, &segments).await?;
+        let base = map.upkeep.tier(bounds.family).base;
         for (segment, index) in segments.into_iter().zip(indexes) {
             let lower = bounds.lower();
             let next_frame = lower.as_ref().and_then(|key| index.frame_of(key)).unwrap_or(0);
@@ -149,7 +160,9 @@ impl Merge {
             });
             if !is_past && !is_before {
                 let segment = Box::new(segment);
-                merge.add(Run::Segment { segment, index, next_frame, lines: VecDeque::new() });
+                let is_base = segment.until.is_none() && segment.oldest.is_some() && segment.sequence <= base;
+                let (lines, ahead) = Default::default();
+                merge.add(Run::Segment { segment, index, is_base, next_frame, lines, ahead });
             }
         }
         Ok(merge)
@@ -164,7 +177,7 @@ impl Merge {
     fn requeue(&mut self, run: usize) {
         let next = match self.runs.get(run) {
             Some(Run::Inline(lines)) => lines.front().map(|line| (line.key.clone(), (line.sequence, line.ordinal))),
-            Some(Run::Segment { segment, index, next_frame, lines }) => match lines.front() {
+            Some(Run::Segment { segment, index, next_frame, lines, .. }) => match lines.front() {
                 Some(line) => Some((line.key.clone(), (line.sequence, line.ordinal))),
                 None => index
                     .frames
@@ -181,23 +194,62 @@ impl Merge {
         }
     }
 
-    /// Reads the next frames of a segment that holds none.
-    async fn fill(&mut self, run: usize) -> Result<()> {
-        let Some(Run::Segment { segment, index, next_frame, lines }) = self.runs.get_mut(run) else { return Ok(()) };
-        let mut to = *next_frame;
-        let mut raw = 0;
-        while let Some(frame) = index.frames.get(to) {
-            raw += u64::from(frame.raw);
-            if raw > READ_AHEAD && to > *next_frame {
-                break;
+    /// Opens the next frame of a segment, and reads ahead; `None` at its end.
+    async fn open_frame(&mut self, run: usize) -> Result<Option<StoredFrame>> {
+        let Some(Run::Segment { segment, index, next_frame, ahead, .. }) = self.runs.get_mut(run) else {
+            return Ok(None);
+        };
+        if ahead.is_empty() {
+            let mut to = *next_frame;
+            let mut raw = 0;
+            while let Some(frame) = index.frames.get(to) {
+                raw += u64::from(frame.raw);
+                if raw > READ_AHEAD && to > *next_frame {
+                    break;
+                }
+                to += 1;
             }
-            to += 1;
+            ahead.extend(self.access.frames(segment, index, *next_frame, to).await?);
         }
-        let read = self.access.frames(segment, index, *next_frame, to).await?;
-        *next_frame = to;
+        *next_frame += usize::from(!ahead.is_empty());
+        Ok(ahead.pop_front())
+    }
+
+    /// Takes the lines of the next frame of a segment that holds none.
+    async fn fill(&mut self, run: usize) -> Result<()> {
+        let frame = self.open_frame(run).await?;
         let (bounds, at) = (&self.bounds, self.bounds.at);
-        lines.extend(read.into_iter().flatten().filter(|line| line.sequence <= at && bounds.holds(&line.key)));
+        if let (Some(frame), Some(Run::Segment { lines, .. })) = (frame, self.runs.get_mut(run)) {
+            lines.extend(frame.lines.into_iter().filter(|line| line.sequence <= at && bounds.holds(&line.key)));
+        }
         Ok(())
+    }
+
+    /// The next frame of the base as it is stored, and the lines of its keys, and of those between them, that other runs
+    /// hold; `None` where something else comes next.
+    pub(crate) async fn next_frame(&mut self) -> Result<Option<(StoredFrame, Vec<Group>)>> {
+        let Some(run) = self.heap.peek().map(|next| next.0.run) else { return Ok(None) };
+        let end = match self.runs.get(run) {
+            Some(Run::Segment { is_base: true, index, next_frame, lines, .. }) if lines.is_empty() => {
+                index.frames.get(*next_frame + 1).map(|after| after.first.clone())
+            }
+            _ => return Ok(None),
+        };
+        self.heap.pop();
+        let Some(frame) = self.open_frame(run).await? else { return Ok(None) };
+        self.requeue(run);
+        let last = frame.lines.last().map(|line| line.key.clone());
+        let mut beside = Vec::new();
+        loop {
+            let is_within = self.heap.peek().is_some_and(|Reverse(next)| match &end {
+                Some(end) => &next.key < end,
+                None => last.as_ref().is_some_and(|last| &next.key <= last),
+            });
+            if !is_within {
+                return Ok(Some((frame, beside)));
+            }
+            beside.extend(self.next_stored().await?);
+        }
     }
 
     /// Passes over a frame whose keys no other run may hold and whose live records its segment counted: their
@@ -214,8 +266,9 @@ impl Merge {
             self.heap.push(next);
             return None;
         };
-        if let Some(Run::Segment { next_frame, .. }) = self.runs.get_mut(run) {
+        if let Some(Run::Segment { next_frame, ahead, .. }) = self.runs.get_mut(run) {
             *next_frame += 1;
+            ahead.pop_front();
         }
         self.requeue(run);
         Some(counted)

@@ -10,7 +10,7 @@ use serde::Serialize;
 use super::erasing::Erasing;
 use super::ledger::{Ledger, LedgerKey, Stated, Totals};
 use super::plan::{Plan, stored};
-use super::rewrite::{Ready, References, Rewriter, object_hash};
+use super::rewrite::{Piece, Ready, References, Rewriter, object_hash};
 use super::{Maintainer, said};
 use crate::commit::{CommitHeader, Maintenance, Merged, ObjectKind, ObjectRef, PartKind};
 use crate::committer::Sealed;
@@ -229,17 +229,17 @@ impl Maintainer {
         let (mut now, mut past, mut indexes): (Vec<ObjectRef>, Vec<ObjectRef>, Vec<SegmentIndex>) = Default::default();
         let lines_before = (done.lines_kept, done.lines_dropped, done.lines_erased);
         loop {
-            let (mut groups, mut bytes) = (Vec::new(), 0);
+            let (mut pieces, mut bytes) = (Vec::new(), 0);
             while bytes < BATCH_BYTES
-                && let Some(group) = merge.next().await?
+                && let Some(piece) = next_piece(&mut merge, merged).await?
             {
-                bytes += group.lines.iter().map(|line| line.text.len()).sum::<usize>();
-                groups.push(group);
+                bytes += piece.bytes();
+                pieces.push(piece);
             }
-            let is_end = groups.is_empty();
+            let is_end = pieces.is_empty();
             let ready;
             (rewriter, ready) = blocking(move || {
-                let ready = rewriter.take(&groups)?;
+                let ready = rewriter.take(&pieces)?;
                 Ok((rewriter, ready))
             })
             .await?;
@@ -302,6 +302,16 @@ impl Maintainer {
             None => Ok(None),
         }
     }
+}
+
+/// What comes next: where everything is merged, whole frames of the base, for they may stay as they are.
+async fn next_piece(merge: &mut Merge, merged: &Merged) -> Result<Option<Piece>> {
+    if merged.after == 0
+        && let Some((frame, beside)) = merge.next_frame().await?
+    {
+        return Ok(Some(Piece::Frame { frame, beside }));
+    }
+    Ok(merge.next().await?.map(Piece::Key))
 }
 
 /// The points whose lines are merged.

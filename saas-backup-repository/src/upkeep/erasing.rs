@@ -9,7 +9,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::object::StoredLine;
-use crate::read::{BlobPart, BlobRow, Erased, Group};
+use crate::read::{BlobPart, BlobRow, Erased};
 use crate::reserved;
 
 /// Where parts of attachments lie from now on: by the object and the place in it where they lay before.
@@ -24,13 +24,14 @@ pub(super) struct Erasing {
 
 impl Erasing {
     /// The lines of a key as they are to be; `None` if they stay what they are.
-    pub(super) fn change(&self, group: &Group) -> Result<Option<Group>> {
-        if self.erased.is_empty() {
+    pub(super) fn change(&self, before: &[StoredLine]) -> Result<Option<Vec<StoredLine>>> {
+        let Some(newest) = before.first() else { return Ok(None) };
+        if self.erased.is_empty() || !(newest.key.collection.is_reserved() || self.erased.names(&newest.key)) {
             return Ok(None);
         }
-        let mut lines = group.lines.clone();
+        let mut lines = before.to_vec();
         self.erased.leave_out(&mut lines);
-        let mut is_changed = lines.len() < group.lines.len();
+        let mut is_changed = lines.len() < before.len();
         for line in lines.iter_mut().filter(|line| !line.is_deletion()) {
             let text = match line.key.collection.as_str() {
                 reserved::BLOBS => self.place(line)?,
@@ -42,7 +43,7 @@ impl Erasing {
                 (line.text, is_changed) = (text, true);
             }
         }
-        Ok(is_changed.then(|| Group { key: group.key.clone(), lines }))
+        Ok(is_changed.then_some(lines))
     }
 
     fn place(&self, line: &StoredLine) -> Result<Option<Bytes>> {
@@ -120,13 +121,11 @@ mod tests {
         report.reviews.push(review.clone());
         let erasing = Erasing { erased: Arc::new(Erased::of([(gone, 9)])), moved: Moved::new() };
         for line in [line(reserved::REPORT, &report), line(reserved::REVIEWS, &review)] {
-            let group = Group { key: line.key.clone(), lines: vec![line] };
-            let after = erasing.change(&group).unwrap().unwrap();
-            let text = String::from_utf8(after.lines[0].text.to_vec()).unwrap();
+            let after = erasing.change(&[line]).unwrap().unwrap();
+            let text = String::from_utf8(after[0].text.to_vec()).unwrap();
             assert!(!text.contains("ada") && text.contains("grace"), "{text}");
         }
         let other = line(reserved::COVERAGE, &report);
-        let group = Group { key: other.key.clone(), lines: vec![other] };
-        assert!(erasing.change(&group).unwrap().is_none());
+        assert!(erasing.change(&[other]).unwrap().is_none());
     }
 }

@@ -1,5 +1,7 @@
 //! Writing the lines of many runs as one.
 
+use std::borrow::Cow;
+use std::cmp::Reverse;
 use std::collections::HashSet;
 
 use memchr::memmem::Finder;
@@ -9,8 +11,8 @@ use super::erasing::Erasing;
 use super::keep::{Needed, needed};
 use super::ledger::Ledger;
 use crate::commit::Covers;
-use crate::object::{Codec, SegmentBuilder, SegmentFile, StoredLine, key_hash};
-use crate::read::{BlobRow, Group};
+use crate::object::{Codec, SegmentBuilder, SegmentFile, StoredLine, effective, key_hash};
+use crate::read::{BlobRow, Group, StoredFrame};
 use crate::reserved;
 
 /// A segment that is ready to be sealed.
@@ -18,6 +20,27 @@ use crate::reserved;
 pub(super) struct Ready {
     pub(super) file: SegmentFile,
     pub(super) covers: Covers,
+}
+
+/// What is rewritten next, in the order of keys.
+pub(super) enum Piece {
+    Key(Group),
+    /// A frame of the base, and what other runs hold of its keys and between them.
+    Frame {
+        frame: StoredFrame,
+        beside: Vec<Group>,
+    },
+}
+
+impl Piece {
+    /// Bytes of its lines.
+    pub(super) fn bytes(&self) -> usize {
+        let length = |group: &Group| group.lines.iter().map(|line| line.text.len()).sum::<usize>();
+        match self {
+            Self::Key(group) => length(group),
+            Self::Frame { frame, beside } => frame.raw + beside.iter().map(length).sum::<usize>(),
+        }
+    }
 }
 
 /// What came of the lines.
@@ -87,16 +110,19 @@ impl Rewriter {
 
     /// Takes the next keys, or no keys at the end; gives the segments that are full, and in the end the last ones: those of
     /// the present, and those of the past.
-    pub(super) fn take(&mut self, groups: &[Group]) -> Result<(Vec<Ready>, Vec<Ready>)> {
+    pub(super) fn take(&mut self, pieces: &[Piece]) -> Result<(Vec<Ready>, Vec<Ready>)> {
         let (mut now, mut past) = (Vec::new(), Vec::new());
         Codec::with(|codec| {
-            for group in groups {
-                self.key(codec, group)?;
+            for piece in pieces {
+                match piece {
+                    Piece::Key(group) => self.key(codec, &group.key, &group.lines)?,
+                    Piece::Frame { frame, beside } => self.frame(codec, frame, beside)?,
+                }
                 let full = self.segment_bytes;
                 now.extend(self.now.end_at(full, codec)?);
                 past.extend(self.past.end_at(full, codec)?);
             }
-            if groups.is_empty() {
+            if pieces.is_empty() {
                 now.extend(self.now.end_at(0, codec)?);
                 past.extend(self.past.end_at(0, codec)?);
             }
@@ -105,20 +131,54 @@ impl Rewriter {
         Ok((now, past))
     }
 
-    fn key(&mut self, codec: &mut Codec, group: &Group) -> Result<()> {
-        if let Some(proof) = &mut self.proof {
-            proof.take(&group.lines)?;
+    /// Takes over a frame as it is, if all its lines stay where they are, and no other line comes between them.
+    fn frame(&mut self, codec: &mut Codec, frame: &StoredFrame, beside: &[Group]) -> Result<()> {
+        let keys = joined(frame, beside);
+        let mut stays = frame.raw >= SMALLEST_COPY;
+        for key in &keys {
+            stays = stays && self.stays(key)?;
         }
-        let changed = self.erasing.change(group)?;
-        let lines_before = group.lines.len();
-        let group = changed.as_ref().unwrap_or(group);
-        let Group { key, lines } = group;
-        self.tally.erased += (lines_before - lines.len()) as u64;
+        if !stays {
+            return keys.iter().try_for_each(|key| self.key(codec, key.key, &key.lines));
+        }
+        for Joined { key, lines, places, .. } in &keys {
+            for ledger in self.proof.iter_mut().chain([&mut self.ledger]) {
+                ledger.take(lines)?;
+            }
+            let needed = needed(lines, &self.points, self.whole);
+            self.tally.kept += (places.len() + needed.past.len()) as u64;
+            self.tally.dropped += (lines.len() - places.len() - needed.past.len()) as u64;
+            let past: Vec<&StoredLine> = needed.past.iter().filter_map(|place| lines.get(*place)).collect();
+            for line in places.iter().filter_map(|place| lines.get(*place)).chain(past.iter().copied()) {
+                self.references.note(line)?;
+            }
+            self.past.push(codec, key, &past, Some(needed.until))?;
+        }
+        self.now.copy(codec, frame)
+    }
+
+    /// Whether the lines of a key that a frame holds are those that the present needs, and nothing else is changed.
+    fn stays(&self, Joined { key, lines, places }: &Joined<'_>) -> Result<bool> {
+        if self.references.releases(key, lines) || self.erasing.change(lines)?.is_some() {
+            return Ok(false);
+        }
+        let needed = needed(lines, &self.points, self.whole);
+        Ok(!needed.gone && needed.now == *places)
+    }
+
+    fn key(&mut self, codec: &mut Codec, key: &Key, lines: &[StoredLine]) -> Result<()> {
+        if let Some(proof) = &mut self.proof {
+            proof.take(lines)?;
+        }
+        let changed = self.erasing.change(lines)?;
+        let before = lines.len();
+        let lines = changed.as_deref().unwrap_or(lines);
+        self.tally.erased += (before - lines.len()) as u64;
         if lines.is_empty() {
             return Ok(());
         }
-        if self.references.releases(group) {
-            self.tally.released += u64::from(group.live().is_some());
+        if self.references.releases(key, lines) {
+            self.tally.released += u64::from(effective(lines).is_some_and(|(line, _)| !line.is_deletion()));
             self.tally.dropped += lines.len() as u64;
             return Ok(());
         }
@@ -140,6 +200,45 @@ impl Rewriter {
     }
 }
 
+/// A key with all its lines, newest first, and the places among them of those that a frame holds.
+struct Joined<'a> {
+    key: &'a Key,
+    lines: Cow<'a, [StoredLine]>,
+    places: Vec<usize>,
+}
+
+impl<'a> Joined<'a> {
+    fn of(key: &'a Key, own: &'a [StoredLine], other: &'a [StoredLine]) -> Self {
+        if other.is_empty() {
+            return Self { key, lines: Cow::Borrowed(own), places: (0..own.len()).collect() };
+        }
+        let mut lines: Vec<(bool, &StoredLine)> = own.iter().map(|line| (true, line)).collect();
+        lines.extend(other.iter().map(|line| (false, line)));
+        lines.sort_by_key(|(_, line)| Reverse((line.sequence, line.ordinal)));
+        let places = lines.iter().enumerate().filter(|(_, (is_own, _))| *is_own).map(|(place, _)| place).collect();
+        Self { key, lines: lines.into_iter().map(|(_, line)| line.clone()).collect(), places }
+    }
+}
+
+/// The keys of a frame and of what lies beside it, in order.
+fn joined<'a>(frame: &'a StoredFrame, beside: &'a [Group]) -> Vec<Joined<'a>> {
+    let own = frame.lines.chunk_by(|one, two| one.key == two.key);
+    let mut own = own.filter_map(|lines| Some((&lines.first()?.key, lines))).peekable();
+    let mut beside = beside.iter().peekable();
+    let mut keys = Vec::new();
+    loop {
+        let key = match (own.peek(), beside.peek()) {
+            (Some((own, _)), Some(other)) => (*own).min(&other.key),
+            (Some((own, _)), None) => *own,
+            (None, Some(other)) => &other.key,
+            (None, None) => return keys,
+        };
+        let own = own.next_if(|(own, _)| *own == key).map(|(_, lines)| lines).unwrap_or_default();
+        let other = beside.next_if(|other| &other.key == key).map(|other| other.lines.as_slice()).unwrap_or_default();
+        keys.push(Joined::of(key, own, other));
+    }
+}
+
 fn in_order(now: Vec<usize>, past: Vec<usize>) -> Vec<usize> {
     let mut all = [now, past].concat();
     all.sort_unstable();
@@ -155,10 +254,7 @@ impl Default for Run {
 impl Run {
     fn push(&mut self, codec: &mut Codec, key: &Key, lines: &[&StoredLine], until: Option<u64>) -> Result<()> {
         let (Some(newest), Some(oldest)) = (lines.first(), lines.last()) else { return Ok(()) };
-        let covers = self.covers.get_or_insert(Covers { oldest: u64::MAX, newest: 0, until });
-        covers.oldest = covers.oldest.min(oldest.sequence);
-        covers.newest = covers.newest.max(newest.sequence);
-        covers.until = covers.until.max(until);
+        self.cover(oldest.sequence, newest.sequence, until);
         let length = lines.iter().map(|line| line.text.len() + SEQUENCE_BYTES).sum();
         let raw = self.builder.group(codec, key, lines, length)?;
         for line in lines {
@@ -169,6 +265,21 @@ impl Run {
             raw.push(b'\n');
         }
         Ok(())
+    }
+
+    fn copy(&mut self, codec: &mut Codec, frame: &StoredFrame) -> Result<()> {
+        for line in &frame.lines {
+            self.cover(line.sequence, line.sequence, None);
+        }
+        let keys = frame.lines.chunk_by(|one, two| one.key == two.key);
+        self.builder.copy(codec, &frame.stored, frame.raw, keys.filter_map(|lines| Some((&lines.first()?.key, lines))))
+    }
+
+    fn cover(&mut self, oldest: u64, newest: u64, until: Option<u64>) {
+        let covers = self.covers.get_or_insert(Covers { oldest: u64::MAX, newest: 0, until });
+        covers.oldest = covers.oldest.min(oldest);
+        covers.newest = covers.newest.max(newest);
+        covers.until = covers.until.max(until);
     }
 
     /// Ends the segment if it has so many bytes.
@@ -182,16 +293,18 @@ impl Run {
     }
 }
 
+/// Frames that are taken over as they are have so many bytes of lines at least: smaller ones grow together again.
+const SMALLEST_COPY: usize = 128 * 1024;
 /// What a sequence number adds to a line at most, and its line feed.
 const SEQUENCE_BYTES: usize = 28;
 
 impl References {
     /// Whether the key is the row of an attachment that is to be given up.
-    fn releases(&self, group: &Group) -> bool {
+    fn releases(&self, key: &Key, lines: &[StoredLine]) -> bool {
         let Self::Release { referred, latest, .. } = self else { return false };
-        group.key.collection.as_str() == reserved::BLOBS
-            && group.lines.first().is_some_and(|newest| newest.sequence <= *latest)
-            && !referred.contains(&key_hash(&group.key).0)
+        key.collection.as_str() == reserved::BLOBS
+            && lines.first().is_some_and(|newest| newest.sequence <= *latest)
+            && !referred.contains(&key_hash(key).0)
     }
 
     fn note(&mut self, line: &StoredLine) -> Result<()> {

@@ -1,7 +1,7 @@
 //! What concerns a person goes from every point in time, and nothing else does.
 
 use saas_backup_core::{ErasureRequest, ErasureTarget, Json, Reference};
-use saas_backup_repository::{EraseOptions, ErasureProgress, Reason, Scanned, Subject};
+use saas_backup_repository::{ErasureProgress, Reason, Scanned};
 
 use super::*;
 use crate::support::{holds, lacks, tell};

@@ -2,6 +2,7 @@
 
 mod beside;
 mod erasure;
+mod frames;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -14,7 +15,8 @@ use saas_backup_core::{
     Kind, ManualClock, ReadRequest, Record, Result, RunId, RunReport, RunStart, Sink, SnapshotOptions, StoredBlob,
 };
 use saas_backup_repository::{
-    AgentKey, CollectOptions, CompactOptions, Identity, Keys, Repository, RepositoryOptions, Source, VerifyOptions,
+    AgentKey, CollectOptions, CompactOptions, EraseOptions, Identity, Keys, Repository, RepositoryOptions, Source,
+    Subject, VerifyOptions,
 };
 
 use crate::faults::{Fault, FaultyStore};
