@@ -166,6 +166,9 @@ async fn upkeep_takes_the_owner_and_what_a_writer_says_of_others_commits_is_refu
         source.forget(&BTreeSet::from([oldest])).await.map(drop),
         source.compact(&compact_all(), &mut |_| {}).await.map(drop),
         source.collect(&CollectOptions::default()).await.map(drop),
+        source.erase(&Subject::record(key("1")), &EraseOptions::new("x"), &mut |_| {}).await.map(drop),
+        source.scan(&["text".to_owned()], &mut |_| {}).await.map(drop),
+        source.state_erasures().await.map(drop),
     ] {
         assert_eq!(denied.unwrap_err().kind(), ErrorKind::PermissionDenied);
     }
