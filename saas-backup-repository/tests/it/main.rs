@@ -24,6 +24,7 @@ mod live_wsgidav;
 mod model;
 mod races;
 mod replica;
+mod requests;
 mod second_reader;
 #[cfg(any(feature = "azure", feature = "gcs", feature = "s3", feature = "webdav"))]
 mod storage;
