@@ -87,7 +87,7 @@ async fn an_erasure_reaches_the_replicas_that_are_pruned() {
     let project = Project::with_registry(config, world.project.registry().clone()).unwrap();
     let project = project.with_clock(Arc::new(world.clock.clone()));
     project.init().await.unwrap();
-    for text in [r#"{"n":"ada"}"#, r#"{"n":"ada again"}"#] {
+    for text in [r#"{"n":"lovelace"}"#, r#"{"n":"lovelace again"}"#] {
         world.write("1", text);
         world.write("2", r#"{"n":"somebody else"}"#);
         world.clock.advance(Duration::from_mins(1));
@@ -113,6 +113,6 @@ async fn an_erasure_reaches_the_replicas_that_are_pruned() {
         pruned.push(follows.pruned.unwrap().objects);
     }
     assert!(pruned[0] > 0, "{pruned:?}");
-    let scanned = project.scan("notes", &["ada".to_owned()], &mut |_| {}).await.unwrap();
+    let scanned = project.scan("notes", &["lovelace".to_owned()], &mut |_| {}).await.unwrap();
     assert!(scanned.found.is_empty() && scanned.objects > 0, "{scanned:?}");
 }
