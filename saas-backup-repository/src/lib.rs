@@ -44,6 +44,7 @@ mod layout;
 mod object;
 mod options;
 mod points;
+mod proof;
 mod read;
 mod replica;
 mod repository;

@@ -21,6 +21,7 @@ pub(crate) enum SigningPurpose {
     Commit,
     Layout,
     Evidence,
+    Proof,
 }
 
 impl SigningPurpose {
@@ -31,6 +32,7 @@ impl SigningPurpose {
             Self::Commit => b"saas-backup repository 1: commit\n",
             Self::Layout => b"saas-backup repository 1: layout\n",
             Self::Evidence => b"saas-backup repository 1: evidence\n",
+            Self::Proof => b"saas-backup repository 1: proof\n",
         }
     }
 

@@ -57,6 +57,14 @@ impl Names {
         format!("{}bundle/{}", self.prefix, self.ulid())
     }
 
+    pub(crate) fn proofs(&self) -> String {
+        format!("{}proof", self.prefix)
+    }
+
+    pub(crate) fn proof(&self, id: &str) -> String {
+        format!("{}proof/{id}", self.prefix)
+    }
+
     pub(crate) fn commits(&self) -> String {
         format!("{}commit", self.prefix)
     }

@@ -1,7 +1,7 @@
 //! The rules.
 
 use std::collections::hash_map::Entry;
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use saas_backup_core::{Period, RunStatus};
@@ -32,7 +32,8 @@ pub(super) fn plan(
         keep_slots(policy, interval, &mut decisions);
     }
     keep_by_age(policy, now, &mut decisions);
-    keep_newest(policy, verified, &mut decisions);
+    keep_verified(policy, verified, now, &mut decisions);
+    keep_newest(policy, &mut decisions);
     let warnings = warnings(policy, &decisions);
     RetentionPlan { now, decisions, warnings }
 }
@@ -86,17 +87,32 @@ fn keep_by_age(policy: &RetentionPolicy, now: DateTime<Utc>, decisions: &mut [Re
     }
 }
 
-fn keep_newest(policy: &RetentionPolicy, verified: &BTreeSet<u64>, decisions: &mut [RetentionDecision]) {
+/// Who can write can add points, and a verification finds nothing wrong with them. So points that are young anyway take
+/// nobody's place, and all points of a day take one.
+fn keep_verified(
+    policy: &RetentionPolicy,
+    verified: &BTreeSet<u64>,
+    now: DateTime<Utc>,
+    decisions: &mut [RetentionDecision],
+) {
+    let mut days: BTreeMap<i64, usize> = BTreeMap::new();
+    for (place, RetentionDecision { point, time, .. }) in decisions.iter().enumerate() {
+        if verified.contains(&point.sequence) && !is_younger(*time, Some(now), policy.min_age) {
+            days.entry(RetentionInterval::Daily.slot(*time)).or_insert(place);
+        }
+    }
+    for (place, rank) in days.into_values().rev().zip(1..=u64::from(policy.keep_verified)) {
+        if let Some(decision) = decisions.get_mut(place) {
+            decision.kept.push(RetentionReason::Verified { rank });
+        }
+    }
+}
+
+fn keep_newest(policy: &RetentionPolicy, decisions: &mut [RetentionDecision]) {
     let mut best: Option<RunStatus> = None;
-    let mut ranks = (1..).take(policy.keep_verified as usize);
     for (RetentionDecision { point, kept, .. }, place) in decisions.iter_mut().rev().zip(1..) {
         if place <= u64::from(policy.keep_last) {
             kept.push(RetentionReason::Last { rank: place });
-        }
-        if verified.contains(&point.sequence)
-            && let Some(rank) = ranks.next()
-        {
-            kept.push(RetentionReason::Verified { rank });
         }
         if best.is_none_or(|best| point.status < best) {
             best = Some(point.status);

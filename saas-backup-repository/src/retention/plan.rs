@@ -72,9 +72,9 @@ pub enum RetentionReason {
         /// How it ended.
         status: RunStatus,
     },
-    /// It is one of the newest that were verified.
+    /// It is the first verified point of a day that is one of the newest with any.
     Verified {
-        /// Its place among these; the newest is 1.
+        /// The day's place among these; the newest is 1.
         rank: u64,
     },
     /// It is one of the newest.

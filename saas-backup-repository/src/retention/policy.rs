@@ -90,7 +90,8 @@ pub struct RetentionPolicy {
     pub keep_labels: BTreeSet<String>,
     /// The age below which nothing is forgotten. Default: 7 days.
     pub min_age: Period,
-    /// Keeps this many of the newest points that were verified. Default: 1.
+    /// Keeps, of this many of the newest days with verified points, the first of these each; points younger than `min_age`
+    /// count for none. Default: 1.
     ///
     /// A floor below the rules, and none itself.
     pub keep_verified: u32,

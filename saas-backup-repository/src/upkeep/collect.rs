@@ -233,7 +233,8 @@ impl Garbage {
             && first.is_some()
             && first <= settled.min(Some(erased));
         for (name, size) in present {
-            if named.contains(name) || waiting.contains(name) {
+            let is_proof = name.starts_with(&format!("{}/", shared.names.proofs()));
+            if is_proof || named.contains(name) || waiting.contains(name) {
                 continue;
             }
             let entry = (name.clone(), *size);

@@ -97,7 +97,7 @@ impl Verification<'_> {
         let name = shared.names.layout(sequence);
         self.report.objects += 1;
         self.named.insert(name.clone());
-        if self.options.read_percent == 0 {
+        if !self.options.reads() {
             return;
         }
         match shared.loader.layout(sequence).await {

@@ -22,6 +22,7 @@ mod live_tools;
 #[cfg(feature = "webdav")]
 mod live_wsgidav;
 mod model;
+mod proof;
 mod races;
 mod replica;
 mod requests;

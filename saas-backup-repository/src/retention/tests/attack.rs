@@ -51,6 +51,22 @@ proptest! {
         prop_assert_eq!(reasons(&all, points.len()), reasons(&alone, points.len()));
     }
 
+    /// A verification finds nothing wrong with them.
+    #[test]
+    fn bogus_points_that_are_verified_take_no_place_while_they_are_young(
+        policy in policy(),
+        points in honest(now()),
+        bogus in bogus(10_000, 1..60),
+        chosen in any::<u64>(),
+    ) {
+        let policy = policy.clone().with_min_age(policy.min_age.0.max(Duration::from_secs(1)));
+        let all = [points.clone(), bogus].concat();
+        let (verified, now) = (verified(&all, chosen), now());
+        let alone = policy.plan(&points, &verified, now).unwrap();
+        let all = policy.plan(&all, &verified, now).unwrap();
+        prop_assert_eq!(reasons(&all, points.len()), reasons(&alone, points.len()));
+    }
+
     #[test]
     fn forgetting_often_forgets_what_forgetting_once_forgets(
         policy in policy(),
@@ -96,6 +112,20 @@ fn ten_thousand_bogus_points_change_no_reason() {
     assert!(alone.forgotten().count() > 1_000);
     let all = policy.plan(&all, &verified, now()).unwrap();
     assert_eq!(reasons(&all, points.len()), reasons(&alone, points.len()));
+}
+
+/// Nor do thousands of them take more places than days passed since somebody might have noticed them.
+#[test]
+fn verified_bogus_points_of_a_day_take_one_place() {
+    let policy = RetentionPolicy::default().with_keep_label("none").with_keep_verified(3);
+    let points = days(1, "2026-10-01T12:00:00Z", 10);
+    let bogus: Vec<Point> =
+        (11..=10_010).map(|sequence| point(sequence, at("2026-10-11T12:00:00Z"), RunStatus::Complete)).collect();
+    let all = [points, bogus].concat();
+    let verified: BTreeSet<u64> = (1..=10_010).collect();
+    let kept_at = |now| kept(&policy.plan(&all, &verified, at(now)).unwrap());
+    assert!(kept_at("2026-10-18T11:00:00Z").starts_with(&[8, 9, 10]));
+    assert_eq!(kept_at("2026-10-18T13:00:00Z"), [9, 10, 11, 10_010]);
 }
 
 fn days(first: u64, from: &str, number: i64) -> Vec<Point> {

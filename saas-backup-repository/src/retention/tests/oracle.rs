@@ -56,8 +56,14 @@ impl<'a> Oracle<'a> {
         let hold = point.labels.iter().any(|label| label == "legal-hold" || label.starts_with("legal-hold:"));
         let labelled = point.labels.iter().any(|label| policy.keep_labels.contains(label));
         let young = self.within(place, policy.min_age, self.now);
-        let later_verified = after.iter().filter(|other| self.verified.contains(&other.sequence)).count();
-        let proven = self.verified.contains(&point.sequence) && later_verified < policy.keep_verified as usize;
+        let day = |place: usize| self.slots[place][1].0.as_str();
+        let counts = |place: &usize| {
+            self.verified.contains(&self.points[*place].sequence) && !self.within(*place, policy.min_age, self.now)
+        };
+        let later_days: BTreeSet<&str> =
+            (0..self.points.len()).filter(counts).map(day).filter(|other| *other > day(place)).collect();
+        let is_first = !(0..place).filter(counts).any(|before| day(before) == day(place));
+        let proven = counts(&place) && is_first && later_days.len() < policy.keep_verified as usize;
         let newest = after.iter().all(|other| point.status < other.status);
         let last = after.len() < policy.keep_last as usize;
         hold || labelled
