@@ -13,7 +13,7 @@ use examples::demo::{self, Demo};
 use examples::{project, script};
 use saas_backup::core::{Error, ErrorKind, ManualClock, Result, RunStatus, TransferOptions};
 use saas_backup::repository::RetentionPolicy;
-use saas_backup::{Config, ForgetOptions, Forgot, MaintainOptions, Project};
+use saas_backup::{Config, ForgetOptions, Forgot, MaintainOptions, Project, VerifyRead};
 
 const HELP: &str = "\
 Says which points in time the retention of a saas-backup.toml keeps, and why. Changes nothing.
@@ -113,7 +113,7 @@ async fn show() -> Result<()> {
     println!("\n6. The oldest point that was kept reads as before");
     let same = project::read(&project, oldest).await? == before;
     println!("   point {oldest}, {} records: {}", before.len(), if same { "the same" } else { "NOT the same" });
-    let whole = project.verify(100, &mut |_| {}).await?;
+    let whole = project.verify(VerifyRead::ALL, &mut |_, _| {}).await?;
     println!("   {} objects read back, {} problems", whole.read, whole.problems.len());
     if same && whole.good && after < full {
         return Ok(());

@@ -2,7 +2,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use saas_backup::core::{At, CollectionName, Error, Period, WriteMode};
-use saas_backup::parse_at;
+use saas_backup::{VerifyRead, parse_at};
 
 /// Complete, incremental, verifiable copies of SaaS data on storage of your own.
 #[derive(Debug, Parser)]
@@ -126,10 +126,12 @@ Examples:
     /// Check that the repository is whole
     #[command(after_help = "\
 Without --read, checks that everything is there, that the chain of commits holds and that it is signed. --read also
-reads the data itself and needs the identity.
+reads the data itself, needs the identity, and notes in the repository what was read and when: later runs go by that, and
+so does keep_verified of [retention].
 
 Examples:
   saas-backup verify
+  saas-backup verify --read due          once a day: everything is read within 28 days
   saas-backup verify --read 5
   saas-backup verify --read all")]
     Verify(VerifyArgs),
@@ -399,9 +401,13 @@ pub(crate) struct ImportArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct VerifyArgs {
-    /// Also read so many percent of the data, or all of it
-    #[arg(long, value_name = "PERCENT|all", value_parser = percent)]
-    pub(crate) read: Option<u8>,
+    /// Also read what is due for everything to be read within 28 days, if that is done daily; or so many percent of the
+    /// data, or all of it. What was not read for longest comes first
+    #[arg(long, value_name = "due|PERCENT|all", value_parser = read)]
+    pub(crate) read: Option<VerifyRead>,
+    /// The period within which everything is read with --read due. Default: 28d
+    #[arg(long, value_name = "TIME", value_parser = period, requires = "read")]
+    pub(crate) within: Option<Period>,
 }
 
 #[derive(Debug, Args)]
@@ -522,6 +528,13 @@ fn setting(text: &str) -> Result<(String, serde_json::Value), String> {
     let (name, value) = text.split_once('=').ok_or("a setting is written KEY=VALUE")?;
     let value = serde_json::from_str(value).unwrap_or_else(|_| value.into());
     Ok((name.to_owned(), value))
+}
+
+fn read(text: &str) -> Result<VerifyRead, String> {
+    match text {
+        "due" => Ok(VerifyRead::Due(VerifyRead::PERIOD)),
+        text => percent(text).map(VerifyRead::Percent).map_err(|error| format!("{error}, or due")),
+    }
 }
 
 fn percent(text: &str) -> Result<u8, String> {

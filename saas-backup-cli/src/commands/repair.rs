@@ -1,7 +1,7 @@
 use std::fmt::Write as _;
 
-use saas_backup::Repaired;
 use saas_backup::core::{Error, ErrorKind, Result};
+use saas_backup::{Repaired, VerifyRead};
 
 use super::Session;
 use crate::args::RepairArgs;
@@ -16,7 +16,7 @@ pub(super) async fn repair(session: &Session, args: &RepairArgs) -> Result<Outco
     let console = Console::start(session.output, "repair");
     let mut show = |objects: u64| console.show(&format!("{objects} objects looked for"));
     let result = tokio::select! {
-        result = project.repair(args.from.as_deref(), args.read.unwrap_or(0), &mut show) => result,
+        result = project.repair(args.from.as_deref(), args.read.map_or(VerifyRead::Nothing, VerifyRead::Percent), &mut show) => result,
         () = stop.cancelled() => Err(Error::new(ErrorKind::Cancelled, "the repair was stopped")),
     };
     console.end();

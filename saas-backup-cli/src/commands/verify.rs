@@ -1,30 +1,25 @@
 use std::fmt::Write as _;
-use std::time::Duration;
 
-use indicatif::ProgressBar;
-use saas_backup::Verified;
-use saas_backup::core::Result;
+use saas_backup::core::{Error, ErrorKind, Result};
+use saas_backup::{Verified, VerifyRead};
 
 use super::Session;
 use crate::args::VerifyArgs;
 use crate::exit::Outcome;
-use crate::output::{bytes, short};
+use crate::output::{bytes, short, time};
+use crate::progress::Console;
 
 pub(super) async fn verify(session: &Session, args: &VerifyArgs) -> Result<Outcome> {
     let project = session.project()?;
-    let bar = session.output.draws().then(ProgressBar::new_spinner);
-    if let Some(bar) = &bar {
-        bar.enable_steady_tick(Duration::from_millis(120));
-    }
-    let mut show = |objects: u64| {
-        if let Some(bar) = &bar {
-            bar.set_message(format!("{objects} objects"));
-        }
+    let read = match (args.read.unwrap_or_default(), args.within) {
+        (VerifyRead::Due(_), Some(period)) => VerifyRead::Due(period),
+        (_, Some(_)) => return Err(Error::new(ErrorKind::Configuration, "--within goes with --read due")),
+        (read, None) => read,
     };
-    let result = project.verify(args.read.unwrap_or(0), &mut show).await;
-    if let Some(bar) = bar {
-        bar.finish_and_clear();
-    }
+    let console = Console::start(session.output, "verify");
+    let mut show = |objects: u64, read: u64| console.show(&format!("{objects} objects looked for, {read} read"));
+    let result = project.verify(read, &mut show).await;
+    console.end();
     let verified = result?;
     session.output.result(&verified, describe)?;
     Ok(match verified.good {
@@ -47,6 +42,14 @@ fn describe(verified: &Verified) -> String {
             "{orphans} objects are left over from runs that were stopped ({})",
             bytes(verified.orphan_bytes)
         );
+    }
+    if let Some(oldest) = verified.oldest {
+        let _ = write!(text, "every object was read or written since {}", time(oldest));
+        if verified.unread > 0 {
+            let _ = write!(text, "; {} of them were not read yet ({})", verified.unread, bytes(verified.unread_bytes));
+        }
+        text.push('\n');
+        let _ = writeln!(text, "{} points in time are verified", verified.verified_points);
     }
     for problem in &verified.problems {
         let _ = writeln!(text, "DAMAGED {}: {}", problem.object, short(&problem.message, 300));

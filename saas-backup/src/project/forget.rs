@@ -41,7 +41,7 @@ impl Project {
     /// Forgets the points of a source that its retention does not keep. Takes the identity.
     ///
     /// The points are gone at once; their bytes go with the next [`maintain`](Self::maintain). The newest point always
-    /// stays. It is not recorded yet which points were verified, so none counts as that: `keep_verified` keeps nothing.
+    /// stays. Which points were verified is what [`verify`](Self::verify) noted.
     ///
     /// # Errors
     ///
@@ -55,7 +55,8 @@ impl Project {
         if points.is_empty() {
             self.config().source(source)?;
         }
-        let plan = policy.plan(&points, &BTreeSet::new(), self.clock().now())?;
+        let verified = store.verified_points(source).await?;
+        let plan = policy.plan(&points, &verified, self.clock().now())?;
         let points: BTreeSet<u64> = plan.forgotten().map(|decision| decision.point.sequence).collect();
         if !options.dry_run && !points.is_empty() {
             store.forget(source, &points).await?;

@@ -38,7 +38,7 @@ pub use self::restore::Restored;
 pub use self::serve::{ServeOptions, Serving};
 pub use self::status::SourceStatus;
 pub use self::store::Version;
-pub use self::verify::{Problem, Verified};
+pub use self::verify::{Problem, Verified, VerifyRead};
 pub use saas_backup_repository::Point;
 
 use self::store::{Access, Store};

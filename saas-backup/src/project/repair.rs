@@ -4,7 +4,7 @@ use serde::Serialize;
 use super::Project;
 use super::replicate::Place;
 use super::store::Store;
-use super::verify::{Problem, is_unreachable, problems};
+use super::verify::{Problem, VerifyRead, is_unreachable, problems};
 
 /// What a repair did.
 #[derive(Clone, Debug, Serialize)]
@@ -32,7 +32,7 @@ impl Project {
     /// or the first configured replica that can be opened. Takes the identity.
     ///
     /// What a copy holds is taken only if it proves to be what was written, and what is good here is not touched. Without
-    /// `read_percent` of 100 data that is damaged may not be noticed. [`verify`](Self::verify) says beforehand what would
+    /// [`VerifyRead::ALL`], data that is damaged may not be noticed. [`verify`](Self::verify) says beforehand what would
     /// be looked for. `progress` hears how many objects were looked for. Cancel safe: what was mended is mended.
     ///
     /// # Errors
@@ -43,13 +43,13 @@ impl Project {
     pub async fn repair(
         &self,
         from: Option<&str>,
-        read_percent: u8,
+        read: VerifyRead,
         progress: &mut (dyn FnMut(u64) + Send),
     ) -> Result<Repaired> {
         let places = self.places(from).await?;
         let store = self.reader().await?;
         let (replica, copy) = self.first_copy(places).await?;
-        let (options, _) = self.verify_options(read_percent)?;
+        let (options, _) = self.verify_options(read)?;
         let mended = store
             .repair_from(&copy, &options, &mut |report| progress(report.objects))
             .await

@@ -122,6 +122,11 @@ impl Store {
         self.0.source(name)?.proven_points().await
     }
 
+    /// Those of the points that a maintainer verified.
+    pub(super) async fn verified_points(&self, name: &str) -> Result<BTreeSet<u64>> {
+        Ok(self.0.source(name)?.verified_points().await?.into_keys().collect())
+    }
+
     pub(super) async fn report(&self, name: &str, at: &At) -> Result<RunReport> {
         self.0.source(name)?.report(at).await
     }

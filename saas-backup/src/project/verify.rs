@@ -1,14 +1,37 @@
 use std::collections::BTreeMap;
+use std::time::Duration;
 
-use saas_backup_core::{ErrorKind, Result};
+use chrono::{DateTime, TimeDelta, Utc};
+use saas_backup_core::{Error, ErrorKind, Period, Result};
 use saas_backup_repository::{Anchor, VerifyOptions, VerifyProblem, VerifyReport};
 use serde::Serialize;
 
 use super::Project;
 use super::store::Access;
 
-/// Another part of the data is read each day.
+/// Another part of the data is read each day, where what was read cannot be noted.
 const SECONDS_A_TURN: i64 = 86_400;
+
+/// How much of the data a verification reads.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum VerifyRead {
+    /// None: that all is there is enough.
+    #[default]
+    Nothing,
+    /// A share of its bytes in percent, what was not read for longest first.
+    Percent(u8),
+    /// What is due for everything to be read within a period, if this is done daily; what was missed is caught up.
+    Due(Period),
+}
+
+impl VerifyRead {
+    /// Everything.
+    pub const ALL: Self = Self::Percent(100);
+
+    /// The period within which everything is read where nobody says another.
+    pub const PERIOD: Period = Period(Duration::from_hours(28 * 24));
+}
 
 /// What a verification found.
 #[derive(Clone, Debug, Serialize)]
@@ -32,6 +55,14 @@ pub struct Verified {
     pub sealed: u64,
     /// Sources whose timeline was compared with what this machine saw of it last: one that was rolled back is found.
     pub anchored: u64,
+    /// Objects that no noted verification read yet. As the next three, 0 or `None` if no data was read.
+    pub unread: u64,
+    /// Their bytes.
+    pub unread_bytes: u64,
+    /// When the object was read, or else written, that was not read for longest.
+    pub oldest: Option<DateTime<Utc>>,
+    /// Points in time that count as verified, for `keep_verified`.
+    pub verified_points: u64,
 }
 
 /// One thing that is wrong.
@@ -82,6 +113,10 @@ impl Verified {
             orphan_bytes: report.orphan_bytes,
             sealed: report.sealed,
             anchored,
+            unread: report.unread,
+            unread_bytes: report.unread_bytes,
+            oldest: report.oldest,
+            verified_points: report.verified_points,
         }
     }
 
@@ -95,23 +130,34 @@ impl Project {
     /// Checks that the repository is whole: every object is there, the chains of commits hold, signatures are the
     /// owner's and the writers'; and that no timeline was rolled back behind what this machine saw last.
     ///
-    /// With `read_percent`, reads that share of the data, too: another part each day. Reading it takes the identity.
-    /// `progress` hears how many objects were looked for. Changes nothing.
+    /// Reads of the data what `read` says, which takes the identity, and notes in the repository what was read and when;
+    /// else changes nothing. What was noted decides what is read next, and which points count as verified for
+    /// [`forget`](Self::forget). `progress` hears how many objects were looked for, and how many of them were read. Cancel
+    /// safe; a verification that is cut notes nothing.
     ///
     /// # Errors
     ///
     /// If the repository cannot be opened or listed. What is damaged stands in the result.
-    pub async fn verify(&self, read_percent: u8, progress: &mut (dyn FnMut(u64) + Send)) -> Result<Verified> {
-        let store = self.store(if read_percent > 0 { Access::Read } else { Access::Write }).await?;
-        let (options, anchored) = self.verify_options(read_percent)?;
-        let report = store.verify(&options, &mut |report| progress(report.objects)).await?;
+    pub async fn verify(&self, read: VerifyRead, progress: &mut (dyn FnMut(u64, u64) + Send)) -> Result<Verified> {
+        let store = self.store(if read == VerifyRead::Nothing { Access::Write } else { Access::Read }).await?;
+        let (options, anchored) = self.verify_options(read)?;
+        let options = options.with_record(read != VerifyRead::Nothing);
+        let report = store.verify(&options, &mut |report| progress(report.objects, report.read)).await?;
         Ok(Verified::new(report, anchored))
     }
 
     /// What a verification looks for, and how many timelines it compares with what this machine saw.
-    pub(super) fn verify_options(&self, read_percent: u8) -> Result<(VerifyOptions, u64)> {
-        let mut options = VerifyOptions::presence()
-            .with_read_percent(read_percent, self.clock().now().timestamp().div_euclid(SECONDS_A_TURN).cast_unsigned());
+    pub(super) fn verify_options(&self, read: VerifyRead) -> Result<(VerifyOptions, u64)> {
+        let turn = self.clock().now().timestamp().div_euclid(SECONDS_A_TURN).cast_unsigned();
+        let mut options = match read {
+            VerifyRead::Nothing => VerifyOptions::presence(),
+            VerifyRead::Percent(percent) => VerifyOptions::presence().with_read_percent(percent, turn),
+            VerifyRead::Due(period) => {
+                let too_long =
+                    |error| Error::new(ErrorKind::Configuration, "the period is too long").with_source(error);
+                VerifyOptions::due(TimeDelta::from_std(period.0).map_err(too_long)?)
+            }
+        };
         let anchors: BTreeMap<String, Anchor> = self.state.anchors()?;
         let anchored = anchors.len() as u64;
         for (source, anchor) in anchors {

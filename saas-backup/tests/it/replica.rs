@@ -3,7 +3,9 @@ use std::time::Duration;
 
 use saas_backup::core::{ErrorKind, Reference, TransferOptions};
 use saas_backup::repository::{EraseOptions, Subject};
-use saas_backup::{Config, Encryption, MaintainOptions, Project, ReplicaConfig, Replicated, RepositoryConfig};
+use saas_backup::{
+    Config, Encryption, MaintainOptions, Project, ReplicaConfig, Replicated, RepositoryConfig, VerifyRead,
+};
 
 use crate::support::{World, key, world};
 
@@ -65,15 +67,15 @@ async fn what_is_lost_comes_back_from_the_first_copy_that_opens() {
 
     // As another run would find it.
     let project = replicated(&world, &["memory://nothing-here", "memory://whole"]);
-    assert!(!project.verify(100, &mut |_| {}).await.unwrap().good);
+    assert!(!project.verify(VerifyRead::ALL, &mut |_, _| {}).await.unwrap().good);
     let mut heard = 0;
-    let repaired = project.repair(None, 100, &mut |objects| heard = objects).await.unwrap();
+    let repaired = project.repair(None, VerifyRead::ALL, &mut |objects| heard = objects).await.unwrap();
     assert_eq!((repaired.replica.as_str(), repaired.good, repaired.objects.len()), ("memory://whole", true, 2));
     assert!(heard > 0);
     let project = replicated(&world, &[]);
-    assert!(project.verify(100, &mut |_| {}).await.unwrap().good);
+    assert!(project.verify(VerifyRead::ALL, &mut |_, _| {}).await.unwrap().good);
     assert_eq!(project.points("notes").await.unwrap(), points);
-    let error = project.repair(Some("memory://nothing-here"), 0, &mut |_| {}).await.unwrap_err();
+    let error = project.repair(Some("memory://nothing-here"), VerifyRead::Nothing, &mut |_| {}).await.unwrap_err();
     assert!(error.to_string().contains("replica: memory://nothing-here"), "{error}");
 }
 

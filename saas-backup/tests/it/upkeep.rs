@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use saas_backup::core::{At, ErrorKind, Json, Record};
 use saas_backup::repository::RetentionPolicy;
-use saas_backup::{ForgetOptions, MaintainOptions, Project};
+use saas_backup::{ForgetOptions, MaintainOptions, Project, VerifyRead};
 
 use crate::support::{key, world, world_of};
 
@@ -33,17 +33,17 @@ async fn what_is_not_kept_is_forgotten_and_its_space_is_free() {
     let again = project.forget("notes", &ForgetOptions::default()).await.unwrap();
     assert_eq!(again.forgotten, Vec::<u64>::new());
 
-    let before = project.verify(100, &mut |_| {}).await.unwrap();
+    let before = project.verify(VerifyRead::ALL, &mut |_, _| {}).await.unwrap();
     let now = MaintainOptions::default().with_all(true).with_grace(Duration::ZERO);
     let dry = project.maintain("notes", &now.clone().with_dry_run(true), &mut |_| {}).await.unwrap();
     assert!(dry.compacted.base && dry.compacted.lines_kept == 0, "{dry:?}");
-    assert_eq!(project.verify(100, &mut |_| {}).await.unwrap().objects, before.objects);
+    assert_eq!(project.verify(VerifyRead::ALL, &mut |_, _| {}).await.unwrap().objects, before.objects);
 
     let mut heard = 0;
     let maintained = project.maintain("notes", &now, &mut |_| heard += 1).await.unwrap();
     assert!(heard > 0 && maintained.compacted.points_compared == 2, "{maintained:?}");
     assert!(maintained.compacted.lines_dropped > 0 && maintained.collected.waiting == 0, "{maintained:?}");
-    let after = project.verify(100, &mut |_| {}).await.unwrap();
+    let after = project.verify(VerifyRead::ALL, &mut |_, _| {}).await.unwrap();
     assert!(after.good && after.anchored == 1, "{after:?}");
     for (point, text) in [(all[2], r#"{"n":3}"#), (all[3], r#"{"n":4}"#)] {
         assert_eq!(project.show("notes", &key("1"), At::Sequence(point)).await.unwrap().data.as_str(), text);
@@ -70,7 +70,7 @@ async fn what_was_given_up_stays_for_its_grace() {
     let maintained = project.maintain("notes", &MaintainOptions::default(), &mut |_| {}).await.unwrap();
     assert!(!maintained.compacted.due && maintained.collected.objects > 0, "{maintained:?}");
     assert_eq!(dry.collected, maintained.collected);
-    assert!(project.verify(100, &mut |_| {}).await.unwrap().good);
+    assert!(project.verify(VerifyRead::ALL, &mut |_, _| {}).await.unwrap().good);
 }
 
 #[tokio::test]
