@@ -134,7 +134,7 @@ async fn show() -> Result<()> {
     }
     let is_gone = statement.erasures.iter().all(|erasure| matches!(erasure.progress, ErasureProgress::Gone { .. }));
     println!("   {}", if is_gone { "gone: nothing that can be read holds it" } else { "NOT gone" });
-    let whole = project.verify(100, &mut |_| {}).await?;
+    let whole = project.verify(VerifyRead::ALL, &mut |_, _| {}).await?;
     println!("   {} objects read back, {} problems", whole.read, whole.problems.len());
     if same && is_gone && before > 0 && scanned.found.is_empty() && whole.good {
         return Ok(());

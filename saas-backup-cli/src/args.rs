@@ -203,6 +203,15 @@ Backs up each source when its schedule says so, and once after downtime. SIGTERM
 Example:
   saas-backup serve --listen 127.0.0.1:9800     /healthz and /metrics for your monitoring")]
     Serve(ServeArgs),
+    /// Say what sources take in storage, how they grow, and when they were last maintained and verified
+    #[command(after_help = "\
+Needs no identity, and asks few questions of the storage: it goes by layouts and headers. With the identity, sizes before
+compression are known, too.
+
+Examples:
+  saas-backup stats
+  saas-backup stats blog --json")]
+    Stats(SourcesArgs),
     /// Compare objectives with what was measured; list last runs, what needs review, next runs
     Status,
 }

@@ -52,6 +52,7 @@ mod reserved;
 mod retention;
 mod sink;
 mod source;
+mod stats;
 mod store;
 mod upkeep;
 mod verify;
@@ -71,6 +72,7 @@ pub use self::retention::{
     RetentionDecision, RetentionInterval, RetentionPlan, RetentionPolicy, RetentionReason, RetentionWarning,
 };
 pub use self::source::Source;
+pub use self::stats::{SourceStats, StoredBytes, StoredKind};
 pub use self::store::{Creation, Entry, Store};
 pub use self::upkeep::{CollectOptions, Collected, CompactOptions, Compacted, Forgotten};
 pub use self::verify::{Anchor, VerifyOptions, VerifyProblem, VerifyReport};

@@ -45,7 +45,8 @@ pub use config::{Config, Encryption, ReplicaConfig, RepositoryConfig, Settings, 
 pub use project::{
     Change, ChangeKind, Checked, CollectionPlan, CollectionSummary, Erased, ErasureStep, ExportRequest, Exported,
     Failure, ForgetOptions, Forgot, Initialised, Listing, MaintainOptions, Maintained, NewKey, Plan, Point, Problem,
-    Project, RecordSummary, Repaired, Replicated, Restored, ServeOptions, Serving, SourceStatus, Verified, VerifyRead, Version,
+    Project, RecordSummary, Repaired, Replicated, Restored, ServeOptions, Serving, SourceStatus, Stats, Verified, VerifyRead,
+    Version,
     keygen, keygen_to, write_starter_config,
 };
 pub use registry::{ConnectorEntry, Context, FormatEntry, Registry};

@@ -14,6 +14,7 @@ mod repair;
 mod replicate;
 mod restore;
 mod serve;
+mod stats;
 mod status;
 mod summary;
 mod verify;
@@ -77,6 +78,7 @@ pub(crate) async fn run(cli: Cli, output: Output) -> Result<Outcome> {
         Command::Erasures(args) => erase::erasures(&session, &args).await,
         Command::Replicate(args) => replicate::replicate(&session, &args).await,
         Command::Serve(args) => serve::serve(&session, &args).await,
+        Command::Stats(args) => stats::stats(&session, &args).await,
         Command::Status => status::status(&session).await,
     }
 }
@@ -105,6 +107,7 @@ pub(crate) fn name(command: &Command) -> &'static str {
         Command::Erasures(_) => "erasures",
         Command::Replicate(_) => "replicate",
         Command::Serve(_) => "serve",
+        Command::Stats(_) => "stats",
         Command::Status => "status",
     }
 }

@@ -25,6 +25,13 @@ use crate::committer::{Committer, Sealed};
 use crate::layout::Map;
 use crate::source::{Shared, Source};
 
+/// What a compaction would merge.
+pub(crate) fn due(map: &Map) -> Compacted {
+    let plan = plan::Plan::of(map, &CompactOptions::default());
+    let due = !plan.merges.is_empty();
+    Compacted { due, base: plan.whole, commits: plan.commits(map), ..Compacted::default() }
+}
+
 /// Makes the commits of upkeep.
 #[derive(Debug)]
 pub(crate) struct Maintainer {

@@ -11,7 +11,8 @@ use saas_backup_core::{At, Clock, CollectionName, Connector, Error, ErrorKind, E
 use saas_backup_repository::{
     AgentKey, Anchor, Change as StoredChange, CollectOptions, Collected, CompactOptions, Compacted, Concerned,
     EraseOptions, Erasure, ErasureStatement, Identity, Keys, Point, Recipient, Repaired as Mended,
-    Replicated as Copied, Repository, RepositoryOptions, Scanned, Source, Subject, VerifyOptions, VerifyReport,
+    Replicated as Copied, Repository, RepositoryOptions, Scanned, Source, SourceStats, Subject, VerifyOptions,
+    VerifyReport,
 };
 use secrecy::ExposeSecret as _;
 
@@ -171,6 +172,10 @@ impl Store {
         progress: &mut (dyn FnMut(&VerifyReport) + Send),
     ) -> Result<VerifyReport> {
         self.0.verify(options, progress).await
+    }
+
+    pub(super) async fn stats(&self, name: &str) -> Result<SourceStats> {
+        self.0.source(name)?.stats().await
     }
 
     /// The newest commit of a source.
