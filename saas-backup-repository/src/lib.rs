@@ -41,6 +41,7 @@ mod erasure;
 #[doc(hidden)]
 pub mod fuzzing;
 mod layout;
+mod mend;
 mod object;
 mod options;
 mod points;
@@ -64,6 +65,7 @@ pub use self::erasure::{
     Concerned, EraseOptions, Erasure, ErasureProgress, ErasureStatement, FoundAttachment, FoundRecord, Reason, Scanned,
     Subject,
 };
+pub use self::mend::{MendOptions, Mended};
 pub use self::options::RepositoryOptions;
 pub use self::points::Point;
 pub use self::replica::{Repaired, Replicated};
@@ -74,5 +76,5 @@ pub use self::retention::{
 pub use self::source::Source;
 pub use self::stats::{SourceStats, StoredBytes, StoredKind};
 pub use self::store::{Creation, Entry, Store};
-pub use self::upkeep::{CollectOptions, Collected, CompactOptions, Compacted, Forgotten};
+pub use self::upkeep::{CollectOptions, Collected, CompactOptions, Compacted, Forgotten, GivenUp, LostCount};
 pub use self::verify::{Anchor, VerifyOptions, VerifyProblem, VerifyReport};

@@ -26,19 +26,30 @@ pub struct Point {
     pub bytes_added: Option<u64>,
     /// Its labels.
     pub labels: Vec<String>,
+    /// Objects that it needed, that are lost, and that [`Repository::mend`](crate::Repository::mend) dropped: what they
+    /// held is not in it. A point that lost anything is not complete.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub lost: u64,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes members by reference")]
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 impl Point {
-    pub(crate) fn new(sequence: u64, run: RunId, point: &PointHeader) -> Self {
+    pub(crate) fn new(map: &Map, sequence: u64, run: RunId, point: &PointHeader) -> Self {
+        let lost = map.lost.iter().filter(|lost| lost.is_needed_at(sequence)).count() as u64;
         Self {
             sequence,
             run,
             started: point.started,
             finished: point.finished,
-            status: point.status,
+            status: if lost > 0 { point.status.max(RunStatus::Incomplete) } else { point.status },
             counts: point.counts,
             bytes_added: point.bytes_added,
             labels: point.labels.clone(),
+            lost,
         }
     }
 
@@ -57,7 +68,7 @@ impl Point {
             _ => return Err(Error::new(ErrorKind::Unsupported, "a repository does not know this kind of point")),
         };
         if let Some((sequence, run, point)) = found {
-            return Ok(Self::new(*sequence, *run, point));
+            return Ok(Self::new(map, *sequence, *run, point));
         }
         map.check()?;
         let latest = map.points.last().map_or(0, |(sequence, _, _)| *sequence);

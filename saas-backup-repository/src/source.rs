@@ -222,7 +222,9 @@ impl Source {
         let snapshot = self.at(&SnapshotOptions::at(at.clone())).await?;
         let line = snapshot.row(reserved::REPORT, reserved::ONLY).await?;
         let line = line.ok_or_else(|| Error::new(ErrorKind::NotFound, "the point has no report"))?;
-        reserved::value(&line.text)
+        let mut report = reserved::value(&line.text)?;
+        snapshot.tell_losses(&mut report).await?;
+        Ok(report)
     }
 
     /// How many records of each collection were held at a point in time, the trash included. Cancel safe.
@@ -298,7 +300,7 @@ impl Source {
 }
 
 fn points_of(map: &Map) -> Vec<Point> {
-    map.points.iter().map(|(sequence, run, point)| Point::new(*sequence, *run, point)).collect()
+    map.points.iter().map(|(sequence, run, point)| Point::new(map, *sequence, *run, point)).collect()
 }
 
 /// The true lines of the keys that have lines after a point.

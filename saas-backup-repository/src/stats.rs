@@ -178,8 +178,10 @@ async fn kinds(shared: &Shared, map: &Map) -> Result<BTreeMap<StoredKind, Stored
     for part in &map.parts {
         let kind = match part.kind {
             PartKind::Delta => StoredKind::Deltas,
-            PartKind::Meta => StoredKind::Meta,
-            PartKind::Index | PartKind::MetaIndex | PartKind::Digests | PartKind::Other => StoredKind::Indexes,
+            PartKind::Meta | PartKind::Erased => StoredKind::Meta,
+            PartKind::Index | PartKind::MetaIndex | PartKind::Digests | PartKind::Lost | PartKind::Other => {
+                StoredKind::Indexes
+            }
         };
         if part.place.object.starts_with(&shared.names.commits()) {
             in_commits += part.place.size;

@@ -100,6 +100,9 @@ pub(crate) struct Maintenance {
     /// There if lines up to this commit do not count any more, of the keys that its part `erased` names.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) erases: Option<Erases>,
+    /// Objects that are lost and could not be had again: what they held is left out.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) lost: Vec<Lost>,
 }
 
 /// What is erased, without saying whose it is.
@@ -113,6 +116,25 @@ pub(crate) struct Erases {
     /// Their lines: versions and deletions.
     pub(crate) lines: u64,
     pub(crate) attachments: u64,
+}
+
+/// An object, or a commit whose lines are lost, and the points that needed it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Lost {
+    /// Its name.
+    pub(crate) object: String,
+    /// The first commit whose lines it held, or that needed it.
+    pub(crate) from: u64,
+    /// The first point that does not need it; where it is absent, that is the commit which says so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) until: Option<u64>,
+}
+
+impl Lost {
+    /// Whether a point needed it.
+    pub(crate) fn is_needed_at(&self, point: u64) -> bool {
+        self.from <= point && self.until.is_none_or(|until| point < until)
+    }
 }
 
 /// A range of commits whose lines of one family lie elsewhere now.
@@ -213,6 +235,8 @@ pub(crate) enum PartKind {
     Digests,
     /// Deletions of the keys whose lines do not count any more.
     Erased,
+    /// What points lost, by collection.
+    Lost,
     /// Something that a later version knows.
     #[serde(other)]
     Other,

@@ -5,6 +5,6 @@ mod header;
 
 pub(crate) use self::envelope::{Envelope, decode, encode, header_hash};
 pub(crate) use self::header::{
-    CommitHeader, Covers, Erases, Maintenance, Merged, ObjectKind, ObjectRef, Parent, PartKind, PartRef, PointHeader,
-    check_version,
+    CommitHeader, Covers, Erases, Lost, Maintenance, Merged, ObjectKind, ObjectRef, Parent, PartKind, PartRef,
+    PointHeader, check_version,
 };

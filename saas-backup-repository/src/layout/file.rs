@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::fetch::fetched;
 use super::map::{Head, Map, Part, Place, Segment};
 use super::upkeep::{Dropped, Upkeep};
-use crate::commit::{Envelope, ObjectKind, ObjectRef, PointHeader, check_version, encode};
+use crate::commit::{Envelope, Lost, ObjectKind, ObjectRef, PointHeader, check_version, encode};
 use crate::crypto::{Domain, Signer, SigningPurpose};
 use crate::object::{Names, compress, decompress};
 use crate::store::{Store, create};
@@ -53,6 +53,7 @@ enum Entry {
     },
     Dropped(Dropped),
     Upkeep(Upkeep),
+    Lost(Lost),
     #[serde(other)]
     Unknown,
 }
@@ -134,8 +135,10 @@ fn lines(map: &Map) -> Result<Vec<u8>> {
     let others = map.others.iter().cloned().map(|object| Entry::Object { object });
     let dropped = map.dropped.iter().cloned().map(Entry::Dropped);
     let upkeep = (map.upkeep != Upkeep::default()).then(|| Entry::Upkeep(map.upkeep.clone()));
+    let lost = map.lost.iter().cloned().map(Entry::Lost);
+    let others = others.chain(dropped).chain(upkeep).chain(lost);
     let mut text = Vec::new();
-    for entry in segments.chain(parts).chain(points).chain(domains).chain(others).chain(dropped).chain(upkeep) {
+    for entry in segments.chain(parts).chain(points).chain(domains).chain(others) {
         serde_json::to_writer(&mut text, &entry)?;
         text.push(b'\n');
     }
@@ -176,6 +179,7 @@ pub(super) fn read(envelope: &Envelope, repository: &str, source: &str, sequence
             Entry::Object { object } => map.others.push(object),
             Entry::Dropped(dropped) => map.dropped.push(dropped),
             Entry::Upkeep(upkeep) => map.upkeep = upkeep,
+            Entry::Lost(lost) => map.lost.push(lost),
             Entry::Unknown => {}
         }
     }

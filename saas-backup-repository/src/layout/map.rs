@@ -7,7 +7,7 @@ use saas_backup_core::{Digest, Error, ErrorKind, Result, RunId};
 use serde::{Deserialize, Serialize};
 
 use super::upkeep::{Closed, Dropped, Upkeep};
-use crate::commit::{CommitHeader, Maintenance, ObjectKind, ObjectRef, Parent, PartKind, PartRef, PointHeader};
+use crate::commit::{CommitHeader, Lost, Maintenance, ObjectKind, ObjectRef, Parent, PartKind, PartRef, PointHeader};
 use crate::crypto::{Domain, DomainKind, Keyring};
 use crate::object::Family;
 
@@ -32,6 +32,8 @@ pub(crate) struct Map {
     /// Objects that nothing refers to any more and that readers of a moment ago may still need.
     pub(crate) dropped: Vec<Dropped>,
     pub(crate) upkeep: Upkeep,
+    /// What points needed and is lost.
+    pub(crate) lost: Vec<Lost>,
     /// The first commit that is missing or was changed; nothing from it on is in the map.
     pub(crate) broken: Option<Broken>,
 }
@@ -191,7 +193,7 @@ impl Map {
         }
         // Only who may maintain says what points hold, and what does not count.
         let counts = |part: &&PartRef| {
-            header.maintenance.is_some() || !matches!(part.kind, PartKind::Digests | PartKind::Erased)
+            header.maintenance.is_some() || !matches!(part.kind, PartKind::Digests | PartKind::Erased | PartKind::Lost)
         };
         if header.parts.iter().filter(counts).any(|part| part.kind == PartKind::Digests) {
             self.parts.retain(|part| part.kind != PartKind::Digests);
@@ -231,7 +233,7 @@ impl Map {
             PartKind::Meta => !is_merged(Family::Meta, part.sequence),
             PartKind::Index => is_introduced(segments, Family::Data, part.sequence),
             PartKind::MetaIndex => is_introduced(segments, Family::Meta, part.sequence),
-            PartKind::Digests | PartKind::Erased | PartKind::Other => true,
+            PartKind::Digests | PartKind::Erased | PartKind::Lost | PartKind::Other => true,
         });
         let parts = &self.parts;
         let (others, unused): (Vec<_>, Vec<_>) =
@@ -251,6 +253,8 @@ impl Map {
             at,
         }));
         self.points.retain(|(point, ..)| !forgets.contains(point));
+        let until = |lost: &Lost| Some(lost.until.unwrap_or(sequence));
+        self.lost.extend(maintenance.lost.iter().map(|lost| Lost { until: until(lost), ..lost.clone() }));
         self.upkeep.note(maintenance, sequence, at);
         let upkeep = &self.upkeep;
         self.parts.retain(|part| part.kind != PartKind::Erased || !upkeep.is_rewritten(part.sequence));
@@ -280,8 +284,8 @@ impl Map {
             map.parts.iter().map(|part| (part.kind, part.sequence, part.sha256)).collect()
         };
         let head = |map: &Self| map.head.as_ref().map(|head| (head.sequence, head.sha256));
-        (head(self), &self.segments, &self.points, &self.upkeep)
-            == (head(other), &other.segments, &other.points, &other.upkeep)
+        (head(self), &self.segments, &self.points, &self.upkeep, &self.lost)
+            == (head(other), &other.segments, &other.points, &other.upkeep, &other.lost)
             && parts(self) == parts(other)
     }
 

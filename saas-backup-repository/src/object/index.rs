@@ -43,7 +43,33 @@ pub(crate) struct Frame {
     pub(crate) live: Option<u32>,
 }
 
+/// Bytes at the end of a seek table: the number of frames, a descriptor, a magic number.
+const SEEK_FOOTER: usize = 9;
+/// Bytes of the head of a skippable frame, and of a frame's entry in a seek table.
+const EIGHT: usize = 8;
+
 impl SegmentIndex {
+    /// The copy at the end of a segment.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Integrity`] if it has none.
+    pub(crate) fn inside(segment: &[u8]) -> Result<Self> {
+        let read = || {
+            let number = |at: usize| {
+                let bytes = segment.get(at..at.checked_add(4)?)?;
+                usize::try_from(u32::from_le_bytes(bytes.try_into().ok()?)).ok()
+            };
+            let table_end = segment.len().checked_sub(SEEK_FOOTER)?;
+            let table = table_end.checked_sub(number(table_end)?.checked_mul(EIGHT)?)?;
+            // The index is the last frame of the table, and stands before it.
+            let end = table.checked_sub(EIGHT)?;
+            let begin = end.checked_sub(number(table_end.checked_sub(EIGHT)?)?)?;
+            serde_json::from_slice(segment.get(begin.checked_add(EIGHT)?..end)?).ok()
+        };
+        read().ok_or_else(|| Error::new(ErrorKind::Integrity, "a segment has no index"))
+    }
+
     /// The head of the age file; empty in a repository that is not encrypted.
     pub(crate) fn head(&self) -> Result<Bytes> {
         STANDARD

@@ -5,7 +5,7 @@ use bytes::Bytes;
 use futures::stream::{self, StreamExt as _, TryStreamExt as _};
 use saas_backup_core::{Digest, Error, ErrorKind, Key, Result};
 
-use crate::commit::PartKind;
+use crate::commit::{ObjectRef, PartKind};
 use crate::crypto::Keyring;
 use crate::layout::{Map, Part, Segment, fetched};
 use crate::object::{Family, MAX_SMALL_BYTES, SegmentIndex, StoredLine, decompress, frame_digest, split_lines};
@@ -120,7 +120,7 @@ impl Access {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Integrity`] if a commit introduces a segment without its index.
+    /// [`ErrorKind::Integrity`] if neither the commit that introduces a segment nor the segment has its index.
     pub(crate) async fn indexes(&self, map: &Map, segments: &[Segment]) -> Result<Vec<Arc<SegmentIndex>>> {
         let unknown: Vec<&Segment> = {
             let known = self.lock_indexes();
@@ -136,17 +136,23 @@ impl Access {
                     part.kind == kind && part.sequence == segment.introduced()
                 })
             };
+            let parts: Vec<Part> = map.parts.iter().filter(wanted).cloned().collect();
+            let parts = match fetched(&*self.store, parts.clone()).await {
+                // One of them is gone: each is looked for alone.
+                Err(error) if error.kind() == ErrorKind::NotFound => parts,
+                fetched => fetched?,
+            };
             // Futures that are made before they are polled: a closure in the stream would not be `Send` for all lifetimes.
-            let parts = fetched(&*self.store, map.parts.iter().filter(wanted).cloned().collect()).await?;
-            let reads: Vec<_> = parts.iter().map(|part| self.part(part)).collect();
-            let read: Vec<Bytes> = stream::iter(reads).buffered(FETCHES).try_collect().await?;
-            let mut known = self.lock_indexes();
-            for text in read {
-                for line in text.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
-                    let index: SegmentIndex = serde_json::from_slice(line)
-                        .map_err(|_| Error::new(ErrorKind::Integrity, "the index of a segment is damaged"))?;
-                    known.insert(index.object.clone(), Arc::new(index));
-                }
+            let reads: Vec<_> = parts.iter().map(|part| self.part_indexes(part)).collect();
+            let read: Vec<Vec<SegmentIndex>> = stream::iter(reads).buffered(FETCHES).try_collect().await?;
+            let named = |index: SegmentIndex| (index.object.clone(), Arc::new(index));
+            self.lock_indexes().extend(read.into_iter().flatten().map(named));
+        }
+        for segment in segments {
+            let is_known = self.lock_indexes().contains_key(&segment.object.name);
+            if !is_known {
+                let index = Arc::new(self.own_index(&segment.object).await?);
+                self.lock_indexes().insert(segment.object.name.clone(), index);
             }
         }
         let known = self.lock_indexes();
@@ -156,6 +162,40 @@ impl Access {
             })
         };
         segments.iter().map(index).collect()
+    }
+
+    /// The indexes in a part; none if it is damaged or gone, for each segment holds its own, too.
+    async fn part_indexes(&self, part: &Part) -> Result<Vec<SegmentIndex>> {
+        let read = self.part(part).await.and_then(|text| {
+            let lines = text.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
+            let damaged = |_| Error::new(ErrorKind::Integrity, "the index of a segment is damaged");
+            lines.map(|line| serde_json::from_slice(line).map_err(damaged)).collect()
+        });
+        match read {
+            Err(error) if matches!(error.kind(), ErrorKind::Integrity | ErrorKind::NotFound) => {
+                tracing::warn!(object = part.place.object, %error, "indexes are read from their segments");
+                Ok(Vec::new())
+            }
+            read => read,
+        }
+    }
+
+    /// The index at the end of a segment: costs reading it whole.
+    async fn own_index(&self, object: &ObjectRef) -> Result<SegmentIndex> {
+        let unsealer = self.keyring.unsealer(object.domain.as_deref()).await?;
+        let sealed = self.store.get(&object.name, None).await?;
+        let object = object.clone();
+        blocking(move || {
+            if Digest::of(&sealed) != object.sha256 {
+                return Err(changed(&object.name));
+            }
+            let head = unsealer.head(&sealed)?.to_vec();
+            let mut index = SegmentIndex::inside(&unsealer.open(sealed)?)?;
+            index.object = object.name;
+            index.set_head(&head);
+            Ok(index)
+        })
+        .await
     }
 
     /// The lines of one frame.
@@ -209,6 +249,11 @@ impl Access {
                 .collect::<Result<Vec<_>>>()
         });
         read.await.map_err(|error| error.with_context("object", name))
+    }
+
+    /// Reads a segment by another index from now on.
+    pub(crate) fn set_index(&self, index: SegmentIndex) {
+        self.lock_indexes().insert(index.object.clone(), Arc::new(index));
     }
 
     fn lock_indexes(&self) -> MutexGuard<'_, HashMap<String, Arc<SegmentIndex>>> {

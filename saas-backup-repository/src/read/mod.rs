@@ -8,7 +8,7 @@ mod lookup;
 mod merge;
 mod snapshot;
 
-pub(crate) use self::access::{Access, StoredFrame, blocking, changed};
+pub(crate) use self::access::{Access, INLINE_ORDINAL, StoredFrame, blocking, changed};
 pub(crate) use self::blob::{BlobPart, BlobRow};
 pub(crate) use self::erased::Erased;
 pub(crate) use self::history::HistorySnapshot;

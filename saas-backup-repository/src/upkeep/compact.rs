@@ -9,6 +9,7 @@ use serde::Serialize;
 
 use super::erasing::Erasing;
 use super::ledger::{Ledger, LedgerKey, Stated, Totals};
+use super::losses::Losses;
 use super::plan::{Plan, stored};
 use super::rewrite::{Piece, Ready, References, Rewriter, object_hash};
 use super::{Maintainer, said};
@@ -20,7 +21,7 @@ use crate::read::{Bounds, Merge, blocking};
 use crate::source::Source;
 
 /// Compressed bytes after which a merged segment is ended: two are begun at a time, and one more is sealed.
-const SEGMENT_BYTES: usize = 12 * 1024 * 1024;
+pub(super) const SEGMENT_BYTES: usize = 12 * 1024 * 1024;
 /// Bytes of lines that are rewritten at once.
 const BATCH_BYTES: usize = 4 * 1024 * 1024;
 
@@ -171,7 +172,7 @@ impl Maintainer {
             }
             let rewriter = Rewriter::new(points, merged.after == 0, options.segment_bytes, ledger, references)
                 .erasing(erasing, proof);
-            let (indexes, rewriter) = self.rewrite(map, merged, rewriter, &mut header, done, progress).await?;
+            let (indexes, rewriter) = self.rewrite(map, merged, rewriter, None, &mut header, done, progress).await?;
             let Rewriter { ledger, proof, references, tally, .. } = rewriter;
             parts.extend(self.committer.seal_indexes(merged.family, &indexes, &mut header).await?);
             if tally.forgot_deletions && merged.family == Family::Data {
@@ -215,12 +216,14 @@ impl Maintainer {
         Ok(())
     }
 
-    /// Rewrites the lines of one range; the segments are uploaded and stand in `header`.
-    async fn rewrite(
+    /// Rewrites the lines of one range, without what is lost; the segments are uploaded and stand in `header`.
+    #[expect(clippy::too_many_arguments, reason = "what is rewritten, by whom, and what comes of it")]
+    pub(super) async fn rewrite(
         &self,
         map: &Map,
         merged: &Merged,
         mut rewriter: Rewriter,
+        mut losses: Option<&mut Losses>,
         header: &mut CommitHeader,
         done: &mut Compacted,
         progress: &mut (dyn FnMut(&Compacted) + Send),
@@ -231,7 +234,7 @@ impl Maintainer {
         loop {
             let (mut pieces, mut bytes) = (Vec::new(), 0);
             while bytes < BATCH_BYTES
-                && let Some(piece) = next_piece(&mut merge, merged).await?
+                && let Some(piece) = next_piece(&mut merge, merged, losses.as_deref_mut()).await?
             {
                 bytes += piece.bytes();
                 pieces.push(piece);
@@ -275,14 +278,14 @@ impl Maintainer {
         Ok(())
     }
 
-    async fn merge(&self, map: &Map, merged: &Merged) -> Result<Merge> {
+    pub(super) async fn merge(&self, map: &Map, merged: &Merged) -> Result<Merge> {
         let bounds =
             Bounds { since: merged.after, past: true, erased: true, ..Bounds::all(merged.family, merged.through) };
         Merge::open(Arc::clone(&self.shared().access), map, bounds).await
     }
 
     /// Reads the new segments back, and compares what each point holds with what it held.
-    async fn compare(&self, trial: &Map, merged: &Merged, key: &LedgerKey, before: &Totals) -> Result<()> {
+    pub(super) async fn compare(&self, trial: &Map, merged: &Merged, key: &LedgerKey, before: &Totals) -> Result<()> {
         let mut ledger = Ledger::new(key, before.keys().copied().collect())?;
         let mut merge = self.merge(trial, merged).await?;
         while let Some(group) = merge.next().await? {
@@ -305,7 +308,15 @@ impl Maintainer {
 }
 
 /// What comes next: where everything is merged, whole frames of the base, for they may stay as they are.
-async fn next_piece(merge: &mut Merge, merged: &Merged) -> Result<Option<Piece>> {
+async fn next_piece(merge: &mut Merge, merged: &Merged, losses: Option<&mut Losses>) -> Result<Option<Piece>> {
+    if let Some(losses) = losses {
+        while let Some(group) = merge.next().await? {
+            if let Some(left) = losses.edit(merged.family, group)? {
+                return Ok(Some(Piece::Key(left)));
+            }
+        }
+        return Ok(None);
+    }
     if merged.after == 0
         && let Some((frame, beside)) = merge.next_frame().await?
     {
@@ -321,7 +332,7 @@ fn points_of(map: &Map, merged: &Merged) -> Vec<u64> {
 }
 
 /// Points, and the present.
-fn with_present(points: &[u64], merged: &Merged) -> Vec<u64> {
+pub(super) fn with_present(points: &[u64], merged: &Merged) -> Vec<u64> {
     let present = (points.last() != Some(&merged.through)).then_some(merged.through);
     points.iter().copied().chain(present).collect()
 }
@@ -336,7 +347,7 @@ fn unreferred(map: &Map, objects: &HashSet<u64>) -> Vec<String> {
 }
 
 /// What the map would be with a commit.
-fn on_trial(map: &Map, header: &CommitHeader, parts: &[Sealed]) -> Map {
+pub(super) fn on_trial(map: &Map, header: &CommitHeader, parts: &[Sealed]) -> Map {
     let header = CommitHeader { sequence: map.next(), ..header.clone() };
     let body: Vec<u8> = parts.iter().flat_map(|part| part.bytes.iter().copied()).collect();
     let mut trial = map.clone();

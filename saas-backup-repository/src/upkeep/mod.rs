@@ -5,10 +5,12 @@
 
 mod collect;
 mod compact;
+mod drop;
 mod erasing;
 mod forget;
 mod keep;
 mod ledger;
+mod losses;
 mod plan;
 mod repack;
 mod rewrite;
@@ -19,7 +21,10 @@ use saas_backup_core::{Error, ErrorKind, Result, RunId};
 
 pub use self::collect::{CollectOptions, Collected};
 pub use self::compact::{CompactOptions, Compacted};
+pub use self::drop::GivenUp;
+pub(crate) use self::drop::{Change, LossNote, is_loss};
 pub use self::forget::Forgotten;
+pub use self::losses::LostCount;
 use crate::commit::{CommitHeader, Maintenance, PartRef};
 use crate::committer::{Committer, Sealed};
 use crate::layout::Map;
@@ -63,6 +68,11 @@ impl Maintainer {
         self.committer.header(RunId::new(self.shared().clock.now()))
     }
 
+    /// Says nothing, so that another layout can be written.
+    async fn say_nothing(&self) -> Result<()> {
+        self.commit(said(self.header(), Maintenance::default(), &[]), &[]).await
+    }
+
     /// Makes the commit, and a layout after it: readers should not have to read what it does away with.
     ///
     /// # Errors
@@ -73,6 +83,20 @@ impl Maintainer {
         self.committer.write_layout().await;
         self.shared().remember(&self.map());
         Ok(())
+    }
+}
+
+impl Source {
+    /// Writes a layout of all commits, after a new one if that is asked for; its name.
+    pub(crate) async fn write_layout(&self, after_another: bool) -> Result<String> {
+        let maintainer = Maintainer::open(self).await?;
+        if after_another {
+            maintainer.say_nothing().await?;
+        } else {
+            maintainer.committer.write_layout().await;
+        }
+        let head = maintainer.map().head.as_ref().map_or(0, |head| head.sequence);
+        Ok(self.shared.names.layout(head))
     }
 }
 

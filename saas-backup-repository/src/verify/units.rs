@@ -154,7 +154,9 @@ fn needed(
         What::Part(part) => match part.kind {
             PartKind::Meta | PartKind::Delta => Some((part.sequence, None)),
             PartKind::Index | PartKind::MetaIndex => indexed.get(&part.sequence).map(|from| (*from, None)),
-            PartKind::Digests | PartKind::Other => None,
+            // Nothing is read without knowing what does not count.
+            PartKind::Erased => Some((0, None)),
+            PartKind::Digests | PartKind::Lost | PartKind::Other => None,
         },
     }
 }
@@ -193,6 +195,7 @@ pub(super) fn verified(
     }
     begins.sort_by_key(|(from, _)| Reverse(*from));
     ends.sort_by_key(|(until, _)| Reverse(*until));
+    let is_short = |point: u64| map.lost.iter().any(|lost| lost.is_needed_at(point));
     let mut needs = BTreeSet::new();
     let mut verified = BTreeMap::new();
     for (sequence, _, point) in &map.points {
@@ -206,8 +209,12 @@ pub(super) fn verified(
         let before = proof.points.get(sequence).filter(|_| worst.is_none_or(|worst| worst.is_good));
         let is_read = worst.is_none_or(|worst| worst.read.is_some_and(|read| read >= point.finished));
         match before {
-            Some(before) => drop(verified.insert(*sequence, *before)),
-            None if point.status == RunStatus::Complete && is_read => drop(verified.insert(*sequence, now)),
+            Some(before) => {
+                verified.insert(*sequence, *before);
+            }
+            None if point.status == RunStatus::Complete && is_read && !is_short(*sequence) => {
+                verified.insert(*sequence, now);
+            }
             None => {}
         }
     }

@@ -75,7 +75,7 @@ async fn read_all(
     }
 }
 
-fn mutations(disk: &FaultyStore) -> Vec<(String, FaultyStore)> {
+pub(crate) fn mutations(disk: &FaultyStore) -> Vec<(String, FaultyStore)> {
     let mut mutations = Vec::new();
     let names = disk.names();
     for name in &names {

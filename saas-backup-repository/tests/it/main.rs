@@ -21,6 +21,7 @@ mod live_s3;
 mod live_tools;
 #[cfg(feature = "webdav")]
 mod live_wsgidav;
+mod mend;
 mod model;
 mod proof;
 mod races;

@@ -25,6 +25,7 @@ fn point(sequence: u64, finished: DateTime<Utc>, status: RunStatus) -> Point {
         counts: Counts::default(),
         bytes_added: None,
         labels: Vec::new(),
+        lost: 0,
     }
 }
 
