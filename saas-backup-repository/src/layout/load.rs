@@ -217,6 +217,10 @@ impl Loader {
         if header.maintenance.is_some() && !maintains {
             return Err(broken("a writer that may not maintain says what became of earlier commits"));
         }
+        // Their lines carry numbers of their own: they would say what was true at points that are long past.
+        if header.maintenance.is_none() && header.objects.iter().any(|object| object.covers.is_some()) {
+            return Err(broken("a commit that says nothing of earlier ones brings their lines"));
+        }
         if (header.repository.as_str(), header.source.as_str(), header.sequence)
             != (self.repository.as_str(), self.source.as_str(), sequence)
         {

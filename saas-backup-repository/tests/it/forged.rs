@@ -77,6 +77,17 @@ async fn only_a_maintainer_says_what_became_of_earlier_commits() {
         assert_eq!(source.point(&At::Now).await.unwrap_err().kind(), ErrorKind::Integrity);
         assert!(source.compact(&CompactOptions::default().with_all(true), &mut |_| {}).await.is_err());
     }
+    // A writer's own segment whose lines claim to be older than its commit.
+    let mut commit = next(&disk, 3, &json!({}));
+    commit.as_object_mut().unwrap().remove("maintenance");
+    commit["objects"] = json!([{
+        "name": "source/blog/data/01M81PPTWMVD2XG4Q6AFM0SAV2.jsonl.zst.age", "kind": "segment", "size": 1,
+        "sha256": Digest::of(b""), "covers": { "oldest": 1, "newest": 1 },
+    }]);
+    let forged = disk.restarted();
+    forged.replace("source/blog/commit/00000000000000000004", signed("commit", &commit, &agent.to_file()));
+    let error = blog(&forged, keys.clone()).await.check().await.unwrap_err();
+    assert!(error.to_string().contains("brings their lines"), "{error}");
     // The same, said by who may: so it is the right that is missing, and nothing else.
     let mut commit = next(&disk, 3, &json!({ "forgets": [1, 2] }));
     let owners = disk.restarted();
