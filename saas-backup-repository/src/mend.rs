@@ -73,7 +73,8 @@ impl Repository {
     /// was read are removed. With [`MendOptions::drop`] what is lost for good is given up by name, in one commit that says
     /// what is left: reading, exporting and compaction go on without it, the points that needed it say that they are
     /// incomplete, and a record of which it is not known any more what was true reads as gone. The next backup reads
-    /// everything again, and fetches attachments that are lost. Cancel safe: what was mended is mended.
+    /// everything again, and fetches attachments that are lost; where the mirror does not remember its records, because the
+    /// source reports deletions, that one takes the identity. Cancel safe: what was mended is mended.
     ///
     /// # Errors
     ///
@@ -103,9 +104,10 @@ async fn mend_source(
     // What was read before may be what is damaged.
     let source = repository.unread(name);
     let verify = options.verify.clone().with_record(false);
-    let found = source.verify(&verify, progress).await?.problems;
+    let report = source.verify(&verify, progress).await?;
+    let (found, is_lone) = (report.problems, !report.lone_layouts.is_empty());
     let are_losses = found.iter().all(|problem| is_loss(problem.kind));
-    if found.is_empty() || !are_losses {
+    if (found.is_empty() && !is_lone) || !are_losses {
         done.problems.extend(found);
         return Ok(());
     }
@@ -121,7 +123,7 @@ async fn mend_source(
     let mut useless = layouts.useless();
     let proofs = format!("{}/", shared.names.proofs());
     useless.extend(names.iter().filter(|name| name.starts_with(&proofs)).cloned());
-    let is_short = layouts.good.len() < LAYOUTS || !useless.is_empty();
+    let is_short = !useless.is_empty() || (!layouts.is_whole && layouts.good.len() < LAYOUTS);
     if !options.dry_run {
         for object in &useless {
             shared.store.delete(object).await?;

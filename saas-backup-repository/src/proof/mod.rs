@@ -121,6 +121,7 @@ impl Proof {
     /// The points that count as verified and are still there.
     pub(crate) fn verified(&self, map: &Map) -> BTreeMap<u64, DateTime<Utc>> {
         let there = map.points.iter().map(|(sequence, ..)| *sequence);
+        let there = there.filter(|point| map.lost.iter().all(|lost| !lost.is_needed_at(*point)));
         there.filter_map(|sequence| Some((sequence, *self.points.get(&sequence)?))).collect()
     }
 }

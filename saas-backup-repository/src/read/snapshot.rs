@@ -105,6 +105,14 @@ impl PointSnapshot {
                     Error::new(ErrorKind::NotFound, "objects of the repository are lost, and what they held with them")
                         .with_context("records", records)
                         .with_context("attachments", attachments);
+                if let Some(held) = report.completeness.collections.get_mut(&collection) {
+                    held.complete = false;
+                    held.missing_records += records;
+                    held.missing_blobs += attachments;
+                    // What was counted then is not there any more.
+                    held.held = None;
+                    held.reasons.push(error.to_string());
+                }
                 let feed = FeedId::parse(collection.as_str())?;
                 report.gaps.push(OpenGap::new(feed, Gap::collection(collection, &error), report.run));
             }

@@ -20,7 +20,7 @@ use crate::sink::HeldRow;
 use crate::source::Source;
 
 /// What was, or would be, given up because it cannot be had any more.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct GivenUp {
     /// Objects, and commits whose inline lines are lost.

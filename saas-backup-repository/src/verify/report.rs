@@ -19,6 +19,9 @@ pub struct VerifyReport {
     pub orphan_bytes: u64,
     /// Objects that could not be decrypted with the keys at hand, and so were checked by their digest alone.
     pub sealed: u64,
+    /// Layouts that alone hold what commits said that were removed: should one be lost, so is that. No fault;
+    /// [`Repository::mend`](crate::Repository::mend) writes others.
+    pub lone_layouts: Vec<String>,
     /// Objects and parts of commits that no noted verification read yet. As the next three, only known if data is read.
     pub unread: u64,
     /// Their bytes.

@@ -78,10 +78,18 @@ impl Verification<'_> {
     async fn beginning(&mut self, layouts: &[u64], parent: Option<&Parent>) -> Map {
         let Some(parent) = parent else { return Map::default() };
         let shared = &self.source.shared;
+        let mut found: Option<(u64, Map)> = None;
         for sequence in layouts.iter().copied().filter(|sequence| *sequence >= parent.sequence) {
             if let Ok((map, true)) = shared.loader.layout(sequence).await {
-                return map;
+                if let Some((_, map)) = found {
+                    return map;
+                }
+                found = Some((sequence, map));
             }
+        }
+        if let Some((sequence, map)) = found {
+            self.report.lone_layouts.push(shared.names.layout(sequence));
+            return map;
         }
         let missing = Error::new(
             ErrorKind::Integrity,

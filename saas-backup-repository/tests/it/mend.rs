@@ -7,9 +7,12 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures::TryStreamExt as _;
 use saas_backup_core::memory::{MemoryConnector, MemoryStore};
-use saas_backup_core::{At, BlobId, BlobRef, Connector as _, Key, ManualClock, Record, RunStatus, SnapshotOptions};
+use saas_backup_core::{
+    At, BlobId, BlobRef, Connector as _, ErrorKind, Key, ManualClock, Record, RunStatus, SnapshotOptions,
+};
 use saas_backup_repository::{
-    Anchor, CompactOptions, Identity, Keys, MendOptions, Mended, Repository, RepositoryOptions, Source, VerifyOptions,
+    AgentKey, Anchor, CompactOptions, Identity, Keys, MendOptions, Mended, Repository, RepositoryOptions, Source,
+    StoredKind, VerifyOptions,
 };
 
 use crate::damage::mutations;
@@ -182,5 +185,115 @@ async fn what_is_touched_is_dropped_and_all_else_stays() {
             }
         }
         assert!(mended > 20, "{mended}, {refused:?}");
+    }
+}
+
+impl Scene {
+    /// Removes the first object of a folder.
+    fn lose(&self, folder: &str) -> String {
+        let name = self.disk.names().into_iter().find(|name| name.contains(folder)).unwrap();
+        self.disk.remove(&name);
+        name
+    }
+}
+
+/// What is lost is only given up on demand, and a dry run says the same and changes nothing.
+#[tokio::test]
+async fn nothing_is_given_up_unasked() {
+    for scene in Scene::both().await {
+        let lost = scene.lose("/blob/");
+        let before = scene.disk.names();
+        let options = MendOptions::new(VerifyOptions::read_all()).with_drop(true).with_dry_run(true);
+        let would = scene.repository().await.unwrap().mend(&options, &mut |_| {}).await.unwrap();
+        assert_eq!(scene.disk.names(), before);
+        let done = scene.mend(false).await.unwrap();
+        assert!(done.dropped.is_empty() && done.problems.iter().any(|problem| problem.object == lost), "{done:?}");
+        assert_eq!(done.lost["blog"].objects, [lost.clone()]);
+        assert!(done.lost["blog"].points.iter().eq(scene.points.keys()));
+        let done = scene.mend(true).await.unwrap();
+        assert_eq!(done.dropped, would.dropped);
+        let [(collection, count)] = done.dropped["blog"].collections.iter().collect::<Vec<_>>().try_into().unwrap();
+        assert_eq!((collection.as_str(), count.records, count.attachments), ("notes", 0, 1));
+        assert!(done.problems.is_empty() && done.lost.is_empty(), "{done:?}");
+    }
+}
+
+/// Each collection that lost something says so at each point that needed it, and at no later one.
+#[tokio::test]
+async fn a_point_says_what_it_lost() {
+    for mut scene in Scene::both().await {
+        scene.lose("/blob/");
+        scene.mend(true).await.unwrap();
+        scene.back_up().await;
+        let source = scene.source().await;
+        for point in source.points().await.unwrap() {
+            let is_new = Some(&point.sequence) == scene.points.keys().last();
+            let report = source.report(&At::Sequence(point.sequence)).await.unwrap();
+            let collection = report.completeness.collections.values().next().unwrap();
+            assert_eq!((point.lost, collection.missing_blobs), if is_new { (0, 0) } else { (1, 1) }, "{point:?}");
+            assert!(collection.complete == is_new && report.gaps.is_empty() == is_new, "{point:?}");
+        }
+        assert!(source.verified_points().await.unwrap().is_empty(), "who lost something is not verified");
+    }
+}
+
+/// Who only writes goes on, once somebody who reads records has made up for what is lost.
+#[tokio::test]
+async fn a_writer_without_identity_goes_on() {
+    let (identity, agent) = (Identity::generate(), AgentKey::generate());
+    let mut scene = Scene::new(Keys::owner(identity.clone()).with_agent(agent.clone())).await;
+    for folder in ["/blob/", "/data/", "/pack/"] {
+        scene.lose(folder);
+    }
+    let done = scene.mend(true).await.unwrap();
+    assert!(done.problems.is_empty(), "{done:?}");
+    scene.back_up().await;
+    scene.check("after the next backup", false).await;
+    let owner = scene.keys.clone();
+    scene.keys = owner.clone().with_keys(Keys::writer(agent).with_root(identity.root_key()));
+    scene.account.delete(key("long 7"));
+    scene.clock.advance(Duration::from_hours(1));
+    back_up(&MemoryConnector::new(scene.account.clone()), &scene.source().await, &scene.clock).await.unwrap();
+    scene.keys = owner;
+    let point = scene.source().await.point(&At::Now).await.unwrap();
+    scene.points.insert(point.sequence, scene.account.live());
+    scene.check("after the writer", false).await;
+    assert_eq!((point.status, point.lost), (RunStatus::Complete, 0));
+}
+
+/// What no backup can go on without is not given up, and nothing is changed.
+#[tokio::test]
+async fn metadata_is_not_given_up() {
+    for scene in Scene::both().await {
+        let lost = scene.lose("/state/");
+        let before = scene.disk.names();
+        let error = scene.mend(true).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Unsupported);
+        assert!(error.to_string().contains(&lost) && error.to_string().contains("repair --from"), "{error}");
+        assert_eq!(scene.disk.names(), before);
+    }
+}
+
+#[tokio::test]
+async fn what_a_source_takes_is_told_by_few_requests() {
+    for scene in Scene::both().await {
+        let source = scene.source().await;
+        scene.disk.forget_requests();
+        let stats = source.stats().await.unwrap();
+        assert!(scene.disk.reads().len() <= 20, "{:?}", scene.disk.reads());
+        assert_eq!((stats.points, stats.verified_points), (10, 10));
+        let live = scene.account.live().len() as u64;
+        assert!(stats.records.is_none_or(|records| records == live), "{stats:?}");
+        let kind = |kind| stats.kinds[&kind];
+        assert!(kind(StoredKind::Base).raw > Some(kind(StoredKind::Base).stored), "{stats:?}");
+        assert!(stats.history_percent.is_some_and(|percent| percent > 0), "{stats:?}");
+        let of = |folders: &[&str]| {
+            let names = scene.disk.names().into_iter().filter(|name| folders.iter().any(|one| name.contains(one)));
+            names.map(|name| scene.disk.object(&name).len() as u64).sum::<u64>()
+        };
+        assert_eq!(kind(StoredKind::Attachments).stored, of(&["/blob/", "/pack/"]));
+        let all = of(&["/data/", "/state/", "/blob/", "/pack/", "/commit/", "/layout/", "/bundle/"]);
+        assert!(stats.stored + stats.given_up_bytes == all && stats.given_up > 0, "{stats:?}");
+        assert!(stats.maintained.is_some() && stats.verified.is_some() && stats.growth_per_day > 0, "{stats:?}");
     }
 }

@@ -15,8 +15,8 @@ use saas_backup_core::{
     Kind, ManualClock, ReadRequest, Record, Result, RunId, RunReport, RunStart, Sink, SnapshotOptions, StoredBlob,
 };
 use saas_backup_repository::{
-    AgentKey, CollectOptions, CompactOptions, EraseOptions, Identity, Keys, Repository, RepositoryOptions, Source,
-    Subject, VerifyOptions,
+    AgentKey, CollectOptions, CompactOptions, EraseOptions, Identity, Keys, MendOptions, Repository, RepositoryOptions,
+    Source, Subject, VerifyOptions,
 };
 
 use crate::faults::{Fault, FaultyStore};
@@ -178,6 +178,18 @@ async fn commits_that_two_layouts_repeat_are_removed_and_the_timeline_goes_on() 
         let damaged = scene.disk.restarted();
         damaged.remove(layouts.last().unwrap());
         scene.check_on(&damaged, "without the newest layout").await;
+        // It is told, and another is written.
+        let lone = damaged.restarted();
+        let repository = Repository::open_on(Arc::new(lone.clone()), scene.keys.clone()).await.unwrap();
+        let report = repository.verify(&VerifyOptions::presence(), &mut |_| {}).await.unwrap();
+        assert_eq!(report.lone_layouts, layouts[..1]);
+        let mended = repository.mend(&MendOptions::default(), &mut |_| {}).await.unwrap();
+        assert!(mended.problems.is_empty() && mended.restored.len() == 1, "{mended:?}");
+        let report = repository.verify(&VerifyOptions::presence(), &mut |_| {}).await.unwrap();
+        assert_eq!(report.lone_layouts, [""; 0]);
+        scene.check_on(&lone, "with another layout").await;
+        lone.remove(layouts.first().unwrap());
+        scene.check_on(&lone, "with the new layout alone").await;
         // Without any, the beginning is missing, and nobody takes the rest for the whole.
         for name in &layouts {
             damaged.remove(name);
