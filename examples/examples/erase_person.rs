@@ -13,7 +13,7 @@ use std::time::Duration;
 use examples::{demo, project, script};
 use saas_backup::core::{Error, ErrorKind, Key, ManualClock, Reference, Result, RunStatus, TransferOptions};
 use saas_backup::repository::{Concerned, EraseOptions, ErasureProgress, Subject};
-use saas_backup::{Config, Erased, MaintainOptions, Project};
+use saas_backup::{Config, Erased, MaintainOptions, Project, VerifyRead};
 
 const HELP: &str = "\
 Erases a person from every point in time of a source.

@@ -135,15 +135,22 @@ Examples:
   saas-backup verify --read 5
   saas-backup verify --read all")]
     Verify(VerifyArgs),
-    /// Fetch what is damaged or gone from a copy that `replicate` made
+    /// Mend what is damaged: from a copy that `replicate` made, or without one
     #[command(after_help = "\
 Takes the identity. Looks as `verify` does, so `verify` with the same --read says beforehand what is wrong, and changes
-nothing. Without --read, damage in the data is not looked for. What the copy holds is only taken if it proves to be what
-was written; what is good here is not touched.
+nothing. Without --read, damage in the data is not looked for.
+
+With a [[replica]] or --from, fetches what is wrong here. What the copy holds is only taken if it proves to be what was
+written; what is good here is not touched.
+
+Without a copy, makes anew what the repository holds twice: indexes, layouts, parts of commits. --drop gives up what is
+lost for good, by name: everything else goes on without it, the points in time that needed it are incomplete, and the next
+backup reads everything again. A copy brings back more, so look for one first.
 
 Examples:
   saas-backup repair --read all
-  saas-backup repair --from s3://other-account-bucket/saas --read all")]
+  saas-backup repair --from s3://other-account-bucket/saas --read all
+  saas-backup repair --read all --drop --dry-run")]
     Repair(RepairArgs),
     /// Forget the points in time that [retention] does not keep
     #[command(after_help = "\
@@ -422,11 +429,17 @@ pub(crate) struct VerifyArgs {
 #[derive(Debug, Args)]
 pub(crate) struct RepairArgs {
     /// The copy: a configured replica, or any other folder or URL. Default: the first [[replica]] that can be opened
-    #[arg(long, value_name = "URL")]
+    #[arg(long, value_name = "URL", conflicts_with_all = ["drop", "dry_run"])]
     pub(crate) from: Option<String>,
     /// Also read so many percent of the data, or all of it
     #[arg(long, value_name = "PERCENT|all", value_parser = percent)]
     pub(crate) read: Option<u8>,
+    /// Take nothing from a copy, and give up what is lost for good
+    #[arg(long)]
+    pub(crate) drop: bool,
+    /// Take nothing from a copy, and say what would be mended and given up without one; change nothing
+    #[arg(long)]
+    pub(crate) dry_run: bool,
 }
 
 #[derive(Debug, Args)]

@@ -208,8 +208,8 @@ async fn kinds(shared: &Shared, map: &Map) -> Result<BTreeMap<StoredKind, Stored
 async fn records(shared: &Arc<Shared>, map: &Arc<Map>) -> Result<Option<u64>> {
     let at = map.head.as_ref().map_or(0, |head| head.sequence);
     let (shared, map) = (Arc::clone(shared), Arc::clone(map));
-    let head = PointSnapshot { shared, map, at, budget: saas_backup_core::Budget::default() };
-    let row = match head.row(reserved::HELD, reserved::ONLY).await {
+    let now = PointSnapshot { shared, map, at, budget: saas_backup_core::Budget::default() };
+    let row = match now.row(reserved::HELD, reserved::ONLY).await {
         Err(error) if error.kind() == ErrorKind::PermissionDenied => return Ok(None),
         row => row?,
     };

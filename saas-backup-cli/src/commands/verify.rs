@@ -51,6 +51,9 @@ fn describe(verified: &Verified) -> String {
         text.push('\n');
         let _ = writeln!(text, "{} points in time are verified", verified.verified_points);
     }
+    for layout in &verified.lone_layouts {
+        let _ = writeln!(text, "{layout} alone holds what removed commits said; `saas-backup repair` writes another");
+    }
     for problem in &verified.problems {
         let _ = writeln!(text, "DAMAGED {}: {}", problem.object, short(&problem.message, 300));
     }

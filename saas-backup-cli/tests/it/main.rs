@@ -5,6 +5,7 @@ mod copies;
 mod erasure;
 mod help;
 mod keys;
+mod mend;
 mod replica;
 mod serve;
 mod support;

@@ -257,7 +257,11 @@ impl Map {
         self.lost.extend(maintenance.lost.iter().map(|lost| Lost { until: until(lost), ..lost.clone() }));
         self.upkeep.note(maintenance, sequence, at);
         let upkeep = &self.upkeep;
-        self.parts.retain(|part| part.kind != PartKind::Erased || !upkeep.is_rewritten(part.sequence));
+        self.parts.retain(|part| match part.kind {
+            PartKind::Erased => !upkeep.is_rewritten(part.sequence),
+            PartKind::Lost => !part.domain.as_ref().is_some_and(|domain| upkeep.is_closed(domain)),
+            _ => true,
+        });
         if maintenance.erases.is_some() {
             // What is sealed to them is written anew, and then their keys go.
             let domains = mem::take(&mut self.domains).into_iter().map(|domain| domain.id);

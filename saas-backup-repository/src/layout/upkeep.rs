@@ -117,6 +117,11 @@ impl Upkeep {
         self.data.base.min(self.meta.base) >= erasure
     }
 
+    /// Whether the key of a domain goes.
+    pub(super) fn is_closed(&self, domain: &str) -> bool {
+        self.closed.iter().any(|closed| closed.id == domain && closed.at.is_some())
+    }
+
     fn settle(&mut self, sequence: u64, at: DateTime<Utc>) {
         let based = self.data.base.min(self.meta.base);
         for erasure in self.erasures.iter_mut().filter(|erasure| erasure.commit <= based) {

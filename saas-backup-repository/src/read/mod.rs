@@ -5,6 +5,7 @@ mod blob;
 mod erased;
 mod history;
 mod lookup;
+mod losses;
 mod merge;
 mod snapshot;
 

@@ -16,7 +16,6 @@ use crate::layout::{Map, Part, Segment};
 use crate::object::{Family, key_hash};
 use crate::read::{Access, BlobRow, Bounds, INLINE_ORDINAL, Merge};
 use crate::reserved;
-use crate::sink::HeldRow;
 use crate::source::Source;
 
 /// What was, or would be, given up because it cannot be had any more.
@@ -83,7 +82,7 @@ impl Source {
                 Ok(_) => {}
                 Err(error) if !is_loss(error.kind()) => return Err(error),
                 Err(_) if !matches!(part.kind, PartKind::Delta | PartKind::Meta) => {
-                    anew.push(part.place.object.clone())
+                    anew.push(part.place.object.clone());
                 }
                 Err(_) if part.kind == PartKind::Meta => meta.push(part.place.object.clone()),
                 Err(_) => {
@@ -188,8 +187,8 @@ pub(crate) fn is_loss(kind: ErrorKind) -> bool {
 impl Maintainer {
     /// Finds what metadata tells of the losses: the attachments, the keys of inline lines, and how many records are left.
     async fn look_at_meta(&self, rest: &Map, losses: &mut Losses) -> Result<()> {
-        let head = rest.head.as_ref().map_or(0, |head| head.sequence);
-        let whole = Merged { family: Family::Meta, after: 0, through: head };
+        let latest = rest.head.as_ref().map_or(0, |head| head.sequence);
+        let whole = Merged { family: Family::Meta, after: 0, through: latest };
         let mut exactly: HashMap<u64, HashSet<(u64, u64)>> = HashMap::new();
         let merged = rest.upkeep.tier(Family::Meta).merged;
         // Where all records are remembered, and each run's rows are still there, they tell which ones it wrote.
@@ -220,7 +219,7 @@ impl Maintainer {
                 }
             }
         }
-        let Some(held) = losses.held.take().filter(|held| held.remembered) else { return Ok(()) };
+        let Some(mut held) = losses.held.take().filter(|held| held.remembered) else { return Ok(()) };
         for lost in &mut losses.lines {
             if lost.from == lost.through
                 && let Some(keys) = exactly.get(&lost.from)
@@ -230,7 +229,7 @@ impl Maintainer {
             }
         }
         let mut left: HashMap<CollectionName, u64> = HashMap::new();
-        let bounds = Bounds::all(Family::Meta, head);
+        let bounds = Bounds::all(Family::Meta, latest);
         let mut merge = Merge::open(Arc::clone(&self.shared().access), rest, bounds).await?;
         while let Some(group) = merge.next().await? {
             let is_row = !group.key.collection.is_reserved() && group.live().is_some();
@@ -238,7 +237,6 @@ impl Maintainer {
                 *left.entry(group.key.collection).or_default() += 1;
             }
         }
-        let mut held: HeldRow = held;
         for (collection, held) in &mut held.collections {
             held.records = held.records.map(|_| left.get(collection).copied().unwrap_or(0));
         }
@@ -308,7 +306,7 @@ impl Maintainer {
             parts.push(self.committer.seal_part(PartKind::Lost, Family::Meta, text, &mut header).await?);
         }
         let drops = losses.objects.into_keys().collect();
-        let maintenance = Maintenance { merges, drops, lost, horizon, ..Maintenance::default() };
+        let maintenance = Maintenance { merges, horizon, drops, lost, ..Maintenance::default() };
         let header = said(header, maintenance, &parts);
         let trial = super::compact::on_trial(map, &header, &parts);
         for (merged, before) in &before {

@@ -208,7 +208,7 @@ async fn nothing_is_given_up_unasked() {
         assert_eq!(scene.disk.names(), before);
         let done = scene.mend(false).await.unwrap();
         assert!(done.dropped.is_empty() && done.problems.iter().any(|problem| problem.object == lost), "{done:?}");
-        assert_eq!(done.lost["blog"].objects, [lost.clone()]);
+        assert_eq!(done.lost["blog"].objects, std::slice::from_ref(&lost));
         assert!(done.lost["blog"].points.iter().eq(scene.points.keys()));
         let done = scene.mend(true).await.unwrap();
         assert_eq!(done.dropped, would.dropped);

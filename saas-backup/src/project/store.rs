@@ -10,9 +10,9 @@ use futures::stream::{BoxStream, StreamExt as _, TryStreamExt as _};
 use saas_backup_core::{At, Clock, CollectionName, Connector, Error, ErrorKind, Event, Key, Record, Result, RunReport};
 use saas_backup_repository::{
     AgentKey, Anchor, Change as StoredChange, CollectOptions, Collected, CompactOptions, Compacted, Concerned,
-    EraseOptions, Erasure, ErasureStatement, Identity, Keys, Point, Recipient, Repaired as Mended,
-    Replicated as Copied, Repository, RepositoryOptions, Scanned, Source, SourceStats, Subject, VerifyOptions,
-    VerifyReport,
+    EraseOptions, Erasure, ErasureStatement, Identity, Keys, MendOptions, Mended as MendedHere, Point, Recipient,
+    Repaired as Mended, Replicated as Copied, Repository, RepositoryOptions, Scanned, Source, SourceStats, Subject,
+    VerifyOptions, VerifyReport,
 };
 use secrecy::ExposeSecret as _;
 
@@ -209,6 +209,14 @@ impl Store {
         progress: &mut (dyn FnMut(&VerifyReport) + Send),
     ) -> Result<Mended> {
         self.0.repair_from(&copy.0, options, progress).await
+    }
+
+    pub(super) async fn mend(
+        &self,
+        options: &MendOptions,
+        progress: &mut (dyn FnMut(&VerifyReport) + Send),
+    ) -> Result<MendedHere> {
+        self.0.mend(options, progress).await
     }
 
     pub(super) async fn compact(

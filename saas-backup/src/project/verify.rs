@@ -53,6 +53,8 @@ pub struct Verified {
     pub orphan_bytes: u64,
     /// Objects that could not be decrypted with the keys at hand, and so were checked by their digest alone.
     pub sealed: u64,
+    /// Layouts that alone hold what removed commits said: [`mend`](Project::mend) writes others. No fault.
+    pub lone_layouts: Vec<String>,
     /// Sources whose timeline was compared with what this machine saw of it last: one that was rolled back is found.
     pub anchored: u64,
     /// Objects that no noted verification read yet. As the next three, 0 or `None` if no data was read.
@@ -112,6 +114,7 @@ impl Verified {
             orphans: report.orphans,
             orphan_bytes: report.orphan_bytes,
             sealed: report.sealed,
+            lone_layouts: report.lone_layouts,
             anchored,
             unread: report.unread,
             unread_bytes: report.unread_bytes,
