@@ -80,9 +80,10 @@ fn mended_text(mended: &Mended) -> String {
         let _ = writeln!(text, "DAMAGED {}: {}", problem.object, short(&problem.message, 300));
     }
     if !lost.is_empty() {
-        text.push_str(match mended.replica {
-            true => "a replica may hold what is lost: saas-backup repair --read all\n",
-            false => "fetch it from a copy with --from, or give it up with --drop\n",
+        text.push_str(if mended.replica {
+            "a replica may hold what is lost: saas-backup repair --read all\n"
+        } else {
+            "fetch it from a copy with --from, or give it up with --drop\n"
         });
     } else if mended.replica && !dropped.is_empty() && *dry_run {
         text.push_str("a replica may hold what is lost: run saas-backup repair --read all first\n");

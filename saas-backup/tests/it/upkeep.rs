@@ -50,6 +50,30 @@ async fn what_is_not_kept_is_forgotten_and_its_space_is_free() {
     }
 }
 
+/// Whatever else goes, the newest point of which everything was read and found good since it was made.
+#[tokio::test]
+async fn what_was_verified_is_kept() {
+    let retention = two_points().with_keep_verified(1);
+    let world = world_of("verified", None, Some(retention));
+    let project = &world.project;
+    project.init().await.unwrap();
+    for (number, text) in
+        [r#"{"n":0}"#, r#"{"n":1}"#, r#"{"n":2}"#, r#"{"n":3}"#, r#"{"n":4}"#, r#"{"n":5}"#].into_iter().enumerate()
+    {
+        world.write("1", text);
+        world.backup().await;
+        world.clock.advance(Duration::from_hours(24));
+        if number == 2 {
+            let verified = project.verify(VerifyRead::Due("1d".parse().unwrap()), &mut |_, _| {}).await.unwrap();
+            assert!(verified.good && verified.unread == 0 && verified.verified_points == 3, "{verified:?}");
+        }
+    }
+    let all: Vec<u64> = project.points("notes").await.unwrap().iter().map(|point| point.sequence).collect();
+    let forgot = project.forget("notes", &ForgetOptions::default()).await.unwrap();
+    assert_eq!(forgot.plan.decisions[2].kept[0].to_string(), "newest verified 1");
+    assert_eq!(forgot.forgotten, [all[0], all[1], all[3]]);
+}
+
 #[tokio::test]
 async fn what_was_given_up_stays_for_its_grace() {
     let world = world_of("grace", None, Some(two_points()));
