@@ -17,6 +17,7 @@ use ulid::Ulid;
 use crate::layout::Map;
 use crate::object::ulid_of;
 use crate::source::{Shared, WritingKeys};
+use crate::verify::VerifyProblem;
 
 /// Proofs that are kept, the newest among them.
 const KEPT: usize = 2;
@@ -115,6 +116,16 @@ impl Found {
         }
         Ok(())
     }
+}
+
+/// Removes the proofs that something is wrong with: no copy has them, and nothing is lost with them.
+pub(crate) async fn remove_damaged(shared: &Shared, problems: &mut Vec<VerifyProblem>) -> Result<()> {
+    let folder = format!("{}/", shared.names.proofs());
+    for problem in problems.iter().filter(|problem| problem.object.starts_with(&folder)) {
+        shared.store.delete(&problem.object).await?;
+    }
+    problems.retain(|problem| !problem.object.starts_with(&folder));
+    Ok(())
 }
 
 impl Proof {

@@ -3,6 +3,7 @@ use std::collections::BTreeSet;
 use saas_backup_core::{Error, ErrorKind, Result};
 
 use super::{Expected, same};
+use crate::proof;
 use crate::repository::Repository;
 use crate::source::Source;
 use crate::verify::{VerifyOptions, VerifyProblem, VerifyReport};
@@ -57,7 +58,8 @@ impl Repository {
             // What was read before may be what is damaged.
             let (own, theirs) = (self.unread(&name), copy.source(&name)?);
             for round in 1.. {
-                let problems = own.verify(options, progress).await?.problems;
+                let mut problems = own.verify(options, progress).await?.problems;
+                proof::remove_damaged(&own.shared, &mut problems).await?;
                 let mended = mend(&own, &theirs, &problems).await?;
                 if mended.is_empty() || round == ROUNDS {
                     done.problems.extend(problems);

@@ -246,7 +246,15 @@ async fn a_record_that_is_lost_or_damaged_costs_that_things_are_read_again() {
         assert_eq!(scene.verified().await, [1], "the one before counts");
         let report = scene.verify(VerifyOptions::presence()).await;
         assert!(matches!(report.problems.as_slice(), [problem] if problem.object == newest), "{report:?}");
-        scene.disk.remove(&newest);
+        // No copy has it; what is wrong with it is that it is there.
+        let copy = FaultyStore::default();
+        let copied = scene.repository().await.replicate_on(Arc::new(copy.clone()), &mut |_| {}).await.unwrap();
+        assert!(copied.is_complete() && !copy.names().iter().any(|name| name.contains("/proof/")), "{copied:?}");
+        let copy = Repository::open_on(Arc::new(copy), scene.keys.clone()).await.unwrap();
+        let options = VerifyOptions::read_all();
+        let repaired = scene.repository().await.repair_from(&copy, &options, &mut |_| {}).await.unwrap();
+        assert!(repaired.is_good() && repaired.objects.is_empty(), "{repaired:?}");
+        assert!(!scene.proofs().contains(&newest));
         scene.verify(recorded()).await;
         assert_eq!(scene.verified().await, [1, 2]);
         for name in scene.proofs() {
