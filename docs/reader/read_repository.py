@@ -96,11 +96,13 @@ class Source:
 
     def read_timeline(self):
         """Reads the commits in order (§6). What was said by those that were removed is said by a layout (§8)."""
-        head = None
+        stated = sorted((self.folder / "roles").glob("[0-9]" * 20), reverse=True)
+        stated = next((one[0] for one in map(envelope, stated) if one), {}).get("revoked", [])  # (§11)
+        head, revoked = None, {w["writer"]: w["last"].get(self.place["source"], {}).get("sequence", 0) for w in stated}
         for path in sorted((self.folder / self.name / "commit").glob("[0-9]" * 20)):
             header, digest, parts = envelope(path, sequence=int(path.name), **self.place) or [None] * 3
             surplus = len(parts) - sum(part["size"] for part in header.get("parts", [])) if header else -1
-            if surplus < 0:
+            if surplus < 0 or header["sequence"] > revoked.get(header.get("writer"), ALWAYS):
                 continue
             parent, sequence = header["parent"], header["sequence"]
             if parent and parent["sequence"] > (head["sequence"] if head else 0):
@@ -239,10 +241,8 @@ class Source:
     def check(self, wanted):
         """Compares digests, and adds up the live records as the newest part `digests` does (§10)."""
         points = sorted(self.points) if self.point(wanted) and wanted is None else [wanted]
-        for thing in self.objects.values():
-            self.stored(thing)
-        for piece in self.pieces:
-            self.stored(piece.stated)
+        for stated in (*self.objects.values(), *(piece.stated for piece in self.pieces)):
+            self.stored(stated)
         rows = self.lines("meta", ALWAYS, "_blobs")
         for (_, blob), text in (row for at in points for row in live(rows, at)):
             for part in json.loads(text)["data"]["parts"]:

@@ -8,10 +8,11 @@ use bytes::Bytes;
 use saas_backup_core::{Digest, Error, ErrorKind, Result};
 
 use crate::commit::{CommitHeader, Covers, ObjectKind, ObjectRef, PartKind, PartRef, decode, encode};
-use crate::crypto::{Domain, DomainKind, Keyring, NamingKey, Sealer, Signer, SigningPurpose};
+use crate::crypto::{Audience, Domain, DomainKind, Keyring, NamingKey, Sealer, Signer, SigningPurpose};
 use crate::layout::{self, Author, Map};
 use crate::object::{Family, SegmentFile, SegmentIndex, Spare, compress, month, ulid_of};
 use crate::read::{BlobPart, blocking};
+use crate::roles::refresh;
 use crate::source::{Shared, WritingKeys};
 use crate::store::{Owner, create};
 
@@ -68,7 +69,7 @@ impl PartRef {
 impl Committer {
     pub(crate) async fn open(shared: Arc<Shared>, writing: WritingKeys, map: Arc<Map>) -> Result<Self> {
         map.check()?;
-        let naming = shared.keyring.naming_key(&writing.recipients, map.naming()).await?;
+        let naming = shared.keyring.naming_key(&writing.audience, map.naming()).await?;
         Ok(Self {
             naming,
             spare: Arc::default(),
@@ -131,7 +132,7 @@ impl Committer {
         let kind = family_domain(family);
         let domain = if file.bytes.len() >= OWN_DOMAIN_BYTES && self.shared.keyring.is_encrypted() {
             let month = month(self.shared.clock.now());
-            Some(self.make_domain(kind, month, &self.shared.recipients().await?).await?)
+            Some(self.make_domain(kind, month, &self.shared.audience().await?).await?)
         } else {
             self.month_domain(kind, header).await?
         };
@@ -209,7 +210,9 @@ impl Committer {
     pub(crate) async fn put_pack(&self, plain: Vec<u8>, domains: &mut impl Domains) -> Result<(ObjectRef, BlobPart)> {
         let domain = match (self.shared.keyring.is_encrypted(), plain.len() >= PACKED_BYTES) {
             (false, _) => None,
-            (true, true) => Some(self.make_domain(DomainKind::Data, month(self.shared.clock.now()), &[]).await?),
+            (true, true) => {
+                Some(self.make_domain(DomainKind::Data, month(self.shared.clock.now()), &self.shared.owners()).await?)
+            }
             (true, false) => self.month_domain(DomainKind::Data, domains).await?,
         };
         let (sealed, sha256, head) = self.seal(Keyring::sealer(domain.as_ref()), plain).await?;
@@ -238,8 +241,8 @@ impl Committer {
     }
 
     /// A domain of its own for what is large.
-    pub(crate) async fn make_domain(&self, kind: DomainKind, month: String, writers: &[String]) -> Result<Domain> {
-        self.shared.keyring.make(self.shared.names.ulid(), kind, month, writers).await
+    pub(crate) async fn make_domain(&self, kind: DomainKind, month: String, to: &Audience) -> Result<Domain> {
+        self.shared.keyring.make(self.shared.names.ulid(), kind, month, to).await
     }
 
     /// The domain that small things of this month share; made, and introduced by `header`, if there is none.
@@ -254,11 +257,13 @@ impl Committer {
         {
             let inner = self.lock();
             let made = inner.domains.iter().find(|domain| domain.kind == kind && domain.month == month);
-            if let Some(domain) = made.or_else(|| inner.map.domain(kind, &month)) {
+            let roles = self.shared.loader.trust.roles();
+            let shared = || inner.map.domain(kind, &month).filter(|domain| roles.may_share(&domain.id));
+            if let Some(domain) = made.or_else(shared) {
                 return Ok(Some(domain.clone()));
             }
         }
-        let domain = self.make_domain(kind, month, &self.shared.recipients().await?).await?;
+        let domain = self.make_domain(kind, month, &self.shared.audience().await?).await?;
         header.add(domain.clone());
         Ok(Some(domain))
     }
@@ -319,6 +324,8 @@ impl Committer {
     ) -> Result<bool> {
         let before = self.map();
         let known = before.next();
+        // Nobody builds on a commit of a writer that was revoked meanwhile.
+        refresh(&*self.shared.store, &self.shared.repository, &self.shared.loader.trust).await?;
         let after = self.shared.loader.load(Some(before)).await?;
         after.check()?;
         let is_news = after.next() > known;

@@ -22,7 +22,7 @@ pub(crate) struct Config {
     /// The owner's key that signs for the writers; empty in a repository that is not encrypted.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub(crate) root: String,
-    /// The owners' public keys; none in a repository that is not encrypted.
+    /// The owners' public keys, until they are stated anew; none in a repository that is not encrypted.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) recipients: Vec<String>,
 }
@@ -74,8 +74,7 @@ impl Config {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::NotFound`] if there is no repository, [`ErrorKind::PermissionDenied`] if the identity is not its
-    /// owner's, [`ErrorKind::Integrity`] if it is not the one that is pinned,
+    /// [`ErrorKind::NotFound`] if there is no repository, [`ErrorKind::Integrity`] if it is not the one that is pinned,
     /// [`ErrorKind::UnsupportedVersion`] if it is newer than this version.
     pub(crate) async fn read(store: &dyn Store, keys: &Keys) -> Result<Self> {
         let object = match store.get(NAME, None).await {
@@ -121,10 +120,6 @@ impl Config {
                     ));
                 }
             }
-        }
-        let owner = |identity: &Identity| config.recipients.iter().any(|one| one == identity.recipient().as_str());
-        if keys.identity.as_ref().is_some_and(|identity| !config.recipients.is_empty() && !owner(identity)) {
-            return Err(Error::new(ErrorKind::PermissionDenied, "the identity is not an owner's of this repository"));
         }
         Ok(config)
     }

@@ -68,7 +68,7 @@ fn run<T>(work: impl Future<Output = T>) -> Option<T> {
 
 fn access(object: &[u8]) -> Arc<Access> {
     let store: Arc<dyn Store> = Arc::new(One(Bytes::copy_from_slice(object)));
-    let keyring = Keyring::new(Arc::clone(&store), "keys/".to_owned(), Keys::none(), Vec::new());
+    let keyring = Keyring::new(Arc::clone(&store), "keys/".to_owned(), Keys::none(), false);
     Arc::new(Access::new(store, Arc::new(keyring)))
 }
 

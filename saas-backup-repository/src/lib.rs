@@ -51,6 +51,7 @@ mod replica;
 mod repository;
 mod reserved;
 mod retention;
+mod roles;
 mod sink;
 mod source;
 mod stats;
@@ -73,6 +74,7 @@ pub use self::repository::Repository;
 pub use self::retention::{
     RetentionDecision, RetentionInterval, RetentionPlan, RetentionPolicy, RetentionReason, RetentionWarning,
 };
+pub use self::roles::{Escrow, KeyProblem, KeyProblemKind, KeyReport, RewrapOptions, Rewrapped, Writer};
 pub use self::source::Source;
 pub use self::stats::{SourceStats, StoredBytes, StoredKind};
 pub use self::store::{Creation, Entry, Store};

@@ -2,15 +2,17 @@ use std::collections::BTreeSet;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use chrono::{DateTime, Utc};
 use futures::TryStreamExt as _;
 use saas_backup_core::{Clock, Error, ErrorKind, Result};
 
 use crate::config::Config;
-use crate::crypto::{AgentKey, Keyring, Keys, Recipient, RootKey};
+use crate::crypto::{Keyring, Keys, Recipient, RootKey};
 use crate::layout::{Loader, Trust};
 use crate::object::{Names, check_source_name};
 use crate::options::RepositoryOptions;
 use crate::read::Access;
+use crate::roles::{Roles, refresh};
 use crate::source::{Shared, Source};
 use crate::store::{self, Opening, Store};
 use crate::writers;
@@ -52,11 +54,12 @@ impl Repository {
         Self::init_on(store, options).await
     }
 
-    /// Opens a repository. Reads two objects at most. Cancel safe.
+    /// Opens a repository. Reads two objects, and lists one folder. Cancel safe.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::NotFound`] if there is none; [`ErrorKind::PermissionDenied`] if the identity is not an owner's;
+    /// [`ErrorKind::NotFound`] if there is none; [`ErrorKind::PermissionDenied`] if the identity is not one of those who
+    /// read, or not any more;
     /// [`ErrorKind::UnsupportedVersion`] if it is newer than this version; [`ErrorKind::Integrity`] if `repo.json` was
     /// changed or the owner is not the pinned one.
     pub async fn open(options: RepositoryOptions) -> Result<Self> {
@@ -89,6 +92,20 @@ impl Repository {
     pub async fn open_on(store: Arc<dyn Store>, options: RepositoryOptions) -> Result<Self> {
         let config = Config::read(&*store, &options.keys).await?;
         let trust = Arc::new(Trust::new(config.root_key()?));
+        trust.set_roles(Roles::first(config.recipients.clone()));
+        let roles = refresh(&*store, &config.id, &trust).await?;
+        if let Some(identity) = &options.keys.identity
+            && !roles.recipients.is_empty()
+            && !roles.reads(identity.recipient())
+        {
+            let was = config.recipients.iter().any(|one| one == identity.recipient().as_str());
+            let refused = if was {
+                "the identity is not an owner's of this repository any more"
+            } else {
+                "the identity is not an owner's of this repository"
+            };
+            return Err(Error::new(ErrorKind::PermissionDenied, refused));
+        }
         Ok(Self {
             store,
             config: Arc::new(config),
@@ -103,12 +120,20 @@ impl Repository {
         &self.store
     }
 
+    pub(crate) fn keys(&self) -> &Keys {
+        &self.keys
+    }
+
     pub(crate) fn trust(&self) -> &Trust {
         &self.trust
     }
 
-    pub(crate) fn keys(&self) -> &Keys {
-        &self.keys
+    pub(crate) fn clock(&self) -> &dyn Clock {
+        &*self.clock
+    }
+
+    pub(crate) fn made(&self) -> DateTime<Utc> {
+        self.config.created
     }
 
     /// A source that nothing was read of yet.
@@ -131,9 +156,9 @@ impl Repository {
         self.trust.root().copied()
     }
 
-    /// The public keys that its data is encrypted to.
+    /// The public keys that its data is encrypted to, as the owner stated it last.
     pub fn recipients(&self) -> Result<Vec<Recipient>> {
-        self.config.recipients.iter().map(|text| Recipient::parse(text)).collect()
+        self.trust.roles().recipients.iter().map(|text| Recipient::parse(text)).collect()
     }
 
     /// A source by its name; one that was never written to is empty.
@@ -155,8 +180,8 @@ impl Repository {
 
     fn build(&self, name: &str) -> Source {
         let names = Names::new(name, self.is_encrypted(), Arc::clone(&self.clock));
-        let owners = self.config.recipients.clone();
-        let keyring = Arc::new(Keyring::new(Arc::clone(&self.store), names.keys(), self.keys.clone(), owners));
+        let (store, encrypted) = (Arc::clone(&self.store), self.is_encrypted());
+        let keyring = Arc::new(Keyring::new(store, names.keys(), self.keys.clone(), encrypted));
         let loader = Loader {
             store: Arc::clone(&self.store),
             names: names.clone(),
@@ -196,21 +221,6 @@ impl Repository {
             .try_collect()
             .await?;
         Ok(names.into_iter().collect())
-    }
-
-    /// Lets another agent write.
-    ///
-    /// Metadata of months that have begun stays closed to it: it continues no run of another agent before the next
-    /// month.
-    ///
-    /// # Errors
-    ///
-    /// [`ErrorKind::PermissionDenied`] without the owner's identity.
-    pub async fn add_writer(&self, agent: &AgentKey) -> Result<()> {
-        let Some(identity) = &self.keys.identity else {
-            return Err(Error::new(ErrorKind::PermissionDenied, "vouching for a writer takes the owner's identity"));
-        };
-        writers::add_writer(&*self.store, &identity.signer(), agent, false).await
     }
 }
 

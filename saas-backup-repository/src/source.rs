@@ -8,7 +8,7 @@ use saas_backup_core::{
     SinkOptions, Snapshot, SnapshotOptions, WriteMode,
 };
 
-use crate::crypto::{Keyring, Keys, Signer};
+use crate::crypto::{Audience, Keyring, Keys, Signer};
 use crate::diff::{Change, ChangeKind};
 use crate::layout::{Loader, Map};
 use crate::object::{Family, Names};
@@ -46,7 +46,7 @@ pub(crate) struct Shared {
 pub(crate) struct WritingKeys {
     pub(crate) signer: Option<Signer>,
     pub(crate) id: String,
-    pub(crate) recipients: Vec<String>,
+    pub(crate) audience: Audience,
 }
 
 impl Shared {
@@ -75,30 +75,38 @@ impl Shared {
         self.map.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(crate) async fn recipients(&self) -> Result<Vec<String>> {
-        match self.loader.trust.root() {
-            Some(root) => writers::recipients(&*self.store, root).await,
-            None => Ok(Vec::new()),
-        }
+    /// Whom keys are encrypted to, as the owner states it at this moment.
+    pub(crate) async fn audience(&self) -> Result<Audience> {
+        writers::audience(&*self.store, &self.repository, &self.loader.trust).await
+    }
+
+    /// Whom the keys of records are encrypted to, as it was stated when the session began.
+    pub(crate) fn owners(&self) -> Audience {
+        Audience { owners: self.loader.trust.roles().recipients.clone(), writers: Vec::new() }
     }
 
     /// Checks that whoever holds these keys may write.
     pub(crate) async fn writing_keys(&self) -> Result<WritingKeys> {
         let Some(root) = self.loader.trust.root() else {
-            return Ok(WritingKeys { signer: None, id: String::new(), recipients: Vec::new() });
+            return Ok(WritingKeys { signer: None, id: String::new(), audience: Audience::default() });
         };
         let agent = self.keys.writing().ok_or_else(|| {
             Error::new(ErrorKind::PermissionDenied, "writing takes an agent key or the owner's identity")
         })?;
         let id = writer_id(&agent);
         writers::read_writer(&*self.store, root, &id).await?;
-        Ok(WritingKeys { signer: Some(agent.signer()), id, recipients: self.recipients().await? })
+        let audience = self.audience().await?;
+        if self.loader.trust.roles().revocation(&id).is_some() {
+            return Err(Error::new(ErrorKind::PermissionDenied, "this writer was revoked; the owner adds another one")
+                .with_context("writer", id));
+        }
+        Ok(WritingKeys { signer: Some(agent.signer()), id, audience })
     }
 
     /// Checks that whoever holds these keys may maintain.
     pub(crate) async fn maintaining_keys(&self) -> Result<WritingKeys> {
         let Some(root) = self.loader.trust.root() else {
-            return Ok(WritingKeys { signer: None, id: String::new(), recipients: Vec::new() });
+            return Ok(WritingKeys { signer: None, id: String::new(), audience: Audience::default() });
         };
         let identity = self.keys.identity.as_ref().ok_or_else(|| {
             Error::new(ErrorKind::PermissionDenied, "upkeep takes the owner's identity: it reads and replaces records")
@@ -108,7 +116,7 @@ impl Shared {
         if !writers::read_writer(&*self.store, root, &id).await?.maintains {
             return Err(Error::new(ErrorKind::PermissionDenied, "this owner may read and write, and not maintain"));
         }
-        Ok(WritingKeys { signer: Some(agent.signer()), id, recipients: self.recipients().await? })
+        Ok(WritingKeys { signer: Some(agent.signer()), id, audience: self.audience().await? })
     }
 }
 

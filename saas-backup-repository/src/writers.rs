@@ -6,7 +6,9 @@ use saas_backup_core::{Digest, Error, ErrorKind, Result};
 use serde::{Deserialize, Serialize};
 
 use crate::commit::{check_version, decode, encode};
-use crate::crypto::{AgentKey, Recipient, RootKey, Signer, SigningPurpose, WriterKey};
+use crate::crypto::{AgentKey, Audience, Recipient, RootKey, Signer, SigningPurpose, WriterKey};
+use crate::layout::Trust;
+use crate::roles::refresh;
 use crate::store::Store;
 
 #[derive(Serialize, Deserialize)]
@@ -82,16 +84,24 @@ pub(crate) async fn read_writer(store: &dyn Store, root: &RootKey, id: &str) -> 
     Ok(Writer { key, recipient: Recipient::parse(&file.recipient)?, maintains: file.maintains })
 }
 
-/// The public keys that metadata is encrypted to beside the owners'.
-pub(crate) async fn recipients(store: &dyn Store, root: &RootKey) -> Result<Vec<String>> {
+/// The names of all writers, sorted.
+pub(crate) async fn ids(store: &dyn Store) -> Result<Vec<String>> {
     let names: Vec<String> = store.list("writer", None).map_ok(|entry| entry.name).try_collect().await?;
-    let mut recipients = Vec::new();
-    for name in names {
-        let id = name.strip_prefix("writer/").and_then(|name| name.strip_suffix(".json"));
-        if let Some(id) = id {
-            recipients.push(read_writer(store, root, id).await?.recipient.to_string());
+    let id = |name: &String| name.strip_prefix("writer/")?.strip_suffix(".json").map(str::to_owned);
+    let mut ids: Vec<String> = names.iter().filter_map(id).collect();
+    ids.sort();
+    Ok(ids)
+}
+
+/// Whom keys are encrypted to, as the owner states it at this moment.
+pub(crate) async fn audience(store: &dyn Store, repository: &str, trust: &Trust) -> Result<Audience> {
+    let Some(root) = trust.root() else { return Ok(Audience::default()) };
+    let roles = refresh(store, repository, trust).await?;
+    let mut writers = Vec::new();
+    for id in ids(store).await? {
+        if roles.revocation(&id).is_none() {
+            writers.push(read_writer(store, root, &id).await?.recipient.to_string());
         }
     }
-    recipients.sort();
-    Ok(recipients)
+    Ok(Audience { owners: roles.recipients.clone(), writers })
 }

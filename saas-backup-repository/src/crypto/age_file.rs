@@ -45,7 +45,7 @@ pub(super) fn check_recipient(text: &str) -> Result<()> {
     recipient(text).map(drop)
 }
 
-fn recipient(text: &str) -> Result<x25519::Recipient> {
+pub(super) fn recipient(text: &str) -> Result<x25519::Recipient> {
     x25519::Recipient::from_str(text)
         .map_err(|_| Error::new(ErrorKind::Configuration, "not an age public key of the X25519 kind"))
 }
@@ -268,7 +268,7 @@ fn nonce(number: u64, is_last: bool) -> Nonce {
     nonce
 }
 
-fn refused(error: &age::DecryptError) -> Error {
+pub(super) fn refused(error: &age::DecryptError) -> Error {
     match error {
         age::DecryptError::NoMatchingKeys => {
             Error::new(ErrorKind::PermissionDenied, "the key does not open this object")
@@ -280,7 +280,7 @@ fn refused(error: &age::DecryptError) -> Error {
     }
 }
 
-fn damaged() -> Error {
+pub(super) fn damaged() -> Error {
     Error::new(ErrorKind::Integrity, "the object was changed after it was encrypted")
 }
 

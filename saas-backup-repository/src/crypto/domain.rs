@@ -7,8 +7,9 @@ use secrecy::ExposeSecret as _;
 use serde::{Deserialize, Serialize};
 use ulid::Ulid;
 
+use super::audience::{Audience, mark};
 use super::keys::{Keys, Secret};
-use super::{NamingKey, Sealer, Unsealer, age_file};
+use super::{NamingKey, Sealer, Unsealer, age_file, key_file};
 use crate::store::{Owner, Store, create};
 
 /// A shred domain: what one key object opens, and what is lost when it is destroyed.
@@ -34,24 +35,56 @@ pub(crate) enum DomainKind {
     Meta,
 }
 
+impl DomainKind {
+    pub(super) fn as_str(self) -> &'static str {
+        match self {
+            Self::Data => "data",
+            Self::Meta => "meta",
+        }
+    }
+
+    pub(super) fn parse(text: &str) -> Option<Self> {
+        [Self::Data, Self::Meta].into_iter().find(|kind| kind.as_str() == text)
+    }
+}
+
+/// What a key object says of whom it is encrypted to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Wrapping {
+    pub(crate) kind: Option<DomainKind>,
+    pub(super) mark: String,
+    pub(super) recipients: usize,
+}
+
+impl Wrapping {
+    /// Whether it is encrypted to these public keys, sorted, as a key of that kind.
+    pub(super) fn is_to(&self, kind: DomainKind, recipients: &[&str]) -> bool {
+        self.kind == Some(kind) && self.recipients == recipients.len() && self.mark == mark(recipients)
+    }
+
+    /// Whether it is encrypted to who should open it.
+    pub(crate) fn is_for(&self, kind: DomainKind, audience: &Audience) -> bool {
+        self.is_to(kind, &audience.of(kind))
+    }
+}
+
 /// The keys of one source: makes domains and opens them.
 #[derive(Debug)]
 pub(crate) struct Keyring {
     store: Arc<dyn Store>,
     folder: String,
     keys: Keys,
-    /// The public keys of all owners; empty in a repository that is not encrypted.
-    owners: Vec<String>,
+    encrypted: bool,
     opened: Mutex<HashMap<String, Unsealer>>,
 }
 
 impl Keyring {
-    pub(crate) fn new(store: Arc<dyn Store>, folder: String, keys: Keys, owners: Vec<String>) -> Self {
-        Self { store, folder, keys, owners, opened: Mutex::default() }
+    pub(crate) fn new(store: Arc<dyn Store>, folder: String, keys: Keys, encrypted: bool) -> Self {
+        Self { store, folder, keys, encrypted, opened: Mutex::default() }
     }
 
     pub(crate) fn is_encrypted(&self) -> bool {
-        !self.owners.is_empty()
+        self.encrypted
     }
 
     pub(crate) fn object(&self, id: &str) -> String {
@@ -66,21 +99,12 @@ impl Keyring {
     /// Makes a new domain and puts its key where the owners, and for metadata the writers, can open it.
     ///
     /// Who made it forgets the secret: a writer cannot read what it wrote before.
-    pub(crate) async fn make(&self, id: Ulid, kind: DomainKind, month: String, writers: &[String]) -> Result<Domain> {
+    pub(crate) async fn make(&self, id: Ulid, kind: DomainKind, month: String, to: &Audience) -> Result<Domain> {
         let id = id.to_string();
         let (secret, recipient) = age_file::generate()?;
-        let recipients = self.recipients(kind, writers);
-        let sealed = age_file::seal(&recipients, format!("{}\n", secret.expose_secret()).as_bytes())?;
-        self.store.put(&self.object(&id), Bytes::from(sealed)).await?;
+        let sealed = wrapped(kind, to, format!("{}\n", secret.expose_secret()).as_bytes())?;
+        self.store.put(&self.object(&id), sealed).await?;
         Ok(Domain { id, kind, month, recipient })
-    }
-
-    fn recipients<'a>(&'a self, kind: DomainKind, writers: &'a [String]) -> Vec<&'a str> {
-        let writers = if kind == DomainKind::Meta { writers } else { &[] };
-        let mut recipients: Vec<&str> = self.owners.iter().chain(writers).map(String::as_str).collect();
-        recipients.sort_unstable();
-        recipients.dedup();
-        recipients
     }
 
     /// Opens the objects of a domain; `None` names the unencrypted form.
@@ -112,7 +136,7 @@ impl Keyring {
 
     fn open_domain(&self, sealed: &Bytes) -> Result<Unsealer> {
         let no_key = || Error::new(ErrorKind::Integrity, "the key object holds no key");
-        let opened = self.open_key(sealed)?;
+        let (opened, _) = self.open_key(sealed)?;
         Unsealer::from_key(std::str::from_utf8(&opened).map_err(|_| no_key())?.trim()).map_err(|_| no_key())
     }
 
@@ -131,12 +155,12 @@ impl Keyring {
         }
     }
 
-    /// Opens what is sealed to owners or writers themselves.
-    fn open_key(&self, sealed: &Bytes) -> Result<Bytes> {
+    /// Opens what is encrypted to owners or writers themselves.
+    pub(crate) fn open_key(&self, sealed: &Bytes) -> Result<(Bytes, Option<Wrapping>)> {
         let mut refusal = denied();
         for secret in self.keys.secrets().map(Secret::expose) {
-            match age_file::open(&age_file::parse_key(secret)?, sealed.clone()) {
-                Ok(plain) => return Ok(plain),
+            match key_file::unwrap(&age_file::parse_key(secret)?, sealed) {
+                Ok(opened) => return Ok(opened),
                 Err(error) if error.kind() == ErrorKind::PermissionDenied => {}
                 Err(error) => refusal = error,
             }
@@ -160,7 +184,7 @@ impl Keyring {
     /// The secret that names the source's blobs; made by whoever writes to the source first.
     ///
     /// `mark` is that of the commits; where there is none yet, a key that was cut while it was written is replaced.
-    pub(crate) async fn naming_key(&self, writers: &[String], mark: Option<&str>) -> Result<NamingKey> {
+    pub(crate) async fn naming_key(&self, to: &Audience, mark: Option<&str>) -> Result<NamingKey> {
         let name = self.naming_object();
         let cut = match self.store.get(&name, None).await {
             Ok(stored) => match self.read_naming_key(&stored, mark) {
@@ -174,9 +198,7 @@ impl Keyring {
         // The second word tells a damaged key: where nothing is encrypted nothing else would.
         let secret = key.to_hex();
         let text = format!("{} {}\n", secret.as_str(), check_word(&secret)).into_bytes();
-        let recipients = self.recipients(DomainKind::Meta, writers);
-        let stored = if self.is_encrypted() { age_file::seal(&recipients, &text)? } else { text };
-        let stored = Bytes::from(stored);
+        let stored = if self.is_encrypted() { wrapped(DomainKind::Meta, to, &text)? } else { Bytes::from(text) };
         if cut {
             self.store.put(&name, stored).await?;
             return Ok(key);
@@ -188,9 +210,18 @@ impl Keyring {
     }
 
     pub(crate) fn read_naming_key(&self, stored: &Bytes, mark: Option<&str>) -> Result<NamingKey> {
-        let text = if self.is_encrypted() { self.open_key(stored)? } else { stored.clone() };
+        let text = if self.is_encrypted() { self.open_key(stored)?.0 } else { stored.clone() };
+        Self::parse_naming_key(&text, mark)
+    }
+
+    /// Reads what the object of a naming key holds; `mark` is that of the commits.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Integrity`] if it is damaged, or another key.
+    pub(crate) fn parse_naming_key(text: &Bytes, mark: Option<&str>) -> Result<NamingKey> {
         let damaged = || Error::new(ErrorKind::Integrity, "the naming key is damaged");
-        let text = std::str::from_utf8(&text).map_err(|_| damaged())?;
+        let text = std::str::from_utf8(text).map_err(|_| damaged())?;
         let (secret, check) = text.strip_suffix('\n').and_then(|text| text.split_once(' ')).ok_or_else(damaged)?;
         if check != check_word(secret) {
             return Err(damaged());
@@ -206,6 +237,16 @@ impl Keyring {
         Ok(key)
     }
 
+    /// The public key of the domain whose secret this is.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Integrity`] if it is none.
+    pub(crate) fn recipient_of(secret: &Bytes) -> Result<String> {
+        let no_key = || Error::new(ErrorKind::Integrity, "the key object holds no key");
+        age_file::recipient_of(std::str::from_utf8(secret).map_err(|_| no_key())?.trim()).map_err(|_| no_key())
+    }
+
     /// What seals to a domain; `None` in a repository that is not encrypted.
     pub(crate) fn sealer(domain: Option<&Domain>) -> Sealer {
         domain.map_or(Sealer::Plain, |domain| Sealer::Age(vec![domain.recipient.clone()]))
@@ -214,6 +255,11 @@ impl Keyring {
     fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<String, Unsealer>> {
         self.opened.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// What a key object holds for those who should open it.
+pub(crate) fn wrapped(kind: DomainKind, to: &Audience, secret: &[u8]) -> Result<Bytes> {
+    key_file::wrap(&to.of(kind), kind, secret).map(Bytes::from)
 }
 
 fn check_word(secret: &str) -> String {

@@ -2,6 +2,7 @@ use std::fmt;
 
 use saas_backup_core::{Error, ErrorKind, Result};
 use secrecy::{ExposeSecret as _, SecretString};
+use serde::Serialize;
 
 use super::age_file;
 use super::signing::{RootKey, Signer};
@@ -20,7 +21,8 @@ pub struct Identity(Secret);
 pub struct AgentKey(Secret);
 
 /// A public age key (`age1…`) that the data is encrypted to.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq, Serialize)]
+#[serde(transparent)]
 pub struct Recipient(String);
 
 #[derive(Clone)]

@@ -2,7 +2,10 @@
 
 #[cfg(feature = "encryption")]
 mod age_file;
+mod audience;
 mod domain;
+#[cfg(feature = "encryption")]
+mod key_file;
 mod keys;
 #[cfg(not(feature = "encryption"))]
 mod plain_only;
@@ -10,9 +13,10 @@ mod sealing;
 mod signing;
 
 #[cfg(not(feature = "encryption"))]
-use self::plain_only as age_file;
+use self::{plain_only as age_file, plain_only as key_file};
 
-pub(crate) use self::domain::{Domain, DomainKind, Keyring};
+pub(crate) use self::audience::Audience;
+pub(crate) use self::domain::{Domain, DomainKind, Keyring, Wrapping, wrapped};
 pub use self::keys::{AgentKey, Identity, Keys, Recipient};
 pub(crate) use self::sealing::{Sealer, Sealing, Unsealer};
 pub use self::signing::RootKey;

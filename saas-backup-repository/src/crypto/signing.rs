@@ -22,6 +22,7 @@ pub(crate) enum SigningPurpose {
     Layout,
     Evidence,
     Proof,
+    Roles,
 }
 
 impl SigningPurpose {
@@ -33,6 +34,7 @@ impl SigningPurpose {
             Self::Layout => b"saas-backup repository 1: layout\n",
             Self::Evidence => b"saas-backup repository 1: evidence\n",
             Self::Proof => b"saas-backup repository 1: proof\n",
+            Self::Roles => b"saas-backup repository 1: roles\n",
         }
     }
 

@@ -133,9 +133,8 @@ impl Source {
     async fn seal_keys(&self, maintainer: &Maintainer, keys: BTreeSet<Key>) -> Result<Sealed> {
         let shared = &self.shared;
         let domain = if shared.keyring.is_encrypted() {
-            let recipients = shared.recipients().await?;
-            let month = month(shared.clock.now());
-            Some(maintainer.committer.make_domain(DomainKind::Meta, month, &recipients).await?)
+            let (to, month) = (shared.audience().await?, month(shared.clock.now()));
+            Some(maintainer.committer.make_domain(DomainKind::Meta, month, &to).await?)
         } else {
             None
         };

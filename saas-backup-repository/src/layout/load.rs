@@ -10,6 +10,7 @@ use super::map::{Broken, Map};
 use crate::commit::{CommitHeader, Envelope, check_version, decode, header_hash};
 use crate::crypto::{RootKey, SigningPurpose};
 use crate::object::{Names, sequence_of};
+use crate::roles::Roles;
 use crate::store::Store;
 use crate::writers::{Writer, read_writer};
 
@@ -22,15 +23,30 @@ pub(crate) struct Trust {
     /// The owner's key; `None` in a repository that nobody signs.
     root: Option<RootKey>,
     writers: Mutex<HashMap<String, Writer>>,
+    roles: Mutex<Arc<Roles>>,
 }
 
 impl Trust {
     pub(crate) fn new(root: Option<RootKey>) -> Self {
-        Self { root, writers: Mutex::default() }
+        Self { root, writers: Mutex::default(), roles: Mutex::default() }
     }
 
     pub(crate) fn root(&self) -> Option<&RootKey> {
         self.root.as_ref()
+    }
+
+    /// Who reads and who writes, as far as it is known here.
+    pub(crate) fn roles(&self) -> Arc<Roles> {
+        Arc::clone(&self.roles.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Takes what the owner states, unless something newer is known; gives what holds.
+    pub(crate) fn set_roles(&self, roles: Roles) -> Arc<Roles> {
+        let mut known = self.roles.lock().unwrap_or_else(PoisonError::into_inner);
+        if known.number <= roles.number {
+            *known = Arc::new(roles);
+        }
+        Arc::clone(&known)
     }
 
     /// Checks that a writer that the owner vouches for signed an envelope; whether it may change what earlier commits
@@ -97,6 +113,20 @@ impl Loader {
     }
 
     async fn extend(&self, mut map: Arc<Map>) -> Result<Arc<Map>> {
+        map = self.extend_by_commits(map).await?;
+        // A timeline that reached further when somebody was revoked lost its end since.
+        let roles = self.trust.roles();
+        let next = map.next();
+        if let Some(last) = roles.standing(&self.source).find(|last| last.sequence >= next)
+            && map.broken.is_none()
+        {
+            let message = "the timeline was rolled back: it ends before a commit that stood when a writer was revoked";
+            Arc::make_mut(&mut map).broken = Some(Broken { sequence: last.sequence, message: message.to_owned() });
+        }
+        Ok(map)
+    }
+
+    async fn extend_by_commits(&self, mut map: Arc<Map>) -> Result<Arc<Map>> {
         let from = map.head.as_ref().map(|head| head.sequence);
         let after = from.map(|sequence| self.names.commit(sequence));
         let mut sequences = self.sequences(&self.names.commits(), after.as_deref()).await?;
@@ -138,7 +168,7 @@ impl Loader {
                 source = self.source,
                 sequence = cut,
                 last,
-                "a commit was cut while it was written and does not count"
+                "a commit was cut while it was written, or its writer was revoked before, and does not count"
             );
         }
         Ok(map)
@@ -167,7 +197,7 @@ impl Loader {
         // A layout that is cut or was changed costs time and nothing else: the one before it leads to the same map.
         let found = self.sequences(&self.names.layouts(), None).await?;
         for sequence in found.iter().rev().copied() {
-            match self.layout(sequence).await {
+            match self.believed_layout(sequence).await {
                 Ok((_, false)) if maintained => {}
                 Ok((map, _)) => return Ok(Some(Map { layouts: found.len(), ..map })),
                 Err(error) if matches!(error.kind(), ErrorKind::Integrity | ErrorKind::NotFound) => {
@@ -177,6 +207,15 @@ impl Loader {
             }
         }
         Ok(None)
+    }
+
+    /// A layout of somebody who may write still: what another one says of the past could be made up since.
+    async fn believed_layout(&self, sequence: u64) -> Result<(Map, bool)> {
+        let object = self.store.get(&self.names.layout(sequence), None).await?;
+        if self.trust.roles().revocation(&file::writer_of(&decode(&object)?)?).is_some() {
+            return Err(Error::new(ErrorKind::Integrity, "the layout is that of a writer that was revoked"));
+        }
+        self.read_layout(sequence, &object).await
     }
 
     /// A layout, and whether a maintainer wrote it.
@@ -195,12 +234,12 @@ impl Loader {
             .map_err(|error| error.with_context("object", name))
     }
 
-    /// Reads one commit; `None` if it was cut while it was written.
+    /// Reads one commit; `None` if it does not count: it was cut while it was written, or its writer was revoked before.
     pub(crate) async fn commit(&self, sequence: u64) -> Result<Option<(Envelope, CommitHeader, Digest)>> {
         self.read_commit(sequence, self.store.get(&self.names.commit(sequence), None).await?).await
     }
 
-    /// A commit out of its object; `None` if it was cut while it was written.
+    /// A commit out of its object; `None` if it does not count.
     pub(crate) async fn read_commit(
         &self,
         sequence: u64,
@@ -233,7 +272,9 @@ impl Loader {
             _ => return Err(broken("the commit is longer than it says")),
         }
         let hash = header_hash(&envelope.header);
-        Ok(Some((envelope, header, hash)))
+        let admitted = self.trust.roles().admits(&self.source, &header.writer, sequence, hash);
+        let admitted = admitted.map_err(|error| error.with_context("object", &name))?;
+        Ok(admitted.then_some((envelope, header, hash)))
     }
 
     fn check_chain(&self, map: &Map, header: &CommitHeader, spoilt: &[u64]) -> Result<()> {

@@ -6,8 +6,10 @@ use saas_backup_core::{Error, ErrorKind, Result};
 
 use super::{Expected, same};
 use crate::config::Config;
+use crate::crypto::RootKey;
 use crate::options::RepositoryOptions;
 use crate::repository::{Repository, open_store};
+use crate::roles::statements;
 use crate::source::Shared;
 use crate::store::{self, Store};
 use crate::verify::VerifyProblem;
@@ -80,6 +82,9 @@ impl Repository {
         for writer in names(&**self.store(), "writer").await?.into_keys().filter(|name| !held.contains_key(name)) {
             copy(&**self.store(), &*to, &writer, &mut done, None).await?;
         }
+        if let Some(root) = self.root_key() {
+            replicate_roles(&**self.store(), &*to, self.id(), &root, &mut done).await?;
+        }
         for source in self.sources().await? {
             replicate_source(&self.source(&source)?.shared, &*to, &mut done, progress).await?;
         }
@@ -90,6 +95,26 @@ impl Repository {
         progress(&done);
         Ok(done)
     }
+}
+
+/// Copies what the owner states of roles.
+async fn replicate_roles(
+    from: &dyn Store,
+    to: &dyn Store,
+    repository: &str,
+    root: &RootKey,
+    done: &mut Replicated,
+) -> Result<()> {
+    let held = names(to, "roles").await?;
+    for (name, found) in statements(from, repository, root).await? {
+        match found {
+            Ok(()) if held.contains_key(&name) => {}
+            Ok(()) => copy(from, to, &name, done, None).await?,
+            Err(error) if error.kind() == ErrorKind::Integrity => done.problems.push(VerifyProblem::new(&name, &error)),
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
 }
 
 async fn names(store: &dyn Store, folder: &str) -> Result<BTreeMap<String, u64>> {

@@ -90,7 +90,9 @@ impl RepositoryBlobWriter {
         if self.domain.is_none() && shared.keyring.is_encrypted() {
             // One domain for all parts: an attachment is shredded whole.
             let month = month(shared.clock.now());
-            self.domain = Some(self.session.committer.make_domain(DomainKind::Data, month, &[]).await?);
+            self.domain = Some(
+                self.session.committer.make_domain(DomainKind::Data, month, &self.session.shared().owners()).await?,
+            );
         }
         let (begun, to) = (self.part.take(), Keyring::sealer(self.domain.as_ref()));
         let (mut buffer, session) = (std::mem::take(&mut self.buffer), Arc::clone(&self.session));

@@ -12,6 +12,7 @@ use super::{Maintainer, said};
 use crate::commit::Maintenance;
 use crate::layout::Map;
 use crate::object::{sequence_of, ulid_of};
+use crate::roles::{is_rewriting, settle};
 use crate::source::{Shared, Source};
 
 /// Layouts that are kept.
@@ -135,6 +136,9 @@ impl Source {
         let says_more = !options.dry_run && !options.copy;
         let entries = shared.store.list(shared.names.prefix().trim_end_matches('/'), None);
         let present: BTreeMap<String, u64> = entries.map_ok(|entry| (entry.name, entry.size)).try_collect().await?;
+        if !options.dry_run && present.keys().any(|name| is_rewriting(name)) {
+            settle(shared).await?;
+        }
         let look = async || Garbage::find(&maintainer.map(), &present, before, &swept, shared).await;
         let mut garbage = look().await?;
         if says_more && !garbage.orphans.is_empty() {

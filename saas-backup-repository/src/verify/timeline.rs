@@ -23,7 +23,7 @@ impl Verification<'_> {
                 Ok(None) => {
                     let cut = Error::new(
                         ErrorKind::Integrity,
-                        "the commit is cut; unless its writer was stopped at it, it was changed",
+                        "the commit is cut, or its writer was revoked before; unless its writer was stopped at it, it was changed",
                     );
                     self.report.problem(&name, &cut);
                 }

@@ -51,6 +51,8 @@ struct Inner {
     writes: usize,
     creates: usize,
     reads: Vec<(String, u64)>,
+    /// Objects that others write just before one whose name begins so is created.
+    meanwhile: Option<(String, BTreeMap<String, Bytes>)>,
 }
 
 impl FaultyStore {
@@ -66,6 +68,11 @@ impl FaultyStore {
     /// Lets nobody put an object where there is one: with [`deny_deletion`](Self::deny_deletion) what a writer may do.
     pub(crate) fn deny_replacement(&self) {
         self.lock().denies_replacement = true;
+    }
+
+    /// Lets others write objects just before the next one is created whose name begins with `prefix`.
+    pub(crate) fn on_create(&self, prefix: &str, objects: BTreeMap<String, Bytes>) {
+        self.lock().meanwhile = Some((prefix.to_owned(), objects));
     }
 
     /// Allows so many more bytes.
@@ -175,6 +182,10 @@ impl Store for FaultyStore {
         let mut inner = self.lock();
         inner.creates += 1;
         let odd = inner.creates % 2 == 1;
+        if inner.meanwhile.as_ref().is_some_and(|(prefix, _)| name.starts_with(prefix.as_str())) {
+            let objects = inner.meanwhile.take().map(|(_, objects)| objects).unwrap_or_default();
+            inner.objects.extend(objects);
+        }
         if inner.objects.contains_key(name) && inner.conditions != Conditions::Ignored {
             return Ok(Creation::Exists);
         }

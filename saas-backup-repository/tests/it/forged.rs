@@ -15,10 +15,15 @@ use serde_json::{Value, json};
 use crate::faults::FaultyStore;
 use crate::support::{back_up, clock, live, note, options};
 
-/// Signs as docs/repository-format.md says, with the key in a key file.
+/// Signs as docs/repository-format.md says a writer does, with the key in a key file.
 fn signed(purpose: &str, header: &Value, file: &SecretString) -> Vec<u8> {
+    signed_as("a writer", purpose, header, file)
+}
+
+/// Signs as docs/repository-format.md says, with the key in a key file.
+pub(crate) fn signed_as(who: &str, purpose: &str, header: &Value, file: &SecretString) -> Vec<u8> {
     let secret = file.expose_secret().lines().find(|line| line.starts_with("AGE-SECRET-KEY-")).unwrap();
-    let seed = blake3::derive_key("saas-backup repository 1: the Ed25519 seed of a writer", secret.as_bytes());
+    let seed = blake3::derive_key(&format!("saas-backup repository 1: the Ed25519 seed of {who}"), secret.as_bytes());
     let line = serde_json::to_vec(header).unwrap();
     let message = [format!("saas-backup repository 1: {purpose}\n").as_bytes(), &line].concat();
     let signature = STANDARD.encode(SigningKey::from_bytes(&seed).sign(&message).to_bytes());

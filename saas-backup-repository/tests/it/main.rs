@@ -27,6 +27,7 @@ mod proof;
 mod races;
 mod replica;
 mod requests;
+mod roles;
 mod second_reader;
 #[cfg(any(feature = "azure", feature = "gcs", feature = "s3", feature = "webdav"))]
 mod storage;

@@ -14,8 +14,8 @@ mod live_tools {
         At, BlobId, BlobRef, Connector as _, LineCodec, ManualClock, PartitionId, Record, SnapshotOptions,
     };
     use saas_backup_repository::{
-        AgentKey, CollectOptions, CompactOptions, EraseOptions, Identity, Keys, Repository, RepositoryOptions, Source,
-        Subject,
+        AgentKey, CollectOptions, CompactOptions, EraseOptions, Identity, Keys, Repository, RepositoryOptions,
+        RewrapOptions, Source, Subject,
     };
     use secrecy::ExposeSecret as _;
     use serde::Deserialize;
@@ -274,6 +274,47 @@ mod live_tools {
     #[ignore = "needs python3, age and zstd: ./test runs it"]
     async fn an_encrypted_long_life_reads_the_same_at_every_point() {
         live_long(Some(Identity::generate())).await;
+    }
+
+    #[tokio::test]
+    #[ignore = "needs python3, age and zstd: ./test runs it"]
+    async fn who_reads_since_later_reads_what_counts() {
+        let (mut account, owner, reader) = (Account::new(), Identity::generate(), Identity::generate());
+        let (agent, second) = (AgentKey::generate(), AgentKey::generate());
+        let shelf = Shelf::new(Some(&reader));
+        let options = RepositoryOptions::parse(shelf.repository().to_str().unwrap())
+            .unwrap()
+            .with_clock(Arc::new(account.clock.clone()));
+        let open = |keys: Keys| Repository::open(options.clone().with_keys(keys));
+        let keys = Keys::owner(owner.clone()).with_agent(agent.clone());
+        let owners = Repository::init(options.clone().with_keys(keys)).await.unwrap();
+        let writer = async |agent: &AgentKey| open(Keys::writer(agent.clone())).await.unwrap().source("blog").unwrap();
+        account.go_on(&writer(&agent).await, 3).await;
+        let denied = shelf.refusal(&["blog", "records"]);
+        assert!(denied.contains("no identity matched"), "{denied}");
+
+        owners.add_recipient(reader.recipient()).await.unwrap();
+        owners.add_writer(&second).await.unwrap();
+        owners.rewrap(&RewrapOptions::default(), &mut |_| {}).await.unwrap();
+        account.go_on(&writer(&second).await, 3).await;
+        let stolen = writer(&agent).await;
+        let id =
+            owners.writers().await.unwrap().into_iter().find(|one| one.recipient == *agent.recipient()).unwrap().id;
+        let before = shelf.text(&["blog", "points"]).lines().count();
+        // Its commit is there, as the owner's look at the timeline came before it.
+        let statement = shelf.repository().join("roles/00000000000000000002");
+        owners.revoke_writer(&id).await.unwrap();
+        let stated = std::fs::read(&statement).unwrap();
+        std::fs::remove_file(&statement).unwrap();
+        account.go_on(&stolen, 1).await;
+        assert_eq!(shelf.text(&["blog", "points"]).lines().count(), before + 1);
+        std::fs::write(&statement, stated).unwrap();
+        assert_eq!(shelf.text(&["blog", "points"]).lines().count(), before);
+
+        account.go_on(&writer(&second).await, 2).await;
+        let blog = open(Keys::owner(reader)).await.unwrap().source("blog").unwrap();
+        assert_eq!(blog.points().await.unwrap().len(), before + 2);
+        assert_agreement(&shelf, &blog).await;
     }
 
     #[tokio::test]
