@@ -66,6 +66,20 @@ Examples:
   saas-backup init
   saas-backup init --url s3://my-bucket/saas")]
     Init(InitArgs),
+    /// Say who reads and who writes; change it, check it, keep a key for later
+    #[command(after_help = "\
+The identity that the repository was made with states who reads and who writes. A change rewrites the small objects that
+hold keys, and no data. Who is removed reads no more of what is written from then on; what he kept of keys he still has,
+so take his access to the storage away, too.
+
+Examples:
+  saas-backup key list
+  saas-backup key add-recipient age1...
+  saas-backup key add-writer second.key              then move it to the machine that backs up
+  saas-backup key check
+  saas-backup key escrow --to age1... --out escrow.age
+  saas-backup key check --escrow escrow.age --identity notary.key")]
+    Key(KeyArgs),
     /// List the connectors and formats of this build; document one connector's settings
     #[command(after_help = "\
 Examples:
@@ -228,6 +242,68 @@ pub(crate) struct KeygenArgs {
     /// Where to write the key, readable by you alone. Default: stdout
     #[arg(long, short, value_name = "FILE")]
     pub(crate) out: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct KeyArgs {
+    #[command(subcommand)]
+    pub(crate) command: KeyCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum KeyCommand {
+    /// List who reads and who writes
+    List,
+    /// Let somebody else read everything
+    AddRecipient {
+        /// The public key: age1...
+        recipient: String,
+    },
+    /// Take the keys from somebody who read
+    RemoveRecipient {
+        /// The public key: age1...
+        recipient: String,
+        /// Say which key objects would be rewritten; change nothing
+        #[arg(long)]
+        dry_run: bool,
+    },
+    /// Let another agent write
+    AddWriter {
+        /// The file with the agent's key; made if it is not there
+        file: PathBuf,
+    },
+    /// End a writer's right to write: what it wrote stays, what it writes from now on does not count
+    RevokeWriter {
+        /// The writer's name, as `key list` shows it
+        writer: String,
+        /// Say which key objects would be rewritten; change nothing
+        #[arg(long)]
+        dry_run: bool,
+    },
+    /// Encrypt the keys of everything to those who read and write now, as far as they are encrypted to others
+    Rewrap {
+        /// Say which key objects would be rewritten; change nothing
+        #[arg(long)]
+        dry_run: bool,
+    },
+    /// Prove that an identity opens the keys of everything, and that they are those that they should be
+    Check {
+        /// The file with the identity. Default: the configured one
+        #[arg(long, value_name = "FILE")]
+        identity: Option<PathBuf>,
+        /// An escrow file, which the identity opens: the identity in it is checked
+        #[arg(long, value_name = "FILE")]
+        escrow: Option<PathBuf>,
+    },
+    /// Write an age file with all that a person needs to open the repository, this program or not
+    Escrow {
+        /// The public key of who can open it: age1...; may be given several times
+        #[arg(long, value_name = "RECIPIENT", required = true)]
+        to: Vec<String>,
+        /// The file to write; to be kept apart from the storage
+        #[arg(long, short, value_name = "FILE")]
+        out: PathBuf,
+    },
 }
 
 #[derive(Debug, Args)]

@@ -50,6 +50,7 @@ fn hint(command: &str, error: &Error) -> Option<&'static str> {
         ErrorKind::NotFound if about("points") => "`saas-backup snapshots` lists the points in time",
         ErrorKind::Unauthenticated => "look at the credentials of the source, then run `saas-backup check`",
         ErrorKind::PermissionDenied if upkeep => "it takes the identity of an owner who may maintain",
+        ErrorKind::PermissionDenied if command == "key" => "`saas-backup key list` says who may what",
         ErrorKind::PermissionDenied => "`saas-backup check` says what the credentials and keys allow",
         ErrorKind::RateLimited | ErrorKind::Unavailable if command == "backup" => {
             "run it again later: it goes on where it stopped"
@@ -65,6 +66,7 @@ fn hint(command: &str, error: &Error) -> Option<&'static str> {
             "leave what is there as it is, and name an empty place: a copy follows one repository, and nobody else writes to it"
         }
         ErrorKind::Conflict if command == "repair" => "name a copy of this repository",
+        ErrorKind::Conflict if command == "key" => "look at what is there, then run it again",
         ErrorKind::Conflict if command == "export" => "choose another place, or add --overwrite",
         ErrorKind::UnsupportedVersion => "a newer saas-backup wrote this: upgrade",
         ErrorKind::StorageFull => "make room and run it again: nothing that was stored is lost",

@@ -161,6 +161,12 @@ impl Repository {
         self.trust.roles().recipients.iter().map(|text| Recipient::parse(text)).collect()
     }
 
+    /// The number of the owner's newest statement of who reads and writes; 0 if nothing was stated since it was made. Who
+    /// keeps it elsewhere notices if somebody removes the newest statements.
+    pub fn statement(&self) -> u64 {
+        self.trust.roles().number
+    }
+
     /// A source by its name; one that was never written to is empty.
     ///
     /// # Errors

@@ -103,6 +103,21 @@ impl StateFolder {
         Ok(anchors)
     }
 
+    /// Notes the number of the owner's newest statement; gives a higher one that was seen before.
+    pub(crate) fn see_statement(&self, number: u64) -> Result<Option<u64>> {
+        let path = self.0.join("statement.json");
+        let seen: u64 = match std::fs::read(&path) {
+            Ok(seen) => serde_json::from_slice(&seen)?,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => 0,
+            Err(error) => return Err(error.into()),
+        };
+        if number > seen {
+            std::fs::create_dir_all(&self.0)?;
+            replace(&path, &serde_json::to_vec(&number)?)?;
+        }
+        Ok((seen > number).then_some(seen))
+    }
+
     /// Notes the newest commit of a source.
     pub(crate) fn note_anchor(&self, source: &str, anchor: Anchor) -> Result<()> {
         let seen = Seen { sequence: anchor.sequence, sha256: anchor.sha256 };
@@ -176,13 +191,13 @@ fn make_private(folder: &Path) -> Result<()> {
 /// # Errors
 ///
 /// [`ErrorKind::Conflict`] if there is one.
-pub(crate) fn write_secret(path: &Path, text: &str) -> Result<()> {
+pub(crate) fn write_secret(path: &Path, bytes: &[u8]) -> Result<()> {
     let mut options = OpenOptions::new();
     options.write(true).create_new(true);
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
     let mut file = options.open(path).map_err(|error| Error::from(error).with_context("file", path.display()))?;
-    file.write_all(text.as_bytes())?;
+    file.write_all(bytes)?;
     file.sync_all()?;
     Ok(())
 }
@@ -245,9 +260,9 @@ mod tests {
         use std::os::unix::fs::PermissionsExt as _;
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("key");
-        write_secret(&path, "hunter2").unwrap();
+        write_secret(&path, b"hunter2").unwrap();
         assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
-        assert_eq!(write_secret(&path, "other").unwrap_err().kind(), ErrorKind::Conflict);
+        assert_eq!(write_secret(&path, b"other").unwrap_err().kind(), ErrorKind::Conflict);
         assert_eq!(std::fs::read_to_string(path).unwrap(), "hunter2");
     }
 }

@@ -9,6 +9,7 @@ mod erase;
 mod export;
 mod forget;
 mod init;
+mod key;
 mod maintain;
 mod repair;
 mod replicate;
@@ -59,6 +60,7 @@ pub(crate) async fn run(cli: Cli, output: Output) -> Result<Outcome> {
     match cli.command {
         Command::Keygen(args) => init::keygen(&session, &args),
         Command::Init(args) => init::init(&session, &args).await,
+        Command::Key(args) => key::key(&session, &args).await,
         Command::Connectors(args) => connectors::connectors(&session, &args),
         Command::Check(args) => check::check(&session, &args).await,
         Command::Backup(args) => backup::backup(&session, &args).await,
@@ -88,6 +90,7 @@ pub(crate) fn name(command: &Command) -> &'static str {
     match command {
         Command::Keygen(_) => "keygen",
         Command::Init(_) => "init",
+        Command::Key(_) => "key",
         Command::Connectors(_) => "connectors",
         Command::Check(_) => "check",
         Command::Backup(_) => "backup",

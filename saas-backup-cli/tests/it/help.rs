@@ -7,6 +7,7 @@ fn the_help_of_every_command() {
     let commands = [
         "keygen",
         "init",
+        "key",
         "connectors",
         "check",
         "backup",
@@ -30,6 +31,12 @@ fn the_help_of_every_command() {
     for command in commands {
         let help = sandbox.run(&[command, "--help"]).expect(0).stdout;
         let _ = write!(text, "\n──── {command}\n{help}");
+    }
+    for command in
+        ["list", "add-recipient", "remove-recipient", "add-writer", "revoke-writer", "rewrap", "check", "escrow"]
+    {
+        let help = sandbox.run(&["key", command, "--help"]).expect(0).stdout;
+        let _ = write!(text, "\n──── key {command}\n{help}");
     }
     insta::assert_snapshot!(text);
 }

@@ -7,6 +7,7 @@ mod help;
 mod keys;
 mod mend;
 mod replica;
+mod roles;
 mod serve;
 mod support;
 mod upkeep;

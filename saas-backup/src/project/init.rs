@@ -66,7 +66,7 @@ pub fn keygen() -> Result<NewKey> {
 /// [`ErrorKind::Conflict`] if there is such a file; [`ErrorKind::Unsupported`] without the feature `encryption`.
 pub fn keygen_to(path: &Path) -> Result<NewKey> {
     let key = keygen()?;
-    write_secret(path, key.file.expose_secret())?;
+    write_secret(path, key.file.expose_secret().as_bytes())?;
     Ok(key)
 }
 
@@ -126,7 +126,7 @@ pub fn write_starter_config(path: &Path, url: &str) -> Result<Vec<PathBuf>> {
         .replace("{url}", &toml::Value::String(url.to_owned()).to_string())
         .replace("{recipient}", identity.recipient().as_str())
         .replace("{root}", &identity.root_key().to_string());
-    write_secret(path, &text)?;
+    write_secret(path, text.as_bytes())?;
     written.push(path.to_owned());
     Ok(written)
 }
@@ -212,7 +212,7 @@ fn key_or_new(text: &Text, base: &Path, written: &mut Vec<PathBuf>, make: fn() -
     let Text::File(path) = text else { return Ok(Key { text: text.resolve(base)?, path: None }) };
     let path = base.join(path);
     if !path.exists() {
-        write_secret(&path, make()?.expose_secret())?;
+        write_secret(&path, make()?.expose_secret().as_bytes())?;
         written.push(path.clone());
     }
     Ok(Key { text: text.resolve(base)?, path: Some(path) })
@@ -226,7 +226,7 @@ fn new_identity() -> Result<Identity> {
 
 #[cfg(feature = "encryption")]
 #[expect(clippy::unnecessary_wraps, reason = "without encryption it fails")]
-fn new_agent() -> Result<AgentKey> {
+pub(super) fn new_agent() -> Result<AgentKey> {
     Ok(AgentKey::generate())
 }
 
@@ -236,7 +236,7 @@ fn new_identity() -> Result<Identity> {
 }
 
 #[cfg(not(feature = "encryption"))]
-fn new_agent() -> Result<AgentKey> {
+pub(super) fn new_agent() -> Result<AgentKey> {
     Err(without_encryption())
 }
 

@@ -8,6 +8,7 @@ mod erase;
 mod export;
 mod forget;
 mod init;
+mod keys;
 mod maintain;
 mod mend;
 mod repair;
@@ -33,6 +34,7 @@ pub use self::erase::{Erased, ErasureStep};
 pub use self::export::{ExportRequest, Exported};
 pub use self::forget::{ForgetOptions, Forgot};
 pub use self::init::{Initialised, NewKey, keygen, keygen_to, write_starter_config};
+pub use self::keys::{Escrowed, KeyCheck, KeyHolders, KeyOptions, KeysChanged, KeysChecked};
 pub use self::maintain::{MaintainOptions, Maintained};
 pub use self::mend::Mended;
 pub use self::repair::Repaired;
@@ -53,8 +55,8 @@ use crate::state::StateFolder;
 /// A configuration at work: its repository, its sources, and what is remembered of them on this machine.
 ///
 /// Opening one does no I/O; the repository is opened when it is first needed. Keys are only asked for where they are
-/// needed: backing up needs the agent key and the recipients; reading records, forgetting points, maintaining, replicating
-/// and repairing need the identity.
+/// needed: backing up needs the agent key and the recipients; reading records, forgetting points, maintaining, replicating,
+/// repairing and changing who reads and writes need the identity.
 #[derive(Debug)]
 pub struct Project {
     config: Config,
@@ -147,7 +149,26 @@ impl Project {
             Access::Write => &self.writer,
             Access::Read => &self.reader,
         };
-        cell.get_or_try_init(|| async { Store::open(&self.config, access, self.clock()).await.map(Arc::new) }).await
+        cell.get_or_try_init(|| async {
+            let store = Store::open(&self.config, access, self.clock()).await?;
+            self.see_statement(&store);
+            Ok(Arc::new(store))
+        })
+        .await
+    }
+
+    /// Remembers the owner's newest statement of who reads and writes, and says if one was there that is newer.
+    fn see_statement(&self, store: &Store) {
+        let number = store.repository().statement();
+        match self.state.see_statement(number) {
+            Ok(None) => {}
+            Ok(Some(seen)) => tracing::warn!(
+                number,
+                seen,
+                "the owner's newest statement of who reads and writes is gone from the storage: look at `saas-backup key list`, and state it again"
+            ),
+            Err(error) => tracing::warn!(%error, "the owner's newest statement could not be noted on this machine"),
+        }
     }
 
     async fn writer(&self) -> Result<&Arc<Store>> {

@@ -89,13 +89,28 @@ impl Store {
         }
         let known = repository.recipients()?;
         if let Some(other) = recipients.iter().find(|recipient| !known.contains(recipient)) {
-            return Err(Error::new(
-                ErrorKind::Configuration,
-                "the repository is not encrypted to this recipient: recipients are set when it is made",
-            )
-            .with_context("recipient", other));
+            if repository.statement() == 0 {
+                return Err(Error::new(
+                    ErrorKind::Configuration,
+                    "the repository is not encrypted to this recipient: `saas-backup key add-recipient` adds it",
+                )
+                .with_context("recipient", other));
+            }
+            // The owner's word counts, and a backup does not end because somebody was removed.
+            tracing::warn!(recipient = %other, "the repository is not encrypted to a recipient that the configuration names");
         }
         Ok(Self(repository))
+    }
+
+    /// Opens the repository with these keys, whatever others the configuration names.
+    pub(super) async fn open_as(config: &Config, keys: Keys, clock: Arc<dyn Clock>) -> Result<Self> {
+        let own = config.clone();
+        let options = blocking(move || settings(&own)).await?;
+        Repository::open(options.with_keys(keys).with_clock(clock)).await.map(Self)
+    }
+
+    pub(super) fn repository(&self) -> &Repository {
+        &self.0
     }
 
     /// Opens a copy of the repository, with the keys of this one.
@@ -359,6 +374,23 @@ fn keys(config: &Config, access: Access) -> Result<Keys> {
         keys = keys.with_root(resolve(root)?.expose_secret().trim().parse()?);
     }
     Ok(keys)
+}
+
+/// The configured keys, with another identity if there is one.
+pub(super) async fn keys_with(config: &Config, identity: Option<Identity>) -> Result<Keys> {
+    let mut own = config.clone();
+    blocking(move || {
+        let Some(identity) = identity else { return keys(&own, Access::Read) };
+        // The one that is configured may not be there, and is not asked for.
+        own.repository.identity = None;
+        let mut keys = if own.repository.agent.is_some() { keys(&own, Access::Write)? } else { Keys::none() };
+        if let Some(root) = &own.repository.root {
+            keys = keys.with_root(root.resolve(&own.base)?.expose_secret().trim().parse()?);
+        }
+        keys.identity = Some(identity);
+        Ok(keys)
+    })
+    .await
 }
 
 fn recipients(config: &RepositoryConfig, base: &Path) -> Result<Vec<Recipient>> {
