@@ -77,6 +77,8 @@ pub use self::retention::{
 pub use self::roles::{Escrow, KeyProblem, KeyProblemKind, KeyReport, RewrapOptions, Rewrapped, Writer};
 pub use self::source::Source;
 pub use self::stats::{SourceStats, StoredBytes, StoredKind};
-pub use self::store::{Creation, Entry, Store};
-pub use self::upkeep::{CollectOptions, Collected, CompactOptions, Compacted, Forgotten, GivenUp, LostCount};
+pub use self::store::{Creation, Entry, LockMode, Store};
+pub use self::upkeep::{
+    CollectOptions, Collected, CompactOptions, Compacted, Forgotten, GivenUp, LockOptions, Locked, LostCount,
+};
 pub use self::verify::{Anchor, VerifyOptions, VerifyProblem, VerifyReport};

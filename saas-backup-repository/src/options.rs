@@ -35,6 +35,9 @@ pub struct RepositoryOptions {
     pub keys: Keys,
     /// The promise that nobody else writes at the same time, for storage without conditional creation. Default: no.
     pub single_writer: bool,
+    /// Whether the bucket keeps versions of objects, as those with object lock do: then what upkeep removes is removed in all
+    /// its versions, and objects can be locked. For `s3://` alone. Default: no.
+    pub versioned: bool,
     /// Tells the time of commits.
     pub clock: Arc<dyn Clock>,
 }
@@ -48,6 +51,7 @@ impl RepositoryOptions {
             environment: true,
             keys: Keys::none(),
             single_writer: false,
+            versioned: false,
             clock: Arc::new(SystemClock),
         }
     }
@@ -99,6 +103,13 @@ impl RepositoryOptions {
         self
     }
 
+    /// Says whether the bucket keeps versions of objects.
+    #[must_use]
+    pub fn with_versioned(mut self, versioned: bool) -> Self {
+        self.versioned = versioned;
+        self
+    }
+
     /// Sets the clock.
     #[must_use]
     pub fn with_clock(mut self, clock: Arc<dyn Clock>) -> Self {
@@ -116,6 +127,7 @@ impl fmt::Debug for RepositoryOptions {
             .field("storage", &self.storage.keys().collect::<Vec<_>>())
             .field("keys", &self.keys)
             .field("single_writer", &self.single_writer)
+            .field("versioned", &self.versioned)
             .finish_non_exhaustive()
     }
 }

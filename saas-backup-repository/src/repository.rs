@@ -238,6 +238,7 @@ pub(crate) async fn open_store(options: &RepositoryOptions, create: bool) -> Res
             options: &options.storage,
             environment: options.environment,
             single_writer: options.single_writer,
+            versioned: options.versioned,
             create,
         })
     })

@@ -41,7 +41,9 @@ mod registry;
 mod state;
 
 pub use at::parse_at;
-pub use config::{Config, Encryption, ReplicaConfig, RepositoryConfig, Settings, SourceConfig, Text, load_overlay};
+pub use config::{
+    Config, Encryption, LockConfig, ReplicaConfig, RepositoryConfig, Settings, SourceConfig, Text, load_overlay,
+};
 pub use project::{
     Change, ChangeKind, Checked, CollectionPlan, CollectionSummary, Erased, ErasureStep, Escrowed, ExportRequest,
     Exported, Failure, ForgetOptions, Forgot, Initialised, KeyCheck, KeyHolders, KeyOptions, KeysChanged, KeysChecked,

@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""store.py s3|gcs|azure URL NAME [ACCOUNT KEY]: creates one empty bucket or container, with the standard library alone."""
+"""store.py s3|s3-locked|s3-denied|gcs|azure URL NAME [ACCOUNT KEY]: creates one empty bucket or container, with the standard
+library alone; `s3-locked` with object lock and so with versions, `s3-denied` with versions and a policy against deletion."""
 import base64
 import email.utils
 import hashlib
@@ -32,6 +33,16 @@ def main():
     kind, url, name, *rest = sys.argv[1:]
     if kind == "s3":
         status = send("PUT", f"{url}/{name}")
+    elif kind == "s3-locked":
+        status = send("PUT", f"{url}/{name}", {"x-amz-bucket-object-lock-enabled": "true"})
+    elif kind == "s3-denied":
+        versions = b"<VersioningConfiguration><Status>Enabled</Status></VersioningConfiguration>"
+        denial = {"Effect": "Deny", "Principal": "*", "Action": "s3:DeleteObject", "Resource": f"arn:aws:s3:::{name}/*"}
+        policy = json.dumps({"Version": "2012-10-17", "Statement": [denial]}).encode()
+        status = [
+            send("PUT", f"{url}/{name}{question}", {"Content-Type": "application/xml"}, body)
+            for question, body in (("", None), ("?versioning", versions), ("?policy", policy))
+        ]
     elif kind == "gcs":
         body = json.dumps({"name": name}).encode()
         status = send("POST", f"{url}/storage/v1/b?project=test", {"Content-Type": "application/json"}, body)

@@ -7,10 +7,17 @@ start() {
     wait_for "$port" /moto-api/ || return
     tell URL "http://127.0.0.1:$port"
     tell BUCKET backup
+    tell LOCKED_BUCKET locked
+    tell DENIED_BUCKET denied
     tell REGION us-east-1
     tell ACCESS_KEY_ID test
     tell SECRET_ACCESS_KEY test
 }
 
-seed() { python3 "$seeds/store.py" s3 "http://127.0.0.1:$port" backup; }
+seed() {
+    python3 "$seeds/store.py" s3 "http://127.0.0.1:$port" backup &&
+        python3 "$seeds/store.py" s3-locked "http://127.0.0.1:$port" locked &&
+        python3 "$seeds/store.py" s3-denied "http://127.0.0.1:$port" denied
+}
+
 stop() { terminate; }

@@ -86,6 +86,13 @@ fn describe(changed: &KeysChanged, command: &KeyCommand) -> String {
     if *denied > 0 {
         let _ = writeln!(text, "{denied} may not be replaced with the storage's credentials, and stay as they are");
     }
+    if changed.kept > 0 {
+        let _ = writeln!(
+            text,
+            "{} are kept by the storage as they were before, too, and locked; `key rewrap` removes that later",
+            changed.kept
+        );
+    }
     for problem in &changed.problems {
         let _ = writeln!(text, "DAMAGED {}: {}", problem.object, short(&problem.message, 300));
     }

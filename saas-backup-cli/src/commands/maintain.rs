@@ -53,9 +53,16 @@ async fn one(
 }
 
 fn describe(maintained: &Maintained) -> String {
-    let Maintained { source, compacted, collected, dry_run, .. } = maintained;
+    let Maintained { source, compacted, collected, locked, dry_run, .. } = maintained;
     let mut text = format!("{source}: {}\n", merged(compacted, *dry_run));
     removed(&mut text, collected, *dry_run);
+    if let Some(locked) = locked {
+        let verb = if *dry_run { "would lock" } else { "locked" };
+        let _ = writeln!(text, "  {verb} {} of {} objects anew", locked.extended, locked.objects);
+        if locked.denied > 0 {
+            let _ = writeln!(text, "  {} may not be locked with the storage's credentials", locked.denied);
+        }
+    }
     text
 }
 

@@ -97,3 +97,18 @@ fn a_source_that_cannot_be_maintained_does_not_keep_the_others_from_it() {
     let ran = sandbox.run(&["forget", "nowhere", "notes"]).expect(2);
     assert!(ran.stdout.contains("1 of 3 points forgotten"), "{}", ran.stdout);
 }
+
+#[test]
+fn locks_and_versions_take_a_bucket_and_the_configuration_says_so() {
+    let sandbox = with_points();
+    sandbox.reconfigure("[repository]", "[repository]\nlock = { keys = \"7d\" }");
+    let ran = sandbox.run(&["maintain"]).expect(2);
+    assert!(ran.stderr.contains("only known of s3://"), "{}", ran.stderr);
+    for (wrong, told) in [("data = \"soon\"", "write 90s"), ("mode = \"firm\"", "compliance"), ("bytes = 7", "unknown")]
+    {
+        sandbox.reconfigure("lock = { ", &format!("lock = {{ {wrong}, "));
+        let ran = sandbox.run(&["maintain"]).expect(2);
+        assert!(ran.stderr.contains(told), "{}", ran.stderr);
+        sandbox.reconfigure(&format!("lock = {{ {wrong}, "), "lock = { ");
+    }
+}

@@ -35,19 +35,6 @@ pub(crate) enum DomainKind {
     Meta,
 }
 
-impl DomainKind {
-    pub(super) fn as_str(self) -> &'static str {
-        match self {
-            Self::Data => "data",
-            Self::Meta => "meta",
-        }
-    }
-
-    pub(super) fn parse(text: &str) -> Option<Self> {
-        [Self::Data, Self::Meta].into_iter().find(|kind| kind.as_str() == text)
-    }
-}
-
 /// What a key object says of whom it is encrypted to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Wrapping {

@@ -25,7 +25,7 @@ const MAX_BYTES: usize = 1024 * 1024;
 
 /// Encrypts a secret to public keys, sorted, and says so.
 pub(super) fn wrap(recipients: &[&str], kind: DomainKind, secret: &[u8]) -> Result<Vec<u8>> {
-    let label = Label([kind.as_str().to_owned(), mark(recipients)]);
+    let label = Label([word(kind).to_owned(), mark(recipients)]);
     let keys = recipients.iter().map(|text| recipient(text)).collect::<Result<Vec<_>>>()?;
     let all = std::iter::once(&label as &dyn age::Recipient).chain(keys.iter().map(|one| one as _));
     let encryptor = age::Encryptor::with_recipients(all).map_err(|_| damaged())?;
@@ -45,6 +45,17 @@ pub(super) fn unwrap(key: &Key, file: &Bytes) -> Result<(Bytes, Option<Wrapping>
     let mut secret = Vec::new();
     opened.read_to_end(&mut secret).map_err(|_| damaged())?;
     Ok((Bytes::from(secret), looking.said.into_inner()))
+}
+
+fn word(kind: DomainKind) -> &'static str {
+    match kind {
+        DomainKind::Data => "data",
+        DomainKind::Meta => "meta",
+    }
+}
+
+fn parse(text: &str) -> Option<DomainKind> {
+    [DomainKind::Data, DomainKind::Meta].into_iter().find(|kind| word(*kind) == text)
 }
 
 struct Label([String; 2]);
@@ -71,7 +82,7 @@ impl age::Identity for Looking<'_> {
         let label = stanzas.iter().find(|stanza| stanza.tag == TAG).map(|stanza| stanza.args.as_slice());
         if let Some([kind, mark]) = label {
             let recipients = stanzas.iter().filter(|stanza| stanza.tag == X25519).count();
-            *self.said.borrow_mut() = Some(Wrapping { kind: DomainKind::parse(kind), mark: mark.clone(), recipients });
+            *self.said.borrow_mut() = Some(Wrapping { kind: parse(kind), mark: mark.clone(), recipients });
         }
         stanzas.iter().find_map(|stanza| self.unwrap_stanza(stanza))
     }

@@ -45,6 +45,8 @@ pub struct Rewrapped {
     pub rewritten: u64,
     /// Those that the storage's credentials may not replace; they stay as they are.
     pub denied: u64,
+    /// Those of which the storage keeps what they were before, which it does not let anybody remove yet; to be tried again.
+    pub kept: u64,
     /// Those that do not open, and so could not be rewritten; those that nothing needs are left out.
     pub problems: Vec<VerifyProblem>,
 }
@@ -124,11 +126,12 @@ impl Work<'_> {
             let looks: Vec<_> =
                 batch.iter().map(|name| async move { (*name, opened(&self.shared, name).await) }).collect();
             let found: Vec<_> = stream::iter(looks).buffer_unordered(AT_ONCE).collect().await;
-            let mut outdated = Vec::new();
+            let (mut outdated, mut good) = (Vec::new(), Vec::new());
             for (name, found) in found {
                 done.objects += 1;
                 match found {
                     Ok((secret, said)) => {
+                        good.push(name);
                         let kind = keys.kind(name, said.as_ref());
                         if said.is_none_or(|said| !said.is_for(kind, self.audience)) {
                             let secret = String::from_utf8_lossy(&secret).into_owned();
@@ -148,6 +151,9 @@ impl Work<'_> {
                 done.rewritten += outdated.len() as u64;
             } else if !outdated.is_empty() {
                 self.rewrite(outdated, done).await?;
+            }
+            if !self.dry_run && self.shared.store.keeps_versions() {
+                self.prune(good, done).await?;
             }
             progress(done);
         }
@@ -189,6 +195,22 @@ impl Work<'_> {
         let written: Vec<Option<bool>> = stream::iter(writes).buffer_unordered(AT_ONCE).try_collect().await?;
         done.rewritten += written.iter().filter(|written| **written == Some(true)).count() as u64;
         done.denied += written.iter().filter(|written| **written == Some(false)).count() as u64;
+        Ok(())
+    }
+
+    /// Removes what key objects were before: it opens for whom it was encrypted to.
+    async fn prune(&self, names: Vec<&String>, done: &mut Rewrapped) -> Result<()> {
+        let prunes: Vec<_> = names
+            .into_iter()
+            .map(|name| async move {
+                match self.shared.store.prune(name).await {
+                    Err(error) if error.kind() == ErrorKind::PermissionDenied => Ok(1),
+                    pruned => pruned.map(|()| 0),
+                }
+            })
+            .collect();
+        let kept: Vec<u64> = stream::iter(prunes).buffer_unordered(AT_ONCE).try_collect().await?;
+        done.kept += kept.iter().sum::<u64>();
         Ok(())
     }
 

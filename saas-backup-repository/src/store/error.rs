@@ -26,18 +26,23 @@ pub(super) fn classify(error: &StoreError, name: &str) -> Error {
         }
         StoreError::UnknownConfigurationKey { .. } => (ErrorKind::Configuration, "an unknown option of the storage"),
         StoreError::InvalidPath { .. } => (ErrorKind::Configuration, "the storage does not accept the object's name"),
-        _ => match status(error) {
-            Some(507 | 413) => (ErrorKind::StorageFull, "the storage is full or over quota"),
-            Some(429 | 503) => (ErrorKind::RateLimited, "the storage asks to slow down"),
-            Some(401) => (ErrorKind::Unauthenticated, "the storage does not accept the credentials"),
-            Some(403) => (ErrorKind::PermissionDenied, "the storage's credentials do not allow this"),
-            _ => (ErrorKind::Unavailable, "the storage did not answer as expected"),
-        },
+        _ => kind_of_status(status(error)),
     };
     let classified = Error::new(kind, message).with_context("object", name);
     match status(error) {
         Some(status) => classified.with_context("status", status),
         None => classified,
+    }
+}
+
+/// What an HTTP status means.
+pub(super) fn kind_of_status(status: Option<u16>) -> (ErrorKind, &'static str) {
+    match status {
+        Some(507 | 413) => (ErrorKind::StorageFull, "the storage is full or over quota"),
+        Some(429 | 503) => (ErrorKind::RateLimited, "the storage asks to slow down"),
+        Some(401) => (ErrorKind::Unauthenticated, "the storage does not accept the credentials"),
+        Some(403) => (ErrorKind::PermissionDenied, "the storage's credentials do not allow this"),
+        _ => (ErrorKind::Unavailable, "the storage did not answer as expected"),
     }
 }
 

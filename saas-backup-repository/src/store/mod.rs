@@ -7,14 +7,18 @@ mod object;
 mod open;
 mod probe;
 mod settle;
+#[cfg(feature = "s3")]
+mod versions;
 
 use std::fmt::Debug;
 use std::ops::Range;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use chrono::{DateTime, Utc};
 use futures::stream::BoxStream;
-use saas_backup_core::Result;
+use saas_backup_core::{Error, ErrorKind, Result};
+use serde::{Deserialize, Serialize};
 
 pub(crate) use self::open::{Opening, open};
 pub(crate) use self::probe::probe;
@@ -56,8 +60,55 @@ pub trait Store: Debug + Send + Sync + 'static {
     /// Lists the objects below a folder, in any order; after a name, if one is given.
     fn list(&self, folder: &str, after: Option<&str>) -> BoxStream<'static, Result<Entry>>;
 
-    /// Removes an object; one that is not there is no error.
+    /// Removes an object; one that is not there is no error. Where the storage keeps versions, all of them go.
     async fn delete(&self, name: &str) -> Result<()>;
+
+    /// Whether an object that is written anew, as keys are, is kept as it was before, until it is [pruned](Self::prune).
+    fn keeps_versions(&self) -> bool {
+        false
+    }
+
+    /// Removes what an object was before it was written anew.
+    async fn prune(&self, _name: &str) -> Result<()> {
+        Ok(())
+    }
+
+    /// Until when the storage lets nobody remove an object; `None` if it is not locked.
+    ///
+    /// # Errors
+    ///
+    /// [`Unsupported`](ErrorKind::Unsupported) if the storage has no locks.
+    async fn locked_until(&self, _name: &str) -> Result<Option<DateTime<Utc>>> {
+        Err(without_locks())
+    }
+
+    /// Lets nobody remove an object until then; never for less long than before.
+    ///
+    /// # Errors
+    ///
+    /// [`Unsupported`](ErrorKind::Unsupported) if the storage has no locks.
+    async fn lock(&self, _name: &str, _until: DateTime<Utc>, _mode: LockMode) -> Result<()> {
+        Err(without_locks())
+    }
+}
+
+fn without_locks() -> Error {
+    Error::new(
+        ErrorKind::Unsupported,
+        "the storage has no locks on objects: they take a bucket of S3 with object lock, opened as one that keeps versions",
+    )
+}
+
+/// Who may lift a lock on an object.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[non_exhaustive]
+pub enum LockMode {
+    /// Whoever has a right of its own for it.
+    #[default]
+    Governance,
+    /// Nobody, the account's owner included.
+    Compliance,
 }
 
 /// What became of a conditional write.

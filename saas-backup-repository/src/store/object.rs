@@ -4,6 +4,8 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+#[cfg(feature = "s3")]
+use chrono::{DateTime, Utc};
 use futures::stream::BoxStream;
 use futures::{StreamExt as _, TryStreamExt as _};
 use object_store::path::Path;
@@ -37,11 +39,26 @@ pub(super) struct Objects {
     store: Arc<dyn ObjectStore>,
     prefix: Path,
     conditional: Conditional,
+    /// There where the bucket keeps versions.
+    #[cfg(feature = "s3")]
+    versions: Option<super::versions::Versions>,
 }
 
 impl Objects {
     pub(super) fn new(store: Arc<dyn ObjectStore>, prefix: Path, conditional: Conditional) -> Self {
-        Self { store, prefix, conditional }
+        Self {
+            store,
+            prefix,
+            conditional,
+            #[cfg(feature = "s3")]
+            versions: None,
+        }
+    }
+
+    #[cfg(feature = "s3")]
+    pub(super) fn with_versions(mut self, versions: Option<super::versions::Versions>) -> Self {
+        self.versions = versions;
+        self
     }
 
     fn path(&self, name: &str) -> Result<Path> {
@@ -145,9 +162,42 @@ impl Store for Objects {
 
     async fn delete(&self, name: &str) -> Result<()> {
         let path = self.path(name)?;
+        #[cfg(feature = "s3")]
+        if let Some(versions) = &self.versions {
+            return versions.remove(&path, name).await;
+        }
         match self.store.delete(&path).await {
             Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
             Err(error) => Err(classify(&error, name)),
+        }
+    }
+
+    #[cfg(feature = "s3")]
+    fn keeps_versions(&self) -> bool {
+        self.versions.is_some()
+    }
+
+    #[cfg(feature = "s3")]
+    async fn prune(&self, name: &str) -> Result<()> {
+        match &self.versions {
+            Some(versions) => versions.prune(&self.path(name)?, name).await,
+            None => Ok(()),
+        }
+    }
+
+    #[cfg(feature = "s3")]
+    async fn locked_until(&self, name: &str) -> Result<Option<DateTime<Utc>>> {
+        match &self.versions {
+            Some(versions) => versions.locked_until(&self.path(name)?, name).await,
+            None => Err(super::without_locks()),
+        }
+    }
+
+    #[cfg(feature = "s3")]
+    async fn lock(&self, name: &str, until: DateTime<Utc>, mode: super::LockMode) -> Result<()> {
+        match &self.versions {
+            Some(versions) => versions.lock(&self.path(name)?, name, until, mode).await,
+            None => Err(super::without_locks()),
         }
     }
 }

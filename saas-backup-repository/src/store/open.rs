@@ -18,6 +18,7 @@ use super::object::{Conditional, Objects};
     not(any(feature = "s3", feature = "gcs", feature = "azure", feature = "webdav")),
     expect(dead_code, reason = "what only the stores behind a network ask")
 )]
+#[expect(clippy::struct_excessive_bools, reason = "each is a choice of its own")]
 pub(crate) struct Opening<'a> {
     /// The address.
     pub(crate) url: &'a Url,
@@ -27,6 +28,8 @@ pub(crate) struct Opening<'a> {
     pub(crate) environment: bool,
     /// Whether the user promises that nobody else writes.
     pub(crate) single_writer: bool,
+    /// Whether the storage keeps versions of objects, and they are to be removed with them.
+    pub(crate) versioned: bool,
     /// Whether a local folder may be made.
     #[cfg_attr(
         all(not(feature = "fs"), any(feature = "s3", feature = "gcs", feature = "azure", feature = "webdav")),
@@ -41,6 +44,12 @@ pub(crate) struct Opening<'a> {
 ///
 /// [`ErrorKind::Configuration`] for a scheme or an option that is not known, or whose feature is not compiled in.
 pub(crate) fn open(opening: &Opening<'_>) -> Result<Arc<dyn Store>> {
+    if opening.versioned && !matches!(opening.url.scheme(), "s3" | "s3a") {
+        return Err(Error::new(
+            ErrorKind::Configuration,
+            "versions of objects are only known of s3://: leave `versioned` and locks out",
+        ));
+    }
     match opening.url.scheme() {
         "memory" => memory(opening),
         "file" => file(opening),
@@ -100,11 +109,21 @@ fn file(_opening: &Opening<'_>) -> Result<Arc<dyn Store>> {
 
 #[cfg(feature = "s3")]
 fn s3(opening: &Opening<'_>) -> Result<Arc<dyn Store>> {
-    use object_store::aws::AmazonS3Builder;
+    use object_store::aws::{AmazonS3Builder, Checksum};
 
-    let builder = AmazonS3Builder::new().with_url(opening.url.as_str()).with_retry(cloud::retry());
+    use super::versions::{SharedClient, Versions};
+
+    let client = SharedClient::default();
+    let mut builder = AmazonS3Builder::new().with_url(opening.url.as_str()).with_retry(cloud::retry());
+    if opening.versioned {
+        // Where a bucket locks by default, S3 takes no object without a checksum.
+        builder = builder.with_http_connector(client.clone()).with_checksum_algorithm(Checksum::SHA256);
+    }
     let builder = cloud::configure(opening, "AWS_", builder, AmazonS3Builder::with_config)?;
-    cloud::finish(opening, builder.build(), conditional(opening))
+    let built = builder.build();
+    let store = built.as_ref().ok().filter(|_| opening.versioned).cloned();
+    let versions = store.and_then(|store| Versions::new(store, &client));
+    Ok(Arc::new(cloud::finish(opening, built, conditional(opening))?.with_versions(versions)))
 }
 
 #[cfg(not(feature = "s3"))]
@@ -118,7 +137,7 @@ fn gcs(opening: &Opening<'_>) -> Result<Arc<dyn Store>> {
 
     let builder = GoogleCloudStorageBuilder::new().with_url(opening.url.as_str()).with_retry(cloud::retry());
     let builder = cloud::configure(opening, "GOOGLE_", builder, GoogleCloudStorageBuilder::with_config)?;
-    cloud::finish(opening, builder.build(), conditional(opening))
+    Ok(Arc::new(cloud::finish(opening, builder.build(), conditional(opening))?))
 }
 
 #[cfg(not(feature = "gcs"))]
@@ -132,7 +151,7 @@ fn azure(opening: &Opening<'_>) -> Result<Arc<dyn Store>> {
 
     let builder = MicrosoftAzureBuilder::new().with_url(opening.url.as_str()).with_retry(cloud::retry());
     let builder = cloud::configure(opening, "AZURE_", builder, MicrosoftAzureBuilder::with_config)?;
-    cloud::finish(opening, builder.build(), conditional(opening))
+    Ok(Arc::new(cloud::finish(opening, builder.build(), conditional(opening))?))
 }
 
 #[cfg(not(feature = "azure"))]
@@ -153,7 +172,7 @@ fn webdav(opening: &Opening<'_>) -> Result<Arc<dyn Store>> {
     let origin = &opening.url[..url::Position::BeforePath];
     let builder = HttpBuilder::new().with_url(origin).with_retry(cloud::retry());
     let builder = cloud::configure(opening, "", builder, HttpBuilder::with_config)?;
-    cloud::finish(opening, builder.build(), Conditional::Promised)
+    Ok(Arc::new(cloud::finish(opening, builder.build(), Conditional::Promised)?))
 }
 
 #[cfg(not(feature = "webdav"))]
@@ -169,7 +188,7 @@ mod cloud {
     use object_store::{BackoffConfig, ObjectStore, RetryConfig};
     use secrecy::ExposeSecret as _;
 
-    use super::{Arc, Conditional, Error, ErrorKind, Objects, Opening, Path, Result, Store};
+    use super::{Arc, Conditional, Error, ErrorKind, Objects, Opening, Path, Result};
 
     /// A backup outlives an outage of minutes: the library's own limit is three.
     pub(super) fn retry() -> RetryConfig {
@@ -204,7 +223,7 @@ mod cloud {
         opening: &Opening<'_>,
         built: object_store::Result<S>,
         conditional: Conditional,
-    ) -> Result<Arc<dyn Store>> {
+    ) -> Result<Objects> {
         // The builder's own message may quote what it was given.
         let store = built.map_err(|_| {
             Error::new(ErrorKind::Configuration, "the storage's options are incomplete or contradict each other")
@@ -212,7 +231,7 @@ mod cloud {
         })?;
         let prefix = Path::from_url_path(opening.url.path())
             .map_err(|_| Error::new(ErrorKind::Configuration, "the URL's path is not one of an object"))?;
-        Ok(Arc::new(Objects::new(Arc::new(store), prefix, conditional)))
+        Ok(Objects::new(Arc::new(store), prefix, conditional))
     }
 }
 
@@ -243,7 +262,7 @@ mod tests {
     use super::*;
 
     fn opening<'a>(url: &'a Url, options: &'a BTreeMap<String, SecretString>) -> Opening<'a> {
-        Opening { url, options, environment: false, single_writer: false, create: true }
+        Opening { url, options, environment: false, single_writer: false, versioned: false, create: true }
     }
 
     fn refusal(url: &str, options: &[(&str, &str)]) -> Error {

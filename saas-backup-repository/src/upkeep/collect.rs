@@ -101,7 +101,7 @@ impl Collected {
 
 /// What is removed, by what it counts as.
 #[derive(Default)]
-struct Garbage {
+pub(super) struct Garbage {
     objects: Vec<(String, u64)>,
     orphans: Vec<(String, u64)>,
     commits: Vec<(String, u64)>,
@@ -186,7 +186,12 @@ fn grace(map: &Map, options: &CollectOptions) -> TimeDelta {
 }
 
 impl Garbage {
-    async fn find(
+    /// The names of all that may go.
+    pub(super) fn names(&self) -> impl Iterator<Item = &String> {
+        self.objects.iter().chain(&self.orphans).chain(&self.commits).map(|(name, _)| name)
+    }
+
+    pub(super) async fn find(
         map: &Map,
         present: &BTreeMap<String, u64>,
         before: DateTime<Utc>,

@@ -1,6 +1,8 @@
 //! A server that checks every signature and honours conditional creation.
 
-use crate::storage::{Place, keeps_two_writers_apart, keeps_up, keeps_what_it_is_given, prefix, refuses, variable};
+use crate::storage::{
+    Place, asks_for_locks, keeps_two_writers_apart, keeps_up, keeps_what_it_is_given, prefix, refuses, variable,
+};
 
 fn place(secret: &str) -> Place {
     let url = format!("s3://{}/{}", variable("SAAS_BACKUP_TEST_S3_BUCKET"), prefix());
@@ -42,4 +44,11 @@ async fn two_writers_are_kept_apart() {
 #[ignore = "needs an S3 server: ./test runs it"]
 async fn a_wrong_signature_is_refused() {
     refuses(&place("wrong-secret"), "wrong-secret").await;
+}
+
+/// The requests that the object store does not make itself: the server checks their signature, whatever they ask for.
+#[tokio::test]
+#[ignore = "needs an S3 server: ./test runs it"]
+async fn what_is_asked_beside_objects_is_signed() {
+    asks_for_locks(&own()).await;
 }

@@ -17,6 +17,8 @@ mod live_azurite;
 #[cfg(feature = "gcs")]
 mod live_fakegcs;
 #[cfg(feature = "s3")]
+mod live_moto;
+#[cfg(feature = "s3")]
 mod live_s3;
 mod live_tools;
 #[cfg(feature = "webdav")]

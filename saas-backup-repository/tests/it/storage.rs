@@ -239,3 +239,15 @@ impl Snapshot for Together<dyn Snapshot> {
         self.inner.open(owner, blob, range).await
     }
 }
+
+/// Asks a server for locks that knows none: it says so only to who signs as it wants.
+#[cfg(feature = "s3")]
+pub(crate) async fn asks_for_locks(place: &Place) {
+    use saas_backup_repository::LockOptions;
+
+    let repository = Repository::init(place.options.clone()).await.unwrap();
+    assert_eq!(repository.lock(&LockOptions::default()).await.unwrap_err().kind(), ErrorKind::Unsupported);
+    let repository = Repository::open(place.options.clone().with_versioned(true)).await.unwrap();
+    let refused = repository.lock(&LockOptions::default()).await.unwrap_err();
+    assert!(refused.kind() == ErrorKind::Unsupported && refused.to_string().contains("status: 501"), "{refused}");
+}

@@ -25,6 +25,19 @@ impl JsonSchema for PeriodSchema {
     }
 }
 
+/// Of [`LockMode`](saas_backup_repository::LockMode).
+pub(super) struct LockModeSchema;
+
+impl JsonSchema for LockModeSchema {
+    fn schema_name() -> Cow<'static, str> {
+        "LockMode".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": "string", "enum": ["governance", "compliance"] })
+    }
+}
+
 /// Of [`RetentionPolicy`](saas_backup_repository::RetentionPolicy).
 pub(super) struct RetentionSchema;
 

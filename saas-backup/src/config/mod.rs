@@ -12,9 +12,10 @@ mod text;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
-use saas_backup_core::{Error, ErrorKind, Result};
-use saas_backup_repository::RetentionPolicy;
+use saas_backup_core::{Error, ErrorKind, Period, Result};
+use saas_backup_repository::{LockMode, RetentionPolicy};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -26,7 +27,7 @@ pub use source::SourceConfig;
 pub(crate) use source::check_name;
 pub use text::Text;
 
-use foreign::RetentionSchema;
+use foreign::{LockModeSchema, PeriodSchema, RetentionSchema};
 use node::{Node, Value, located};
 
 /// Largest configuration file that is read.
@@ -102,6 +103,41 @@ pub struct RepositoryConfig {
     /// Nobody else writes to this store: needed where it has no conditional creation. Default: `false`.
     #[serde(default)]
     pub single_writer: bool,
+    /// The bucket keeps versions of objects: what is removed is removed in all of them. Implied by `lock`. Default: `false`.
+    #[serde(default)]
+    pub versioned: bool,
+    /// How `maintain` locks what is needed against removal: for buckets with object lock. Default: not at all.
+    #[serde(default)]
+    pub lock: Option<LockConfig>,
+}
+
+/// How long objects are locked at a time.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[non_exhaustive]
+pub struct LockConfig {
+    /// Records and attachments. Default: `90d`.
+    #[serde(default = "LockConfig::data")]
+    #[schemars(with = "PeriodSchema")]
+    pub data: Period,
+    /// Keys, commits and layouts: a key is destroyed this long after it is given up. Default: `14d`.
+    #[serde(default = "LockConfig::keys")]
+    #[schemars(with = "PeriodSchema")]
+    pub keys: Period,
+    /// `governance`, which whoever has the right for it can lift, or `compliance`, which nobody can. Default: `governance`.
+    #[serde(default)]
+    #[schemars(with = "LockModeSchema")]
+    pub mode: LockMode,
+}
+
+impl LockConfig {
+    fn data() -> Period {
+        Period(Duration::from_hours(90 * 24))
+    }
+
+    fn keys() -> Period {
+        Period(Duration::from_hours(14 * 24))
+    }
 }
 
 /// Whether copies are encrypted.
@@ -128,6 +164,8 @@ impl RepositoryConfig {
             root: None,
             options: BTreeMap::new(),
             single_writer: false,
+            versioned: false,
+            lock: None,
         }
     }
 }

@@ -63,6 +63,8 @@ pub struct KeysChanged {
     pub rewritten: u64,
     /// Key objects that the storage's credentials may not replace.
     pub denied: u64,
+    /// Key objects of which the storage keeps what they were before, and does not let it be removed yet.
+    pub kept: u64,
     /// Key objects that do not open, and so stay as they are.
     pub problems: Vec<Problem>,
 }
@@ -249,6 +251,7 @@ impl Project {
             objects: rewrapped.objects,
             rewritten: rewrapped.rewritten,
             denied: rewrapped.denied,
+            kept: rewrapped.kept,
             problems: problems(rewrapped.problems),
         })
     }

@@ -1,9 +1,10 @@
 use chrono::TimeDelta;
 use saas_backup_core::{Error, ErrorKind, Period, Result};
-use saas_backup_repository::{CollectOptions, Collected, CompactOptions, Compacted};
+use saas_backup_repository::{CollectOptions, Collected, CompactOptions, Compacted, LockOptions, Locked};
 use serde::Serialize;
 
 use super::Project;
+use crate::config::LockConfig;
 
 /// How to maintain.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -53,10 +54,13 @@ pub struct Maintained {
     pub compacted: Compacted,
     /// What was removed, and what waits for the end of its grace.
     pub collected: Collected,
+    /// What was locked; `None` unless the configuration says so.
+    pub locked: Option<Locked>,
 }
 
 impl Project {
-    /// Merges small commits of a source where that is due, and removes what nobody needs any more. Takes the identity.
+    /// Merges small commits of a source where that is due, removes what nobody needs any more, and locks what is needed where
+    /// the configuration says so. Takes the identity.
     ///
     /// Forgets nothing: that is [`forget`](Self::forget). Backups go on meanwhile. `progress` hears what is merged. A
     /// dry run does not know what its merging would give up: it counts what is there now. Cancel safe: what was not
@@ -81,15 +85,18 @@ impl Project {
         let compact = CompactOptions::default().with_all(options.all).with_dry_run(options.dry_run);
         let mut collect = CollectOptions::default().with_dry_run(options.dry_run);
         if let Some(grace) = options.grace {
-            let too_long = |error| Error::new(ErrorKind::Configuration, "the grace is too long").with_source(error);
-            collect = collect.with_grace(TimeDelta::from_std(grace.0).map_err(too_long)?);
+            collect = collect.with_grace(length(grace, "the grace is too long")?);
         }
         let compacted = store.compact(source, &compact, progress).await?;
         // Noted in between, too: a collection that fails must not hide it.
         self.note_upkeep(source, options).await;
         let collected = store.collect(source, &collect).await?;
         self.note_upkeep(source, options).await;
-        Ok(Maintained { source: source.to_owned(), dry_run: options.dry_run, compacted, collected })
+        let locked = match &self.config().repository.lock {
+            Some(lock) => Some(store.lock(source, &lock_options(lock)?.with_dry_run(options.dry_run)).await?),
+            None => None,
+        };
+        Ok(Maintained { source: source.to_owned(), dry_run: options.dry_run, compacted, collected, locked })
     }
 
     async fn note_upkeep(&self, source: &str, options: &MaintainOptions) {
@@ -97,4 +104,13 @@ impl Project {
             self.note_anchor(source).await;
         }
     }
+}
+
+fn lock_options(lock: &LockConfig) -> Result<LockOptions> {
+    let (data, keys) = (length(lock.data, "the lock is too long")?, length(lock.keys, "the lock is too long")?);
+    Ok(LockOptions::default().with_data(data).with_keys(keys).with_mode(lock.mode))
+}
+
+fn length(period: Period, too_long: &'static str) -> Result<TimeDelta> {
+    TimeDelta::from_std(period.0).map_err(|error| Error::new(ErrorKind::Configuration, too_long).with_source(error))
 }

@@ -10,7 +10,7 @@ use futures::stream::{BoxStream, StreamExt as _, TryStreamExt as _};
 use saas_backup_core::{At, Clock, CollectionName, Connector, Error, ErrorKind, Event, Key, Record, Result, RunReport};
 use saas_backup_repository::{
     AgentKey, Anchor, Change as StoredChange, CollectOptions, Collected, CompactOptions, Compacted, Concerned,
-    EraseOptions, Erasure, ErasureStatement, Identity, Keys, MendOptions, Mended as MendedHere, Point, Recipient,
+    EraseOptions, Erasure, ErasureStatement, Identity, Keys, LockOptions, Locked, MendOptions, Mended as MendedHere, Point, Recipient,
     Repaired as Mended, Replicated as Copied, Repository, RepositoryOptions, Scanned, Source, SourceStats, Subject,
     VerifyOptions, VerifyReport,
 };
@@ -287,6 +287,12 @@ impl Store {
         Ok(all)
     }
 
+    /// Locks what a source needs, and what describes the repository.
+    pub(super) async fn lock(&self, name: &str, options: &LockOptions) -> Result<Locked> {
+        self.0.lock_description(options).await?;
+        self.0.source(name)?.lock(options).await
+    }
+
     pub(super) async fn diff(&self, name: &str, from: At, to: At) -> Result<BoxStream<'static, Result<Change>>> {
         let source = self.0.source(name)?;
         let changes = source.diff(&from, &to).await?;
@@ -321,8 +327,9 @@ fn locate(url: &Text, base: &Path) -> Result<RepositoryOptions> {
 
 /// Everything but the keys.
 fn settings(config: &Config) -> Result<RepositoryOptions> {
-    let RepositoryConfig { url, options, single_writer, .. } = &config.repository;
-    Ok(stored(locate(url, &config.base)?, options, &config.base)?.with_single_writer(*single_writer))
+    let RepositoryConfig { url, options, single_writer, versioned, lock, .. } = &config.repository;
+    let place = stored(locate(url, &config.base)?, options, &config.base)?;
+    Ok(place.with_single_writer(*single_writer).with_versioned(*versioned || lock.is_some()))
 }
 
 /// Where a replica lies, and how its storage is opened; a path starts at `base`.
