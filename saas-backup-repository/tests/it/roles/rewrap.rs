@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::faults::Fault;
-use saas_backup_repository::VerifyOptions;
+use saas_backup_repository::{CollectOptions, KeyProblemKind, VerifyOptions};
 
 #[tokio::test]
 async fn a_rewriting_that_is_cut_at_any_write_loses_no_key_and_is_resumed() {
@@ -37,6 +37,24 @@ async fn a_rewriting_that_is_cut_at_any_write_loses_no_key_and_is_resumed() {
     assert!(cases > 20 && torn > 5, "{cases} {torn}");
 }
 
+/// Secrets that lie beside their objects would outlive keys that are destroyed.
+#[tokio::test]
+async fn a_collection_ends_what_an_interrupted_rewriting_left() {
+    let scene = Scene::new().await;
+    scene.owners().await.add_recipient(Identity::generate().recipient()).await.unwrap();
+    // The first write is that of the secrets, the third that of a key.
+    scene.disk.fail_at(2, Fault::Torn);
+    assert!(scene.owners().await.rewrap(&RewrapOptions::default(), &mut |_| {}).await.is_err());
+    let after = Scene { disk: scene.disk.restarted(), ..scene };
+    assert!(after.disk.names().iter().any(|name| name.contains("rewriting")));
+    assert!(after.check().await.problems.iter().any(|problem| problem.kind == KeyProblemKind::Lost));
+    after.blog().await.collect(&CollectOptions::default().with_dry_run(true)).await.unwrap();
+    assert!(after.disk.names().iter().any(|name| name.contains("rewriting")));
+    after.blog().await.collect(&CollectOptions::default()).await.unwrap();
+    assert!(after.disk.names().iter().all(|name| !name.contains("rewriting")));
+    assert!(after.check().await.problems.iter().all(|problem| problem.kind == KeyProblemKind::Outdated));
+}
+
 /// The objects that a run adds which goes by what was stated before.
 #[tokio::test]
 async fn what_a_writer_wrapped_that_did_not_know_yet_is_found_and_mended() {
@@ -57,7 +75,7 @@ async fn what_a_writer_wrapped_that_did_not_know_yet_is_found_and_mended() {
         found.iter().map(|problem| &problem.object).collect::<std::collections::BTreeSet<_>>(),
         late.iter().copied().collect()
     );
-    assert!(found.iter().all(|problem| problem.kind == saas_backup_repository::KeyProblemKind::Outdated));
+    assert!(found.iter().all(|problem| problem.kind == KeyProblemKind::Outdated));
     assert!(late.len() > 2, "{late:?}");
     // Such as replace nothing change nothing, and say so.
     scene.disk.deny_replacement();
