@@ -97,7 +97,7 @@ class Source:
     def read_timeline(self):
         """Reads the commits in order (§6). What was said by those that were removed is said by a layout (§8)."""
         stated = sorted((self.folder / "roles").glob("[0-9]" * 20), reverse=True)
-        stated = next((one[0] for one in map(envelope, stated) if one), {}).get("revoked", [])  # (§11)
+        stated = next((one[0] for one in map(envelope, stated) if one), {}).get("revoked", [])  # (§12)
         head, revoked = None, {w["writer"]: w["last"].get(self.place["source"], {}).get("sequence", 0) for w in stated}
         for path in sorted((self.folder / self.name / "commit").glob("[0-9]" * 20)):
             header, digest, parts = envelope(path, sequence=int(path.name), **self.place) or [None] * 3

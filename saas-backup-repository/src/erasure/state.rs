@@ -162,7 +162,9 @@ impl Source {
 /// What could still be read: in an encrypted repository the keys that nobody needs, else the objects, and the commits up
 /// to the erasure.
 fn left(shared: &Shared, present: &[String], named: &BTreeSet<String>, erasure: u64, rewritten: DateTime<Utc>) -> u64 {
-    let (keys, commits, layouts) = (shared.names.keys(), shared.names.commits(), shared.names.layouts());
+    let (keys, commits) = (shared.names.keys(), shared.names.commits());
+    // They name objects and tell times, and no more.
+    let says_nothing = [shared.names.layouts(), shared.names.proofs()];
     let until = ulid::Ulid::from_parts(u64::try_from(rewritten.timestamp_millis()).unwrap_or(0), 0).to_string();
     let holds = |name: &&String| {
         if shared.keyring.is_encrypted() {
@@ -173,7 +175,7 @@ fn left(shared: &Shared, present: &[String], named: &BTreeSet<String>, erasure: 
             return sequence_of(name).is_some_and(|sequence| sequence <= erasure);
         }
         let is_old = ulid_of(name).is_some_and(|ulid| ulid < until.as_str());
-        !name.starts_with(&layouts) && is_old && !named.contains(*name)
+        is_old && !says_nothing.iter().any(|folder| name.starts_with(folder)) && !named.contains(*name)
     };
     present.iter().filter(holds).count() as u64
 }

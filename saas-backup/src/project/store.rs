@@ -10,9 +10,9 @@ use futures::stream::{BoxStream, StreamExt as _, TryStreamExt as _};
 use saas_backup_core::{At, Clock, CollectionName, Connector, Error, ErrorKind, Event, Key, Record, Result, RunReport};
 use saas_backup_repository::{
     AgentKey, Anchor, Change as StoredChange, CollectOptions, Collected, CompactOptions, Compacted, Concerned,
-    EraseOptions, Erasure, ErasureStatement, Identity, Keys, LockOptions, Locked, MendOptions, Mended as MendedHere, Point, Recipient,
-    Repaired as Mended, Replicated as Copied, Repository, RepositoryOptions, Scanned, Source, SourceStats, Subject,
-    VerifyOptions, VerifyReport,
+    EraseOptions, Erasure, ErasureStatement, Identity, Keys, LockOptions, Locked, MendOptions, Mended as MendedHere,
+    Point, Recipient, Repaired as Mended, Replicated as Copied, Repository, RepositoryOptions, Scanned, Source,
+    SourceStats, Subject, VerifyOptions, VerifyReport,
 };
 use secrecy::ExposeSecret as _;
 

@@ -140,6 +140,8 @@ async fn what_concerns_a_person_is_hidden_at_once_and_gone_in_the_end_and_the_re
                 scene.source().await.compact(&compact_all(), &mut |_| {}).await.unwrap();
             }
             assert!(!scene.scan().await.found.is_empty());
+            let read = VerifyOptions::read_all().with_record(true);
+            scene.source().await.verify(&read, &mut |_| {}).await.unwrap();
             scene.erase().await;
             scene.check().await;
             assert_eq!(scene.progress().await, ErasureProgress::Hidden);
