@@ -69,8 +69,8 @@ Examples:
     /// Say who reads and who writes; change it, check it, keep a key for later
     #[command(after_help = "\
 The identity that the repository was made with states who reads and who writes. A change rewrites the small objects that
-hold keys, and no data. Who is removed reads no more of what is written from then on; what he kept of keys he still has,
-so take his access to the storage away, too.
+hold keys, and no data. Who is removed reads no more of what is written from then on; what they kept of keys they still have,
+so take their access to the storage away, too.
 
 Examples:
   saas-backup key list
@@ -210,8 +210,9 @@ Examples:
     /// Copy the repository to its replicas, or what is new since the last time
     #[command(after_help = "\
 Takes the identity: every object is checked on the way. Nothing in a copy is ever replaced, and nothing removed unless its
-[[replica]] says prune = true: so give it credentials that may not delete, or let erasures reach it. A copy opens with the same keys and can take the place of the repository; until then,
-run neither `backup` nor `maintain` on it: it would follow no more, and this command would end with 6.
+[[replica]] says prune = true: so give it credentials that may not delete, or let erasures reach it. A copy opens with the
+same keys and can take the place of the repository; until then, run neither `backup` nor `maintain` on it: it would follow
+no more, and this command would end with 6.
 
 Examples:
   saas-backup replicate

@@ -49,7 +49,7 @@ pub enum KeyProblemKind {
     Lost,
     /// The key is encrypted to others than those who should open it: to be rewritten.
     Outdated,
-    /// Somebody may not do what he is to do, or says what he may not say.
+    /// Somebody may not do what they are to do, or says what they may not say.
     Role,
 }
 

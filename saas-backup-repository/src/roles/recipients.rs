@@ -26,8 +26,8 @@ impl Repository {
     /// Encrypts nothing to this public key any more, and begins new domains for what is written from now on.
     /// [`rewrap`](Self::rewrap) takes the keys of what is there from it.
     ///
-    /// That takes back nothing that its owner kept: who copied keys while he could open them reads what they open, if he
-    /// gets at the objects. Take his access to the storage away as well. A writer that is at work meanwhile goes by what was
+    /// That takes back nothing that its owner kept: who copied keys while they could be opened reads what they open, with
+    /// access to the objects. Take that access to the storage away as well. A writer that is at work meanwhile goes by what was
     /// stated when it began. Cancel safe.
     ///
     /// # Errors

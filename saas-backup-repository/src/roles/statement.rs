@@ -30,7 +30,7 @@ pub(crate) struct Roles {
     at: DateTime<Utc>,
     /// The public keys of all who read.
     pub(crate) recipients: Vec<String>,
-    /// Shared domains with an earlier id are written to no more: somebody who lost his role may hold their keys.
+    /// Shared domains with an earlier id are written to no more: somebody who lost their role may hold their keys.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     since: Option<String>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

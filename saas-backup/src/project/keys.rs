@@ -157,7 +157,7 @@ impl Project {
     /// Takes the keys from somebody who read: states it, and rewrites the keys; what is written from now on gets new ones.
     /// Takes the identity that the repository was made with.
     ///
-    /// What he kept he still has: take his access to the storage away, too. Copies of the repository keep what they hold.
+    /// What they kept they still have: take their access to the storage away, too. Copies of the repository keep what they hold.
     /// Cancel safe, as [`add_recipient`](Self::add_recipient).
     ///
     /// # Errors
