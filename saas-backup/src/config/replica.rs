@@ -27,6 +27,9 @@ pub struct ReplicaConfig {
     /// reach it. Without it nothing is ever removed there, so that its credentials need not delete. Default: `false`.
     #[serde(default)]
     pub prune: bool,
+    /// The bucket keeps versions: what is pruned is removed in all of them. Default: `false`.
+    #[serde(default)]
+    pub versioned: bool,
 }
 
 fn yes() -> bool {
@@ -36,7 +39,14 @@ fn yes() -> bool {
 impl ReplicaConfig {
     /// A replica at an address, with nothing else said.
     pub fn new(url: impl Into<Text>) -> Self {
-        Self { url: url.into(), options: BTreeMap::new(), environment: true, single_writer: false, prune: false }
+        Self {
+            url: url.into(),
+            options: BTreeMap::new(),
+            environment: true,
+            single_writer: false,
+            prune: false,
+            versioned: false,
+        }
     }
 }
 

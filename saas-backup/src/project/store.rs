@@ -334,9 +334,9 @@ fn settings(config: &Config) -> Result<RepositoryOptions> {
 
 /// Where a replica lies, and how its storage is opened; a path starts at `base`.
 pub(super) fn replica(replica: &ReplicaConfig, base: &Path) -> Result<RepositoryOptions> {
-    let ReplicaConfig { url, options, environment, single_writer, .. } = replica;
+    let ReplicaConfig { url, options, environment, single_writer, versioned, .. } = replica;
     let place = stored(locate(url, base)?, options, base)?;
-    Ok(place.with_environment(*environment).with_single_writer(*single_writer))
+    Ok(place.with_environment(*environment).with_single_writer(*single_writer).with_versioned(*versioned))
 }
 
 fn stored(mut place: RepositoryOptions, options: &BTreeMap<String, Text>, base: &Path) -> Result<RepositoryOptions> {
