@@ -81,7 +81,29 @@ impl Maintainer {
     ///
     /// [`ErrorKind::Conflict`] if another maintainer was faster.
     pub(crate) async fn commit(&self, header: CommitHeader, parts: &[Sealed]) -> Result<()> {
-        self.committer.commit(header, parts, |_, after, known| may_follow(after, known)).await?;
+        self.commit_if(header, parts, may_follow).await
+    }
+
+    /// Makes the commit if nothing came since the source was read, no backup either.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Conflict`] if something did.
+    pub(crate) async fn commit_next(&self, header: CommitHeader, parts: &[Sealed]) -> Result<()> {
+        let refused = |_: &Map, known| {
+            Err(Error::new(ErrorKind::Conflict, "a backup was made in the meantime; try again")
+                .with_context("commit", known))
+        };
+        self.commit_if(header, parts, refused).await
+    }
+
+    async fn commit_if(
+        &self,
+        header: CommitHeader,
+        parts: &[Sealed],
+        accept: impl Fn(&Map, u64) -> Result<()>,
+    ) -> Result<()> {
+        self.committer.commit(header, parts, |_, after, known| accept(after, known)).await?;
         self.committer.write_layout().await;
         self.shared().remember(&self.map());
         Ok(())

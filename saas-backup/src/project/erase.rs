@@ -46,7 +46,7 @@ impl Project {
     ///
     /// [`ErrorKind::Configuration`](saas_backup_core::ErrorKind) if the source is neither configured nor in the
     /// repository, the subject names nothing, the options are wrong, or the identity is missing; `PermissionDenied` if the
-    /// identity may not maintain; `Conflict` if another maintainer was faster.
+    /// identity may not maintain; `Conflict` if a point is on legal hold, or a backup or another maintainer was faster.
     pub async fn erase(
         &self,
         source: &str,

@@ -350,3 +350,30 @@ async fn what_is_on_legal_hold_is_erased_only_if_somebody_says_so() {
     source.erase(&subject, &request().with_despite_hold(true), &mut |_| {}).await.unwrap();
     assert_eq!(source.record(&key("person"), &At::Now).await.unwrap(), None);
 }
+
+/// What a backup writes while an erasure looks for records was not looked at.
+#[tokio::test]
+async fn an_erasure_that_a_backup_overtakes_is_refused_and_finds_all_when_it_is_repeated() {
+    for scene in scenes().await {
+        let (source, writer) = (scene.source().await, scene.source().await);
+        let sink = writer.sink(mirror(true)).await.unwrap();
+        let run = RunId::new(time());
+        let catalog = Catalog::new(vec![Collection::new(key("person").collection, Kind::Record)]);
+        sink.begin(&RunStart::new(run, time(), catalog, Coverage::default())).await.unwrap();
+        let mut records = sink.writer(&Feed::slice(key("person").collection)).await.unwrap();
+        records.write(vec![Event::Put(Box::new(written_by("late", "news")))]).await.unwrap();
+        records.flush(None).await.unwrap();
+        let mut sink = Some(sink);
+        let mut overtake = |_| {
+            if let Some(sink) = sink.take() {
+                futures::executor::block_on(sink.commit(&RunReport::new(run, time()))).unwrap();
+            }
+        };
+        let subject = Subject::person(person());
+        let refused = source.erase(&subject, &request(), &mut overtake).await.unwrap_err();
+        assert_eq!(refused.kind(), ErrorKind::Conflict);
+        assert_eq!(source.erasures().await.unwrap(), []);
+        let found = scene.source().await.erase(&subject, &request(), &mut |_| {}).await.unwrap();
+        assert!(found.records.iter().any(|record| record.key == key("late")), "{found:?}");
+    }
+}
