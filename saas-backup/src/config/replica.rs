@@ -11,6 +11,7 @@ use super::node::{Table, Value, located};
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[non_exhaustive]
+#[expect(clippy::struct_excessive_bools, reason = "each is a switch of its own in the file")]
 pub struct ReplicaConfig {
     /// The address, written as that of the repository.
     pub url: Text,
