@@ -43,6 +43,13 @@ pub(crate) fn row(key: Key, value: &impl Serialize) -> Result<Record> {
     Ok(Record::new(key, Json::from_value(value)?))
 }
 
+/// The stored line of a row.
+pub(crate) fn line(key: Key, value: &impl Serialize) -> Result<Bytes> {
+    let mut text = Vec::new();
+    LineCodec::stored().encode_put(&row(key, value)?, &mut text)?;
+    Ok(Bytes::from(text))
+}
+
 /// Reads a stored line of a record, reserved or not.
 ///
 /// # Errors

@@ -181,8 +181,7 @@ impl Source {
                 held.blob_bytes = held.blob_bytes.saturating_sub(size);
             }
         }
-        let mut text = Vec::new();
-        LineCodec::stored().encode_put(&reserved::row(key, &held)?, &mut text)?;
+        let mut text = reserved::line(key, &held)?.to_vec();
         text.push(b'\n');
         maintainer.committer.seal_part(PartKind::Meta, Family::Meta, text, header).await.map(Some)
     }

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use saas_backup_core::{Key, LineCodec, OpenGap, Result, Review, RunReport};
+use saas_backup_core::{Key, OpenGap, Result, Review, RunReport};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -81,12 +81,7 @@ where
     let before: T = reserved::value(&line.text)?;
     let mut after = before.clone();
     change(&mut after);
-    if before == after {
-        return Ok(None);
-    }
-    let (record, mut text) = (reserved::row(line.key.clone(), &after)?, Vec::new());
-    LineCodec::stored().encode_put(&record, &mut text)?;
-    Ok(Some(Bytes::from(text)))
+    (before != after).then(|| reserved::line(line.key.clone(), &after)).transpose()
 }
 
 #[cfg(test)]
@@ -98,9 +93,8 @@ mod tests {
 
     fn line(collection: &'static str, value: &impl Serialize) -> StoredLine {
         let key = reserved::key(collection, reserved::ONLY).unwrap();
-        let mut text = Vec::new();
-        LineCodec::stored().encode_put(&reserved::row(key.clone(), value).unwrap(), &mut text).unwrap();
-        StoredLine { key, says: Says::put(None), sequence: 3, ordinal: 0, text: Bytes::from(text) }
+        let text = reserved::line(key.clone(), value).unwrap();
+        StoredLine { key, says: Says::put(None), sequence: 3, ordinal: 0, text }
     }
 
     /// Reports outlive what they tell of.

@@ -103,10 +103,7 @@ impl Losses {
             }
             (Family::Meta, reserved::HELD) => {
                 if let (Some(held), Some(newest)) = (&self.held, group.lines.first_mut()) {
-                    let record = reserved::row(newest.key.clone(), held)?;
-                    let mut text = Vec::new();
-                    LineCodec::stored().encode_put(&record, &mut text)?;
-                    newest.text = Bytes::from(text);
+                    newest.text = reserved::line(newest.key.clone(), held)?;
                 }
             }
             (Family::Meta, _) if !group.key.collection.is_reserved() && self.may_hold(&group.key) => return Ok(None),
