@@ -1,8 +1,11 @@
 //! The lines that are no records: cursors, gaps, catalog, attachments.
 
+use std::sync::LazyLock;
+
 use bytes::Bytes;
+use memchr::memmem::Finder;
 use saas_backup_core::{
-    CollectionName, CollectionName as Name, Cursor, Epoch, Error, ErrorKind, Feed, FeedState, Json, Key, Line,
+    BlobId, CollectionName, CollectionName as Name, Cursor, Epoch, Error, ErrorKind, Feed, FeedState, Json, Key, Line,
     LineCodec, Record, RecordId, Result,
 };
 use serde::de::DeserializeOwned;
@@ -63,6 +66,16 @@ pub(crate) fn record(text: &Bytes) -> Result<Box<Record>> {
             Err(Error::new(ErrorKind::Integrity, "a stored line does not have the form of one").with_source(error))
         }
     }
+}
+
+/// The attachments that a stored line of a record refers to.
+pub(crate) fn blobs(text: &Bytes) -> Result<Vec<BlobId>> {
+    static NAME: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"\"blobs\":"));
+    // Most records have none: a look at the bytes is enough to know.
+    if NAME.find(text).is_none() {
+        return Ok(Vec::new());
+    }
+    Ok(record(text)?.blobs.into_iter().filter_map(|blob| blob.id).collect())
 }
 
 /// Reads what a row of a reserved collection holds.

@@ -1,7 +1,6 @@
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
 
-use memchr::memmem::Finder;
 use saas_backup_core::{BlobId, CollectionName, Error, ErrorKind, Key, OpenGap, Result};
 use serde::Serialize;
 
@@ -108,7 +107,6 @@ pub(super) async fn find(
     let mut attachments: BTreeMap<BlobId, CollectionName> = BTreeMap::new();
     let mut of_others: HashSet<u64> = HashSet::new();
     let mut merge = open(shared, map, Family::Data, None).await?;
-    let has_blobs = Finder::new(b"\"blobs\":");
     let mut looked_at = 0;
     while let Some(group) = merge.next().await? {
         looked_at += 1;
@@ -116,9 +114,8 @@ pub(super) async fn find(
             progress(looked_at);
         }
         let reasons = reasons(subject, &clues, &group)?;
-        let with_blobs = group.lines.iter().filter(|line| !line.is_deletion() && has_blobs.find(&line.text).is_some());
-        for line in with_blobs {
-            for blob in reserved::record(&line.text)?.blobs.into_iter().filter_map(|blob| blob.id) {
+        for line in group.lines.iter().filter(|line| !line.is_deletion()) {
+            for blob in reserved::blobs(&line.text)? {
                 if reasons.is_empty() {
                     of_others.insert(hash(&blob)?);
                 } else {

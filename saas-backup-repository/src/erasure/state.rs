@@ -3,7 +3,7 @@ use std::collections::BTreeSet;
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use futures::TryStreamExt as _;
-use saas_backup_core::{ErasureReceipt, ErasureState, Error, ErrorKind, Result};
+use saas_backup_core::{Error, ErrorKind, Result};
 use serde::{Deserialize, Serialize};
 
 use crate::commit::{check_version, decode, encode};
@@ -56,24 +56,6 @@ pub enum ErasureProgress {
     },
 }
 
-impl Erasure {
-    /// The receipt that the source of a request is given. `encrypted` says how: by the destruction of keys, or of the
-    /// objects.
-    pub fn receipt(&self, now: DateTime<Utc>, expires_by: DateTime<Utc>, encrypted: bool) -> ErasureReceipt {
-        let state = match self.progress {
-            ErasureProgress::Gone { .. } => ErasureState::Applied,
-            _ => ErasureState::BeyondUse,
-        };
-        let mut receipt = ErasureReceipt::new(&self.request, state, now);
-        if state == ErasureState::Applied {
-            receipt.method = Some(if encrypted { "crypto-shredded" } else { "rewritten" }.to_owned());
-        } else {
-            receipt.expires_by = Some(expires_by);
-        }
-        receipt
-    }
-}
-
 /// What a maintainer signs of the erasures of a source.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
@@ -109,13 +91,12 @@ impl Source {
         }
         let entries = shared.store.list(shared.names.prefix().trim_end_matches('/'), None);
         let present: Vec<String> = entries.map_ok(|entry| entry.name).try_collect().await?;
-        let mut named = map.named(&shared.keyring);
-        named.extend(map.parts.iter().map(|part| part.place.object.clone()));
+        let needed = map.needed(&shared.keyring);
         let told = map.upkeep.erasures.iter().map(|erasure| {
             let progress = match &erasure.rewritten {
                 None => ErasureProgress::Hidden,
                 Some(rewritten) => {
-                    let left = left(shared, &present, &named, erasure.commit, rewritten.at);
+                    let left = left(shared, &present, &needed, erasure.commit, rewritten.at);
                     match left {
                         0 => ErasureProgress::Gone { rewritten: rewritten.at },
                         left => ErasureProgress::GivenUp { rewritten: rewritten.at, left },
@@ -161,7 +142,7 @@ impl Source {
 
 /// What could still be read: in an encrypted repository the keys that nobody needs, else the objects, and the commits up
 /// to the erasure.
-fn left(shared: &Shared, present: &[String], named: &BTreeSet<String>, erasure: u64, rewritten: DateTime<Utc>) -> u64 {
+fn left(shared: &Shared, present: &[String], needed: &BTreeSet<String>, erasure: u64, rewritten: DateTime<Utc>) -> u64 {
     let (keys, commits) = (shared.names.keys(), shared.names.commits());
     // They name objects and tell times, and no more.
     let says_nothing = [shared.names.layouts(), shared.names.proofs()];
@@ -169,13 +150,13 @@ fn left(shared: &Shared, present: &[String], named: &BTreeSet<String>, erasure: 
     let holds = |name: &&String| {
         if shared.keyring.is_encrypted() {
             let is_old = ulid_of(name).is_some_and(|ulid| ulid < until.as_str());
-            return name.starts_with(&keys) && is_old && !named.contains(*name);
+            return name.starts_with(&keys) && is_old && !needed.contains(*name);
         }
         if name.starts_with(&commits) {
             return sequence_of(name).is_some_and(|sequence| sequence <= erasure);
         }
         let is_old = ulid_of(name).is_some_and(|ulid| ulid < until.as_str());
-        is_old && !says_nothing.iter().any(|folder| name.starts_with(folder)) && !named.contains(*name)
+        is_old && !says_nothing.iter().any(|folder| name.starts_with(folder)) && !needed.contains(*name)
     };
     present.iter().filter(holds).count() as u64
 }

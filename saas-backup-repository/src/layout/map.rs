@@ -282,6 +282,13 @@ impl Map {
         named
     }
 
+    /// What must not be removed: what it names, and the commits and bundles that its parts lie in.
+    pub(crate) fn needed(&self, keyring: &Keyring) -> BTreeSet<String> {
+        let mut needed = self.named(keyring);
+        needed.extend(self.parts.iter().map(|part| part.place.object.clone()));
+        needed
+    }
+
     /// Whether another map leads to the same lines and points.
     pub(crate) fn says_what(&self, other: &Self) -> bool {
         let parts = |map: &Self| -> Vec<(PartKind, u64, Digest)> {

@@ -5,6 +5,7 @@ use bytes::Bytes;
 use futures::stream::{self, StreamExt as _, TryStreamExt as _};
 use saas_backup_core::{Digest, Error, ErrorKind, Key, Result};
 
+use super::Erased;
 use crate::commit::{ObjectRef, PartKind};
 use crate::crypto::Keyring;
 use crate::layout::{Map, Part, Segment, fetched};
@@ -25,7 +26,11 @@ pub(crate) struct Access {
     keyring: Arc<Keyring>,
     indexes: Mutex<HashMap<String, Arc<SegmentIndex>>>,
     lines: Mutex<LineCache>,
+    erased: Mutex<Option<KnownErased>>,
 }
+
+/// What was read of the lists of what is erased: which lists, and what they say together.
+type KnownErased = (Vec<(u64, Digest)>, Arc<Erased>);
 
 /// A frame of a segment: its lines, and the compressed bytes that hold them.
 #[derive(Debug)]
@@ -49,7 +54,7 @@ struct LineCache {
 
 impl Access {
     pub(crate) fn new(store: Arc<dyn Store>, keyring: Arc<Keyring>) -> Self {
-        Self { store, keyring, indexes: Mutex::default(), lines: Mutex::default() }
+        Self { store, keyring, indexes: Mutex::default(), lines: Mutex::default(), erased: Mutex::default() }
     }
 
     pub(crate) fn keyring(&self) -> &Keyring {
@@ -258,6 +263,10 @@ impl Access {
 
     fn lock_indexes(&self) -> MutexGuard<'_, HashMap<String, Arc<SegmentIndex>>> {
         self.indexes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn lock_erased(&self) -> MutexGuard<'_, Option<KnownErased>> {
+        self.erased.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn lock_lines(&self) -> MutexGuard<'_, LineCache> {

@@ -1,7 +1,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use saas_backup_core::{Key, Result};
+use saas_backup_core::{Digest, Key, Result};
 
 use super::Access;
 use crate::commit::PartKind;
@@ -51,7 +51,17 @@ impl Erased {
 impl Access {
     /// What is erased and not written anew yet.
     pub(crate) async fn erased(&self, map: &Map) -> Result<Arc<Erased>> {
-        let parts: Vec<Part> = map.parts.iter().filter(|part| part.kind == PartKind::Erased).cloned().collect();
+        let lists = || map.parts.iter().filter(|part| part.kind == PartKind::Erased);
+        if lists().next().is_none() {
+            return Ok(Arc::default());
+        }
+        let parts: Vec<Part> = lists().cloned().collect();
+        let of: Vec<(u64, Digest)> = parts.iter().map(|part| (part.sequence, part.sha256)).collect();
+        if let Some((known, erased)) = &*self.lock_erased()
+            && *known == of
+        {
+            return Ok(Arc::clone(erased));
+        }
         let mut erased = Erased::default();
         for lines in self.all_part_lines(&parts).await? {
             for line in lines.iter() {
@@ -59,6 +69,8 @@ impl Access {
                 *through = line.sequence.max(*through);
             }
         }
-        Ok(Arc::new(erased))
+        let erased = Arc::new(erased);
+        *self.lock_erased() = Some((of, Arc::clone(&erased)));
+        Ok(erased)
     }
 }

@@ -199,8 +199,7 @@ impl Garbage {
         shared: &Shared,
     ) -> Result<Self> {
         let mut found = Self::default();
-        let mut named = map.named(&shared.keyring);
-        named.extend(map.parts.iter().map(|part| part.place.object.clone()));
+        let needed = map.needed(&shared.keyring);
         let mut waiting = BTreeSet::new();
         let mut given_up = BTreeSet::new();
         // Layouts that are older name what is removed.
@@ -243,7 +242,7 @@ impl Garbage {
             && first <= settled.min(Some(erased));
         for (name, size) in present {
             let is_proof = name.starts_with(&format!("{}/", shared.names.proofs()));
-            if is_proof || named.contains(name) || waiting.contains(name) {
+            if is_proof || needed.contains(name) || waiting.contains(name) {
                 continue;
             }
             let entry = (name.clone(), *size);

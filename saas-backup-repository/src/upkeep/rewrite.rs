@@ -4,7 +4,6 @@ use std::borrow::Cow;
 use std::cmp::Reverse;
 use std::collections::HashSet;
 
-use memchr::memmem::Finder;
 use saas_backup_core::{Key, Result};
 
 use super::erasing::Erasing;
@@ -134,18 +133,13 @@ impl Rewriter {
     /// Takes over a frame as it is, if all its lines stay where they are, and no other line comes between them.
     fn frame(&mut self, codec: &mut Codec, frame: &StoredFrame, beside: &[Group]) -> Result<()> {
         let keys = joined(frame, beside);
-        let mut stays = frame.raw >= SMALLEST_COPY;
-        for key in &keys {
-            stays = stays && self.stays(key)?;
-        }
-        if !stays {
+        let Some(kept) = self.all_that_stays(frame, &keys)? else {
             return keys.iter().try_for_each(|key| self.key(codec, key.key, &key.lines));
-        }
-        for Joined { key, lines, places, .. } in &keys {
+        };
+        for (Joined { key, lines, places }, needed) in keys.iter().zip(kept) {
             for ledger in self.proof.iter_mut().chain([&mut self.ledger]) {
                 ledger.take(lines)?;
             }
-            let needed = needed(lines, &self.points, self.whole);
             self.tally.kept += (places.len() + needed.past.len()) as u64;
             self.tally.dropped += (lines.len() - places.len() - needed.past.len()) as u64;
             let past: Vec<&StoredLine> = needed.past.iter().filter_map(|place| lines.get(*place)).collect();
@@ -157,13 +151,24 @@ impl Rewriter {
         self.now.copy(codec, frame)
     }
 
-    /// Whether the lines of a key that a frame holds are those that the present needs, and nothing else is changed.
-    fn stays(&self, Joined { key, lines, places }: &Joined<'_>) -> Result<bool> {
-        if self.references.releases(key, lines) || self.erasing.change(lines)?.is_some() {
-            return Ok(false);
+    /// What is needed of the keys of a frame, if the lines that it holds are those that the present needs, and nothing else
+    /// is changed.
+    fn all_that_stays(&self, frame: &StoredFrame, keys: &[Joined<'_>]) -> Result<Option<Vec<Needed>>> {
+        if frame.raw < SMALLEST_COPY {
+            return Ok(None);
         }
-        let needed = needed(lines, &self.points, self.whole);
-        Ok(!needed.gone && needed.now == *places)
+        let mut kept = Vec::with_capacity(keys.len());
+        for Joined { key, lines, places } in keys {
+            if self.references.releases(key, lines) || self.erasing.change(lines)?.is_some() {
+                return Ok(None);
+            }
+            let needed = needed(lines, &self.points, self.whole);
+            if needed.gone || needed.now != *places {
+                return Ok(None);
+            }
+            kept.push(needed);
+        }
+        Ok(Some(kept))
     }
 
     fn key(&mut self, codec: &mut Codec, key: &Key, lines: &[StoredLine]) -> Result<()> {
@@ -313,14 +318,8 @@ impl References {
         }
         match self {
             Self::Collect(referred) => {
-                // Most records have none: a look at the bytes is enough to know.
-                if Finder::new(b"\"blobs\":").find(&line.text).is_none() {
-                    return Ok(());
-                }
-                for blob in reserved::record(&line.text)?.blobs {
-                    if let Some(id) = blob.id {
-                        referred.insert(key_hash(&reserved::key(reserved::BLOBS, id.as_str())?).0);
-                    }
+                for blob in reserved::blobs(&line.text)? {
+                    referred.insert(key_hash(&reserved::key(reserved::BLOBS, blob.as_str())?).0);
                 }
             }
             Self::Release { objects, .. } if line.key.collection.as_str() == reserved::BLOBS => {

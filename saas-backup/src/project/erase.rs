@@ -55,9 +55,7 @@ impl Project {
         progress: &mut (dyn FnMut(ErasureStep<'_>) + Send),
     ) -> Result<Erased> {
         let store = self.reader().await?;
-        if store.points(source).await?.is_empty() {
-            self.config().source(source)?;
-        }
+        self.check_known(store, source).await?;
         let mut search = |records: u64| progress(ErasureStep::Search(records));
         let concerned = store.erase(source, subject, options, &mut search).await?;
         let mut maintained = None;
@@ -66,20 +64,13 @@ impl Project {
             let mut rewrite = |done: &Compacted| progress(ErasureStep::Rewrite(done));
             maintained = Some(self.maintain(source, &MaintainOptions::default(), &mut rewrite).await?);
         }
-        let replicas = self.config().replicas.iter().enumerate().filter(|(_, replica)| !replica.prune);
-        let kept_by_replicas = if self.config().replicas.is_empty() {
-            Vec::new()
-        } else {
-            let names = self.places(None).await?;
-            replicas.filter_map(|(place, _)| names.get(place).map(|place| place.name.clone())).collect()
-        };
         Ok(Erased {
             source: source.to_owned(),
             dry_run: options.dry_run,
             concerned,
             maintained,
             erasures: store.erasures(source).await?,
-            kept_by_replicas,
+            kept_by_replicas: self.replicas_that_keep_all().await?,
         })
     }
 
@@ -91,9 +82,7 @@ impl Project {
     /// repository.
     pub async fn erasures(&self, source: &str) -> Result<Vec<Erasure>> {
         let store = self.store(Access::Write).await?;
-        if store.points(source).await?.is_empty() {
-            self.config().source(source)?;
-        }
+        self.check_known(store, source).await?;
         store.erasures(source).await
     }
 
@@ -129,9 +118,7 @@ impl Project {
         progress: &mut (dyn FnMut(&Scanned) + Send),
     ) -> Result<Scanned> {
         let store = self.reader().await?;
-        if store.points(source).await?.is_empty() {
-            self.config().source(source)?;
-        }
+        self.check_known(store, source).await?;
         store.scan(source, texts, progress).await
     }
 }

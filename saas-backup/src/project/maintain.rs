@@ -79,9 +79,7 @@ impl Project {
         progress: &mut (dyn FnMut(&Compacted) + Send),
     ) -> Result<Maintained> {
         let store = self.reader().await?;
-        if store.points(source).await?.is_empty() {
-            self.config().source(source)?;
-        }
+        self.check_known(store, source).await?;
         let compact = CompactOptions::default().with_all(options.all).with_dry_run(options.dry_run);
         let mut collect = CollectOptions::default().with_dry_run(options.dry_run);
         if let Some(grace) = options.grace {

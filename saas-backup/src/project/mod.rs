@@ -175,6 +175,16 @@ impl Project {
         self.store(Access::Write).await
     }
 
+    /// # Errors
+    ///
+    /// [`ErrorKind::Configuration`] if the source is neither configured nor in the repository.
+    async fn check_known(&self, store: &Store, source: &str) -> Result<()> {
+        if store.points(source).await?.is_empty() {
+            self.config().source(source)?;
+        }
+        Ok(())
+    }
+
     async fn reader(&self) -> Result<&Arc<Store>> {
         self.store(Access::Read).await
     }

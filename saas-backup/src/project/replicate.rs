@@ -124,6 +124,15 @@ impl Project {
         Ok((copied, Some(copy.prune().await?)))
     }
 
+    /// The names of the configured replicas from which nothing is removed.
+    pub(super) async fn replicas_that_keep_all(&self) -> Result<Vec<String>> {
+        if self.config().replicas.iter().all(|replica| replica.prune) {
+            return Ok(Vec::new());
+        }
+        let places = self.places(None).await?.into_iter();
+        Ok(places.filter(|place| !place.prune).map(|place| place.name).collect())
+    }
+
     /// The configured replicas, or the one that is named.
     pub(super) async fn places(&self, named: Option<&str>) -> Result<Vec<Place>> {
         let config = self.config().clone();
@@ -147,7 +156,7 @@ fn configured(config: &Config) -> Result<Vec<Place>> {
     Ok(numbered
         .map(|(replica, number)| match store::replica(replica, &config.base) {
             Ok(options) => Place { name: shown(&options.url), options: another(options, &own), prune: replica.prune },
-            Err(error) => Place { name: format!("replica {number}"), options: Err(error), prune: false },
+            Err(error) => Place { name: format!("replica {number}"), options: Err(error), prune: replica.prune },
         })
         .collect())
 }
