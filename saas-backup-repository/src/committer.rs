@@ -316,18 +316,29 @@ impl Committer {
         Err(Error::new(ErrorKind::Conflict, "other writers of this source are always faster; try again later"))
     }
 
+    /// The source with what others committed meanwhile; this committer builds on it from now on.
+    pub(crate) async fn reload(&self) -> Result<Arc<Map>> {
+        let after = self.read_on().await?;
+        self.lock().map = Arc::clone(&after);
+        Ok(after)
+    }
+
+    async fn read_on(&self) -> Result<Arc<Map>> {
+        // Nobody builds on a commit of a writer that was revoked meanwhile.
+        refresh(&*self.shared.store, &self.shared.repository, &self.shared.loader.trust).await?;
+        let after = self.shared.loader.load(Some(self.map())).await?;
+        after.check()?;
+        Ok(after)
+    }
+
     /// Takes over what others committed meanwhile; whether that was anything.
     async fn rebase(
         &self,
         header: &CommitHeader,
         accept: &impl Fn(&CommitHeader, &Map, u64) -> Result<()>,
     ) -> Result<bool> {
-        let before = self.map();
-        let known = before.next();
-        // Nobody builds on a commit of a writer that was revoked meanwhile.
-        refresh(&*self.shared.store, &self.shared.repository, &self.shared.loader.trust).await?;
-        let after = self.shared.loader.load(Some(before)).await?;
-        after.check()?;
+        let known = self.map().next();
+        let after = self.read_on().await?;
         let is_news = after.next() > known;
         if is_news {
             accept(header, &after, known)?;

@@ -11,9 +11,10 @@ use super::erasing::Erasing;
 use super::ledger::{Ledger, LedgerKey, Stated, Totals};
 use super::losses::Losses;
 use super::plan::{Plan, stored};
-use super::rewrite::{Piece, Ready, References, Rewriter, object_hash};
-use super::{Maintainer, said};
-use crate::commit::{CommitHeader, Maintenance, Merged, ObjectKind, ObjectRef, PartKind};
+use super::references::{References, Release};
+use super::rewrite::{Piece, Ready, Rewriter};
+use super::{Maintainer, may_follow, said};
+use crate::commit::{CommitHeader, Maintenance, Merged, ObjectRef, PartKind};
 use crate::committer::Sealed;
 use crate::layout::Map;
 use crate::object::{Family, SegmentIndex};
@@ -149,13 +150,11 @@ impl Maintainer {
         let latest = map.points.last().map_or(0, |(point, ..)| *point);
         let (mut header, mut parts) = (self.header(), Vec::new());
         let mut maintenance = Maintenance { merges: plan.merges.clone(), ..Maintenance::default() };
-        let (mut before, mut referred) = (Vec::new(), None);
+        let (mut before, mut referred, mut release) = (Vec::new(), None, None);
         for merged in &plan.merges {
             let references = match (plan.whole, merged.family, referred.take()) {
                 (true, Family::Data, _) => References::Collect(HashSet::new()),
-                (true, Family::Meta, Some(referred)) => {
-                    References::Release { referred, latest, objects: HashSet::new() }
-                }
+                (true, Family::Meta, Some(referred)) => References::Release(Release::new(referred, latest)),
                 _ => References::Ignore,
             };
             let points = points_of(map, merged);
@@ -165,24 +164,35 @@ impl Maintainer {
                 (Some(key), Family::Data) if !erased.is_empty() => Some(Ledger::new(key, points.clone())?),
                 _ => None,
             };
-            if let References::Release { referred, latest, .. } = &references
+            if let References::Release(release) = &references
                 && !erased.is_empty()
             {
-                erasing.moved = self.repack(map, &erased, referred, *latest, &mut header).await?;
+                erasing.moved = self.repack(map, &erased, release, &mut header).await?;
             }
             let rewriter = Rewriter::new(points, merged.after == 0, options.segment_bytes, ledger, references)
                 .erasing(erasing, proof);
             let (indexes, rewriter) = self.rewrite(map, merged, rewriter, None, &mut header, done, progress).await?;
-            let Rewriter { ledger, proof, references, tally, .. } = rewriter;
+            let Rewriter { ledger, proof, mut references, tally, .. } = rewriter;
             parts.extend(self.committer.seal_indexes(merged.family, &indexes, &mut header).await?);
             if tally.forgot_deletions && merged.family == Family::Data {
                 maintenance.horizon = map.points.first().map(|(oldest, ..)| *oldest);
             }
             maintenance.released += tally.released;
             done.attachments_released += tally.released;
+            if let References::Collect(_) = &references {
+                // Backups went on meanwhile. What comes after this look is looked at when the commit is made.
+                let now = self.committer.reload().await?;
+                may_follow(&now, map.next())?;
+                self.note_later(&now, Family::Data, merged.through, &mut references).await?;
+            } else {
+                self.note_later(map, merged.family, merged.through, &mut references).await?;
+            }
             match references {
                 References::Collect(found) => referred = Some(found),
-                References::Release { objects, .. } => maintenance.drops = unreferred(map, &objects),
+                References::Release(done) => {
+                    maintenance.drops = done.unreferred(map);
+                    release = Some(done);
+                }
                 References::Ignore => {}
             }
             if let Some(proof) = proof {
@@ -211,7 +221,7 @@ impl Maintainer {
         done.bytes_before +=
             plan.merges.iter().map(|merged| stored(map, merged.family, merged.after, merged.through)).sum::<u64>();
         done.bytes_after += header.objects.iter().map(|object| object.size).sum::<u64>();
-        self.commit(header, &parts).await?;
+        self.commit_releasing(header, &parts, release.as_ref()).await?;
         progress(done);
         Ok(())
     }
@@ -335,15 +345,6 @@ fn points_of(map: &Map, merged: &Merged) -> Vec<u64> {
 pub(super) fn with_present(points: &[u64], merged: &Merged) -> Vec<u64> {
     let present = (points.last() != Some(&merged.through)).then_some(merged.through);
     points.iter().copied().chain(present).collect()
-}
-
-/// The objects of attachments that no row names any more.
-fn unreferred(map: &Map, objects: &HashSet<u64>) -> Vec<String> {
-    let attachments = map.others.iter().filter(|object| matches!(object.kind, ObjectKind::Blob | ObjectKind::Pack));
-    attachments
-        .filter(|object| !objects.contains(&object_hash(&object.name)))
-        .map(|object| object.name.clone())
-        .collect()
 }
 
 /// What the map would be with a commit.

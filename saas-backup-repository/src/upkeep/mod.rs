@@ -13,6 +13,7 @@ mod ledger;
 mod lock;
 mod losses;
 mod plan;
+mod references;
 mod repack;
 mod rewrite;
 

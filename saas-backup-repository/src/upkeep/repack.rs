@@ -8,6 +8,7 @@ use saas_backup_core::{Digest, Result};
 
 use super::Maintainer;
 use super::erasing::Moved;
+use super::references::Release;
 use crate::commit::{CommitHeader, ObjectKind};
 use crate::committer::PACK_BYTES;
 use crate::layout::Map;
@@ -35,8 +36,7 @@ impl Maintainer {
         &self,
         map: &Map,
         erased: &Erased,
-        referred: &HashSet<u64>,
-        latest: u64,
+        release: &Release,
         header: &mut CommitHeader,
     ) -> Result<Moved> {
         let is_closed = |id: &String| map.upkeep.closed.iter().any(|closed| closed.id == *id);
@@ -52,7 +52,7 @@ impl Maintainer {
         let mut stay: BTreeMap<String, HashMap<u64, Packed>> = BTreeMap::new();
         let mut rows = self.packed_rows(map).await?;
         while let Some((line, part, sha256)) = rows.next().await? {
-            let is_released = line.sequence <= latest && !referred.contains(&key_hash(&line.key).0);
+            let is_released = line.sequence <= release.latest && !release.referred.contains(&key_hash(&line.key).0);
             if emptied.contains(&part.object) && !erased.hides(&line) && !is_released {
                 stay.entry(part.object.clone()).or_default().insert(part.at, Packed { part, sha256 });
             }

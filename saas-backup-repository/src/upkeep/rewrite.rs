@@ -2,17 +2,16 @@
 
 use std::borrow::Cow;
 use std::cmp::Reverse;
-use std::collections::HashSet;
 
 use saas_backup_core::{Key, Result};
 
 use super::erasing::Erasing;
 use super::keep::{Needed, needed};
 use super::ledger::Ledger;
+use super::references::References;
 use crate::commit::Covers;
-use crate::object::{Codec, SegmentBuilder, SegmentFile, StoredLine, effective, key_hash};
-use crate::read::{BlobRow, Group, StoredFrame};
-use crate::reserved;
+use crate::object::{Codec, SegmentBuilder, SegmentFile, StoredLine, effective};
+use crate::read::{Group, StoredFrame};
 
 /// A segment that is ready to be sealed.
 #[derive(Debug)]
@@ -69,17 +68,6 @@ pub(super) struct Rewriter {
     past: Run,
     pub(super) references: References,
     pub(super) tally: Tally,
-}
-
-/// Which attachments are referred to.
-pub(super) enum References {
-    /// Notes those of the records that are kept, as hashes.
-    Collect(HashSet<u64>),
-    /// Leaves out the rows of attachments that are not among these and were there at a point, and notes the objects that
-    /// the others lie in.
-    Release { referred: HashSet<u64>, latest: u64, objects: HashSet<u64> },
-    /// Does neither.
-    Ignore,
 }
 
 struct Run {
@@ -159,7 +147,7 @@ impl Rewriter {
         }
         let mut kept = Vec::with_capacity(keys.len());
         for Joined { key, lines, places } in keys {
-            if self.references.releases(key, lines) || self.erasing.change(lines)?.is_some() {
+            if self.references.gives_up(key, lines) || self.erasing.change(lines)?.is_some() {
                 return Ok(None);
             }
             let needed = needed(lines, &self.points, self.whole);
@@ -182,7 +170,8 @@ impl Rewriter {
         if lines.is_empty() {
             return Ok(());
         }
-        if self.references.releases(key, lines) {
+        if self.references.gives_up(key, lines) {
+            self.references.note_released(key);
             self.tally.released += u64::from(effective(lines).is_some_and(|(line, _)| !line.is_deletion()));
             self.tally.dropped += lines.len() as u64;
             return Ok(());
@@ -302,38 +291,3 @@ impl Run {
 const SMALLEST_COPY: usize = 128 * 1024;
 /// What a sequence number adds to a line at most, and its line feed.
 const SEQUENCE_BYTES: usize = 28;
-
-impl References {
-    /// Whether the key is the row of an attachment that is to be given up.
-    fn releases(&self, key: &Key, lines: &[StoredLine]) -> bool {
-        let Self::Release { referred, latest, .. } = self else { return false };
-        key.collection.as_str() == reserved::BLOBS
-            && lines.first().is_some_and(|newest| newest.sequence <= *latest)
-            && !referred.contains(&key_hash(key).0)
-    }
-
-    fn note(&mut self, line: &StoredLine) -> Result<()> {
-        if line.is_deletion() {
-            return Ok(());
-        }
-        match self {
-            Self::Collect(referred) => {
-                for blob in reserved::blobs(&line.text)? {
-                    referred.insert(key_hash(&reserved::key(reserved::BLOBS, blob.as_str())?).0);
-                }
-            }
-            Self::Release { objects, .. } if line.key.collection.as_str() == reserved::BLOBS => {
-                let row: BlobRow = reserved::value(&line.text)?;
-                objects.extend(row.parts.iter().map(|part| object_hash(&part.object)));
-            }
-            Self::Release { .. } | Self::Ignore => {}
-        }
-        Ok(())
-    }
-}
-
-/// The hash by which an object is noted.
-pub(super) fn object_hash(name: &str) -> u64 {
-    let digest = blake3::hash(name.as_bytes());
-    digest.as_bytes().iter().take(8).fold(0, |word, byte| word << 8 | u64::from(*byte))
-}

@@ -2,25 +2,34 @@
 
 use super::*;
 
-/// Backups, another maintainer and a reader at the same time.
-#[tokio::test]
+/// Does some work at a certain call of what is told of progress.
+fn at_call<T>(moment: usize, work: impl Future<Output = ()> + Send) -> impl FnMut(&T) + Send {
+    let (mut calls, mut work) = (0, Some(work));
+    move |_| {
+        if calls == moment
+            && let Some(work) = work.take()
+        {
+            tokio::task::block_in_place(|| tokio::runtime::Handle::current().block_on(work));
+        }
+        calls += 1;
+    }
+}
+
+/// A backup, a reader and another maintainer while everything is merged.
+#[tokio::test(flavor = "multi_thread")]
 async fn backups_go_on_beside_upkeep_and_of_two_maintainers_one_gives_up() {
     for mut scene in both().await {
         let (one, two, writer) = (scene.source().await, scene.source().await, scene.source().await);
         scene.account.put(note("beside", "written meanwhile"));
         let account = MemoryConnector::new(scene.account.clone());
-        let options = compact_all();
-        let (mut silent, mut mute) = (|_: &_| {}, |_: &_| {});
-        let (first, second, backup, read) = tokio::join!(
-            one.compact(&options, &mut silent),
-            two.compact(&options, &mut mute),
-            back_up(&account, &writer, &scene.clock),
-            live(&writer, At::Back(0)),
-        );
-        let conflicts = [first, second].into_iter().filter_map(Result::err).map(|error| error.kind());
-        assert_eq!(conflicts.collect::<Vec<_>>(), [ErrorKind::Conflict]);
-        backup.unwrap();
-        assert!(read.unwrap().len() > 30);
+        let mut beside = at_call(0, async {
+            back_up(&account, &writer, &scene.clock).await.unwrap();
+            two.compact(&compact_all(), &mut |_| {}).await.unwrap();
+            assert!(live(&writer, At::Back(0)).await.unwrap().len() > 30);
+        });
+        let refused = one.compact(&compact_all(), &mut beside).await;
+        drop(beside);
+        assert_eq!(refused.unwrap_err().kind(), ErrorKind::Conflict);
         let point = writer.point(&At::Now).await.unwrap().sequence;
         scene.points.insert(point, scene.account.live());
         scene.check().await;
@@ -103,6 +112,44 @@ async fn a_run_that_was_told_that_a_released_attachment_is_held_is_refused() {
         let snapshot = scene.source().await.snapshot(SnapshotOptions::default()).await.unwrap();
         let record = &scene.account.live()[&key("large")];
         assert!(snapshot.open(&record.key, &record.blobs[0], None).await.is_ok());
+    }
+}
+
+/// A run commits while everything is merged, early or late: a record of it refers to an attachment that no point did any
+/// more, and that it was told is held.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_attachment_that_a_run_beside_a_merge_refers_to_stays() {
+    for keys in [Keys::none(), Keys::owner(Identity::generate())] {
+        let mut refused = 0;
+        for moment in 0..4 {
+            let mut scene = Scene::with_history(keys.clone(), 8).await;
+            let first_two: Vec<u64> = scene.points.keys().copied().take(2).collect();
+            scene.forget(first_two).await;
+            let writer = scene.source().await;
+            let (sink, run) = begun(&writer).await;
+            let blob = BlobRef::new(BlobId::parse("large").unwrap(), "attachment");
+            assert!(matches!(sink.blob(&key("again"), &blob).await.unwrap(), BlobSlot::Held(_)));
+            let mut records = sink.writer(&Feed::slice(key("1").collection)).await.unwrap();
+            let record = Event::Put(Box::new(note("again", "refers to it").with_blob(blob.clone())));
+            let mut beside = at_call(moment, async move {
+                records.write(vec![record]).await.unwrap();
+                records.flush(None).await.unwrap();
+                records.close().await.unwrap();
+                sink.commit(&RunReport::new(run, time())).await.unwrap();
+            });
+            let mut done = scene.source().await.compact(&compact_all(), &mut beside).await;
+            if let Err(error) = &done {
+                assert_eq!(error.kind(), ErrorKind::Conflict, "{error}");
+                refused += 1;
+                done = scene.source().await.compact(&compact_all(), &mut |_| {}).await;
+            }
+            assert_eq!(done.unwrap().attachments_released, 0);
+            let snapshot = scene.source().await.snapshot(SnapshotOptions::default()).await.unwrap();
+            assert!(snapshot.open(&key("again"), &blob, None).await.is_ok());
+            let report = scene.source().await.verify(&VerifyOptions::read_all(), &mut |_| {}).await.unwrap();
+            assert_eq!(report.problems, []);
+        }
+        assert_eq!(refused, 2, "while the rows of attachments are merged it is too late to keep one");
     }
 }
 
