@@ -89,6 +89,11 @@ impl Committer {
         Arc::clone(&self.lock().map)
     }
 
+    /// Who signs what this committer makes.
+    pub(crate) fn signs(&self) -> (&str, Option<&Signer>) {
+        (&self.writer_id, self.signer.as_ref())
+    }
+
     pub(crate) fn added(&self) -> Added {
         self.lock().added
     }
@@ -181,10 +186,21 @@ impl Committer {
         text: Vec<u8>,
         header: &mut CommitHeader,
     ) -> Result<Sealed> {
+        let (bytes, domain) = self.seal_text(family, text, header).await?;
+        Ok(Sealed { kind, bytes, domain })
+    }
+
+    /// Compresses and seals some text; gives it with the domain that it is sealed to.
+    pub(crate) async fn seal_text(
+        &self,
+        family: Family,
+        text: Vec<u8>,
+        header: &mut CommitHeader,
+    ) -> Result<(Vec<u8>, Option<String>)> {
         let domain = self.month_domain(family_domain(family), header).await?;
         let sealer = Keyring::sealer(domain.as_ref());
         let bytes = blocking(move || sealer.seal(compress(&text)?)).await?;
-        Ok(Sealed { kind, bytes, domain: domain.map(|domain| domain.id) })
+        Ok((bytes, domain.map(|domain| domain.id)))
     }
 
     /// Seals a large object; gives it with its digest, and what a reader of ranges needs.

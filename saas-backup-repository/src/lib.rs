@@ -52,6 +52,7 @@ mod repository;
 mod reserved;
 mod retention;
 mod roles;
+mod signed;
 mod sink;
 mod source;
 mod stats;

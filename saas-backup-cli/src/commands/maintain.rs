@@ -76,6 +76,9 @@ fn merged(compacted: &Compacted, dry_run: bool) -> String {
     }
     let Compacted { bytes_before, bytes_after, .. } = compacted;
     let mut text = format!("merged {what}; lines took {}, take {}", bytes(*bytes_before), bytes(*bytes_after));
+    if compacted.resumed {
+        text.push_str(", going on where an interrupted merge had come to");
+    }
     for (count, what) in [
         (compacted.lines_dropped, "lines that no point needs left out"),
         (compacted.attachments_released, "attachments given up"),

@@ -22,6 +22,7 @@ pub(crate) enum SigningPurpose {
     Layout,
     Evidence,
     Proof,
+    Merging,
     Roles,
 }
 
@@ -34,6 +35,7 @@ impl SigningPurpose {
             Self::Layout => b"saas-backup repository 1: layout\n",
             Self::Evidence => b"saas-backup repository 1: evidence\n",
             Self::Proof => b"saas-backup repository 1: proof\n",
+            Self::Merging => b"saas-backup repository 1: merging\n",
             Self::Roles => b"saas-backup repository 1: roles\n",
         }
     }

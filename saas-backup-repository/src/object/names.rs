@@ -65,6 +65,15 @@ impl Names {
         format!("{}proof/{id}", self.prefix)
     }
 
+    pub(crate) fn merging_folder(&self) -> String {
+        format!("{}merging", self.prefix)
+    }
+
+    /// A step of a merge that is under way.
+    pub(crate) fn merging(&self, id: &str) -> String {
+        format!("{}merging/{id}", self.prefix)
+    }
+
     pub(crate) fn commits(&self) -> String {
         format!("{}commit", self.prefix)
     }

@@ -4,30 +4,20 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
-use saas_backup_core::{Digest, Error, ErrorKind, Result};
+use saas_backup_core::{Error, ErrorKind, Result};
 use serde::{Deserialize, Serialize};
 
 use super::{Mark, Proof};
-use crate::commit::{check_version, decode, encode as seal};
 use crate::crypto::SigningPurpose;
 use crate::object::{MAX_SMALL_BYTES, compress, decompress};
+use crate::signed::Signed;
 use crate::source::{Shared, WritingKeys};
 
+/// The part of the clear header that is a proof's own.
 #[derive(Serialize, Deserialize)]
-struct Header {
-    format: u32,
-    requires: Vec<String>,
-    repository: String,
-    source: String,
-    /// Its own name: another's copy under a newer name counts for nothing.
-    proof: String,
-    at: DateTime<Utc>,
+struct ProofHeader {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     due: Option<DateTime<Utc>>,
-    #[serde(default, skip_serializing_if = "String::is_empty")]
-    writer: String,
-    /// SHA-256 of the part.
-    sha256: Digest,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -47,7 +37,7 @@ enum Entry {
 }
 
 fn damaged() -> Error {
-    Error::new(ErrorKind::Integrity, "a record of what was read is damaged, or nobody signed it who may")
+    Error::new(ErrorKind::Integrity, "a record of what was read is damaged")
 }
 
 pub(super) fn encode(shared: &Shared, keys: &WritingKeys, id: &str, proof: &Proof) -> Result<Bytes> {
@@ -66,19 +56,10 @@ pub(super) fn encode(shared: &Shared, keys: &WritingKeys, id: &str, proof: &Proo
         serde_json::to_writer(&mut text, &entry)?;
         text.push(b'\n');
     }
-    let part = compress(&text)?;
-    let header = Header {
-        format: 1,
-        requires: Vec::new(),
-        repository: shared.repository.clone(),
-        source: shared.name.clone(),
-        proof: id.to_owned(),
-        at: proof.at.unwrap_or_else(|| shared.clock.now()),
-        due: proof.due,
-        writer: keys.id.clone(),
-        sha256: Digest::of(&part),
-    };
-    Ok(seal(&header, SigningPurpose::Proof, keys.signer.as_ref(), &[&part])?.0)
+    let part = compress(&text)?.into();
+    let at = proof.at.unwrap_or_else(|| shared.clock.now());
+    let signed = Signed { at, own: ProofHeader { due: proof.due }, part };
+    signed.encode(shared, SigningPurpose::Proof, (&keys.id, keys.signer.as_ref()), id)
 }
 
 /// Reads a proof, if somebody signed it who may maintain.
@@ -87,21 +68,10 @@ pub(super) fn encode(shared: &Shared, keys: &WritingKeys, id: &str, proof: &Proo
 ///
 /// [`ErrorKind::Integrity`] or [`ErrorKind::PermissionDenied`] if not; [`ErrorKind::UnsupportedVersion`] if it is newer
 /// than this version.
-pub(super) async fn read(shared: &Shared, name: &str, object: &Bytes) -> Result<Proof> {
-    let envelope = decode(object)?;
-    check_version(&envelope.header)?;
-    let header: Header = serde_json::from_slice(&envelope.header).map_err(|_| damaged())?;
-    let trust = &shared.loader.trust;
-    let maintains = trust.verify(&*shared.store, SigningPurpose::Proof, &header.writer, &envelope).await?;
-    let own = (header.repository == shared.repository, header.source == shared.name);
-    if !maintains || own != (true, true) || shared.names.proof(&header.proof) != name {
-        return Err(damaged());
-    }
-    if Digest::of(&envelope.body) != header.sha256 {
-        return Err(damaged());
-    }
-    let mut proof = Proof { at: Some(header.at), due: header.due, ..Proof::default() };
-    let text = decompress(&envelope.body, MAX_SMALL_BYTES)?;
+pub(super) async fn read(shared: &Shared, id: &str, object: &Bytes) -> Result<Proof> {
+    let signed = Signed::<ProofHeader>::read(shared, SigningPurpose::Proof, id, object).await?;
+    let mut proof = Proof { at: Some(signed.at), due: signed.own.due, ..Proof::default() };
+    let text = decompress(&signed.part, MAX_SMALL_BYTES)?;
     for line in text.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
         match serde_json::from_slice(line).map_err(|_| damaged())? {
             Entry::Read { at, marks } => {

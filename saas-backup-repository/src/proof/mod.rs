@@ -68,7 +68,7 @@ impl Found {
         let mut found = Self::default();
         for name in names.into_iter().rev() {
             let read = match shared.store.get(&name, None).await {
-                Ok(object) => file::read(shared, &name, &object).await,
+                Ok(object) => file::read(shared, ulid_of(&name).unwrap_or_default(), &object).await,
                 Err(error) => Err(error),
             };
             match read {

@@ -230,7 +230,9 @@ impl Merge {
     pub(crate) async fn next_frame(&mut self) -> Result<Option<(StoredFrame, Vec<Group>)>> {
         let Some(run) = self.heap.peek().map(|next| next.0.run) else { return Ok(None) };
         let end = match self.runs.get(run) {
-            Some(Run::Segment { is_base: true, index, next_frame, lines, .. }) if lines.is_empty() => {
+            Some(Run::Segment { is_base: true, index, next_frame, lines, .. })
+                if lines.is_empty() && self.bounds.holds_all_from(index, *next_frame) =>
+            {
                 index.frames.get(*next_frame + 1).map(|after| after.first.clone())
             }
             _ => return Ok(None),
@@ -322,6 +324,12 @@ impl Bounds {
     fn holds(&self, key: &Key) -> bool {
         self.collection.as_ref().is_none_or(|collection| &key.collection == collection)
             && self.after.as_ref().is_none_or(|after| key > after)
+    }
+
+    /// Whether no key of a segment from one of its frames on comes before the bounds.
+    fn holds_all_from(&self, index: &SegmentIndex, frame: usize) -> bool {
+        let Some(after) = &self.after else { return true };
+        index.frames.get(frame).is_some_and(|frame| &frame.first > after)
     }
 
     /// No key in the bounds is smaller than this one.

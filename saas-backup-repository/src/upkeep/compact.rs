@@ -3,29 +3,24 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use bytes::Bytes;
-use saas_backup_core::{Digest, Error, ErrorKind, Result};
+use saas_backup_core::Result;
 use serde::Serialize;
 
 use super::erasing::Erasing;
 use super::ledger::{Ledger, LedgerKey, Stated, Totals};
-use super::losses::Losses;
+use super::merging::{Aside, changed, on_trial};
 use super::plan::{Plan, stored};
 use super::references::{References, Release};
-use super::rewrite::{Piece, Ready, Rewriter};
-use super::{Maintainer, may_follow, said};
-use crate::commit::{CommitHeader, Maintenance, Merged, ObjectRef, PartKind};
-use crate::committer::Sealed;
+use super::rewrite::Rewriter;
+use super::unfinished::Steps;
+use super::{Maintainer, is_loss, may_follow, said};
+use crate::commit::{Maintenance, Merged, PartKind};
 use crate::layout::Map;
-use crate::object::{Family, SegmentIndex};
-use crate::read::{Bounds, Merge, blocking};
+use crate::object::Family;
 use crate::source::Source;
 
 /// Compressed bytes after which a merged segment is ended: two are begun at a time, and one more is sealed.
 pub(super) const SEGMENT_BYTES: usize = 12 * 1024 * 1024;
-/// Bytes of lines that are rewritten at once.
-const BATCH_BYTES: usize = 4 * 1024 * 1024;
-
 /// How to compact.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -75,6 +70,8 @@ pub struct Compacted {
     pub due: bool,
     /// Whether all lines were merged into a new base.
     pub base: bool,
+    /// Whether an interrupted merge was gone on with: lines count that it had kept, and commits since it began do not.
+    pub resumed: bool,
     /// Commits with lines of their own that were merged.
     pub commits: u64,
     /// Lines that were kept.
@@ -100,7 +97,8 @@ impl Source {
     /// Every point reads the same before and after. That is proven, before anything takes effect, by digests over what
     /// each point holds: out of the old objects, out of the new ones, and as stated when they were last merged. What was
     /// replaced stays until [`collect`](Self::collect) removes it. Backups go on meanwhile. `progress` is called as lines
-    /// are rewritten. Cancel safe: a merge that was not finished leaves objects that nobody names.
+    /// are rewritten. Cancel safe: a long merge that is interrupted is gone on with by the next call, unless something else
+    /// was maintained meanwhile; what it left otherwise is swept as nobody's.
     ///
     /// # Errors
     ///
@@ -112,20 +110,32 @@ impl Source {
         progress: &mut (dyn FnMut(&Compacted) + Send),
     ) -> Result<Compacted> {
         let maintainer = Maintainer::open(self).await?;
-        let mut done = Compacted::default();
+        let (mut done, mut resumes) = (Compacted::default(), true);
         loop {
             let map = maintainer.map();
-            let plan = if done.base { Plan::default() } else { Plan::of(&map, options) };
+            let mut plan = if done.base { Plan::default() } else { Plan::of(&map, options) };
             if plan.merges.is_empty() {
                 return Ok(done);
             }
+            let steps = if plan.whole && resumes { Steps::find(&maintainer, &map).await? } else { None };
+            if let Some(steps) = &steps {
+                plan = Plan::whole(steps.through);
+            }
+            let (before, was_begun) = (done.clone(), steps.is_some());
             done.base = plan.whole;
             done.commits += plan.commits(&map);
             done.due = true;
             if options.dry_run {
+                done.resumed = was_begun;
                 return Ok(done);
             }
-            maintainer.compact(&map, &plan, options, &mut done, progress).await?;
+            match maintainer.compact(&map, &plan, steps, options, &mut done, progress).await {
+                Err(error) if was_begun && is_loss(error.kind()) => {
+                    tracing::warn!(source = self.shared.name, %error, "an interrupted merge begins anew");
+                    (done, resumes) = (before, false);
+                }
+                result => result?,
+            }
         }
     }
 }
@@ -135,6 +145,7 @@ impl Maintainer {
         &self,
         map: &Arc<Map>,
         plan: &Plan,
+        steps: Option<Steps>,
         options: &CompactOptions,
         done: &mut Compacted,
         progress: &mut (dyn FnMut(&Compacted) + Send),
@@ -143,11 +154,14 @@ impl Maintainer {
         let erased = if plan.whole { self.shared().access.erased(map).await? } else { Arc::default() };
         let stated_key = stated.as_ref().map(Stated::key).transpose()?;
         // Digests by the old key would confirm guesses at what was erased.
-        let key = match &stated_key {
-            Some(key) if erased.is_empty() => key.clone(),
+        let key = match (&steps, &stated_key) {
+            (Some(steps), _) => steps.key.clone(),
+            (None, Some(key)) if erased.is_empty() => key.clone(),
             _ => LedgerKey::generate()?,
         };
-        let latest = map.points.last().map_or(0, |(point, ..)| *point);
+        let through = plan.merges.iter().map(|merged| merged.through).max().unwrap_or(0);
+        let latest = map.points.iter().rfind(|(point, ..)| *point <= through).map_or(0, |(point, ..)| *point);
+        let mut steps = steps.unwrap_or_else(|| Steps::begin(map, through, key.clone()));
         let (mut header, mut parts) = (self.header(), Vec::new());
         let mut maintenance = Maintenance { merges: plan.merges.clone(), ..Maintenance::default() };
         let (mut before, mut referred, mut release) = (Vec::new(), None, None);
@@ -171,7 +185,12 @@ impl Maintainer {
             }
             let rewriter = Rewriter::new(points, merged.after == 0, options.segment_bytes, ledger, references)
                 .erasing(erasing, proof);
-            let (indexes, rewriter) = self.rewrite(map, merged, rewriter, None, &mut header, done, progress).await?;
+            // The rows of the store's own are few.
+            let aside = match merged.family {
+                Family::Data if plan.whole => Aside::Steps(&mut steps),
+                _ => Aside::Nothing,
+            };
+            let (indexes, rewriter) = self.rewrite(map, merged, rewriter, aside, &mut header, done, progress).await?;
             let Rewriter { ledger, proof, mut references, tally, .. } = rewriter;
             parts.extend(self.committer.seal_indexes(merged.family, &indexes, &mut header).await?);
             if tally.forgot_deletions && merged.family == Family::Data {
@@ -222,90 +241,9 @@ impl Maintainer {
             plan.merges.iter().map(|merged| stored(map, merged.family, merged.after, merged.through)).sum::<u64>();
         done.bytes_after += header.objects.iter().map(|object| object.size).sum::<u64>();
         self.commit_releasing(header, &parts, release.as_ref()).await?;
+        steps.remove(self).await;
         progress(done);
         Ok(())
-    }
-
-    /// Rewrites the lines of one range, without what is lost; the segments are uploaded and stand in `header`.
-    #[expect(clippy::too_many_arguments, reason = "what is rewritten, by whom, and what comes of it")]
-    pub(super) async fn rewrite(
-        &self,
-        map: &Map,
-        merged: &Merged,
-        mut rewriter: Rewriter,
-        mut losses: Option<&mut Losses>,
-        header: &mut CommitHeader,
-        done: &mut Compacted,
-        progress: &mut (dyn FnMut(&Compacted) + Send),
-    ) -> Result<(Vec<SegmentIndex>, Rewriter)> {
-        let mut merge = self.merge(map, merged).await?;
-        let (mut now, mut past, mut indexes): (Vec<ObjectRef>, Vec<ObjectRef>, Vec<SegmentIndex>) = Default::default();
-        let lines_before = (done.lines_kept, done.lines_dropped, done.lines_erased);
-        loop {
-            let (mut pieces, mut bytes) = (Vec::new(), 0);
-            while bytes < BATCH_BYTES
-                && let Some(piece) = next_piece(&mut merge, merged, losses.as_deref_mut()).await?
-            {
-                bytes += piece.bytes();
-                pieces.push(piece);
-            }
-            let is_end = pieces.is_empty();
-            let ready;
-            (rewriter, ready) = blocking(move || {
-                let ready = rewriter.take(&pieces)?;
-                Ok((rewriter, ready))
-            })
-            .await?;
-            for (segments, objects) in [(ready.0, &mut now), (ready.1, &mut past)] {
-                for segment in segments {
-                    self.upload(merged.family, segment, header, objects, &mut indexes).await?;
-                }
-            }
-            done.lines_kept = lines_before.0 + rewriter.tally.kept;
-            done.lines_dropped = lines_before.1 + rewriter.tally.dropped;
-            done.lines_erased = lines_before.2 + rewriter.tally.erased;
-            progress(done);
-            if is_end {
-                break;
-            }
-        }
-        // Of two segments of a commit the later one is the newer.
-        header.objects.extend(past.into_iter().chain(now));
-        Ok((indexes, rewriter))
-    }
-
-    async fn upload(
-        &self,
-        family: Family,
-        Ready { file, covers }: Ready,
-        header: &mut CommitHeader,
-        objects: &mut Vec<ObjectRef>,
-        indexes: &mut Vec<SegmentIndex>,
-    ) -> Result<()> {
-        let (object, index) = self.committer.put_segment(family, file, Some(covers), header).await?;
-        objects.push(object);
-        indexes.push(index);
-        Ok(())
-    }
-
-    pub(super) async fn merge(&self, map: &Map, merged: &Merged) -> Result<Merge> {
-        let bounds =
-            Bounds { since: merged.after, past: true, erased: true, ..Bounds::all(merged.family, merged.through) };
-        Merge::open(Arc::clone(&self.shared().access), map, bounds).await
-    }
-
-    /// Reads the new segments back, and compares what each point holds with what it held.
-    pub(super) async fn compare(&self, trial: &Map, merged: &Merged, key: &LedgerKey, before: &Totals) -> Result<()> {
-        let mut ledger = Ledger::new(key, before.keys().copied().collect())?;
-        let mut merge = self.merge(trial, merged).await?;
-        while let Some(group) = merge.next().await? {
-            ledger.take(&group.lines)?;
-        }
-        let after = ledger.totals();
-        if &after == before {
-            return Ok(());
-        }
-        Err(changed(before.iter().find(|(point, held)| after.get(point) != Some(held)).map(|(point, _)| *point)))
     }
 
     /// The digests that the last base stated.
@@ -315,24 +253,6 @@ impl Maintainer {
             None => Ok(None),
         }
     }
-}
-
-/// What comes next: where everything is merged, whole frames of the base, for they may stay as they are.
-async fn next_piece(merge: &mut Merge, merged: &Merged, losses: Option<&mut Losses>) -> Result<Option<Piece>> {
-    if let Some(losses) = losses {
-        while let Some(group) = merge.next().await? {
-            if let Some(left) = losses.edit(merged.family, group)? {
-                return Ok(Some(Piece::Key(left)));
-            }
-        }
-        return Ok(None);
-    }
-    if merged.after == 0
-        && let Some((frame, beside)) = merge.next_frame().await?
-    {
-        return Ok(Some(Piece::Frame { frame, beside }));
-    }
-    Ok(merge.next().await?.map(Piece::Key))
 }
 
 /// The points whose lines are merged.
@@ -347,15 +267,6 @@ pub(super) fn with_present(points: &[u64], merged: &Merged) -> Vec<u64> {
     points.iter().copied().chain(present).collect()
 }
 
-/// What the map would be with a commit.
-pub(super) fn on_trial(map: &Map, header: &CommitHeader, parts: &[Sealed]) -> Map {
-    let header = CommitHeader { sequence: map.next(), ..header.clone() };
-    let body: Vec<u8> = parts.iter().flat_map(|part| part.bytes.iter().copied()).collect();
-    let mut trial = map.clone();
-    trial.push("", &header, Digest::of(b""), 0, &Bytes::from(body));
-    trial
-}
-
 /// # Errors
 ///
 /// [`ErrorKind::Integrity`] if a point does not hold what the last base stated.
@@ -365,13 +276,5 @@ fn compare_with_stated(stated: Option<&Stated>, points: &Totals) -> Result<()> {
     match points.iter().find(differs) {
         Some((point, _)) => Err(changed(Some(*point))),
         None => Ok(()),
-    }
-}
-
-fn changed(point: Option<u64>) -> Error {
-    let error = Error::new(ErrorKind::Integrity, "a point does not hold what it held; nothing was changed");
-    match point {
-        Some(point) => error.with_context("point", point),
-        None => error,
     }
 }

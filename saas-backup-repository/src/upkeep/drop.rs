@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::compact::{SEGMENT_BYTES, with_present};
 use super::ledger::{Ledger, LedgerKey, Stated};
 use super::losses::{Losses, LostCount, LostKeys, LostLines};
+use super::merging::Aside;
 use super::references::References;
 use super::rewrite::Rewriter;
 use super::{Compacted, Maintainer, said};
@@ -285,9 +286,9 @@ impl Maintainer {
             let ledger = Ledger::new(&key, with_present(&points, merged))?;
             let rewriter = Rewriter::new(points.clone(), true, SEGMENT_BYTES, ledger, References::Ignore);
             let mut done = Compacted::default();
-            let edit = Some(&mut losses).filter(|losses| !losses.is_empty());
+            let aside = if losses.is_empty() { Aside::Nothing } else { Aside::Losses(&mut losses) };
             let (indexes, rewriter) =
-                self.rewrite(rest, merged, rewriter, edit, &mut header, &mut done, &mut |_| {}).await?;
+                self.rewrite(rest, merged, rewriter, aside, &mut header, &mut done, &mut |_| {}).await?;
             parts.extend(self.committer.seal_indexes(merged.family, &indexes, &mut header).await?);
             if rewriter.tally.forgot_deletions && merged.family == Family::Data {
                 horizon = points.first().copied();
@@ -309,7 +310,7 @@ impl Maintainer {
         let drops = losses.objects.into_keys().collect();
         let maintenance = Maintenance { merges, horizon, drops, lost, ..Maintenance::default() };
         let header = said(header, maintenance, &parts);
-        let trial = super::compact::on_trial(map, &header, &parts);
+        let trial = super::merging::on_trial(map, &header, &parts);
         for (merged, before) in &before {
             self.compare(&trial, merged, &key, before).await?;
         }

@@ -56,8 +56,11 @@ fn damaged() -> Error {
 }
 
 /// The key of the digests of a source.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct LedgerKey([u8; 32]);
+
+/// What a ledger added up: by collection the points, by their places, at which something changes.
+pub(crate) type Added = BTreeMap<CollectionName, Vec<(usize, i64, Sum)>>;
 
 impl LedgerKey {
     pub(crate) fn generate() -> Result<Self> {
@@ -73,7 +76,7 @@ pub(crate) struct Ledger {
     changes: HashMap<CollectionName, Vec<Change>>,
 }
 
-#[derive(Clone, Copy, Default)]
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
 struct Change {
     records: i64,
     sum: Sum,
@@ -124,6 +127,28 @@ impl Ledger {
             before = now;
         }
         Ok(())
+    }
+
+    /// What was added up to here.
+    pub(crate) fn added(&self) -> Added {
+        let places = |changes: &[Change]| {
+            let changes = changes.iter().enumerate().filter(|(_, change)| **change != Change::default());
+            changes.map(|(place, change)| (place, change.records, change.sum)).collect()
+        };
+        self.changes.iter().map(|(collection, changes)| (collection.clone(), places(changes))).collect()
+    }
+
+    /// Begins with what another ledger of the same key and points added up.
+    pub(crate) fn go_on(&mut self, added: Added) {
+        let points = self.points.len();
+        for (collection, places) in added {
+            let changes = self.changes.entry(collection).or_insert_with(|| vec![Change::default(); points]);
+            for (place, records, sum) in places {
+                if let Some(change) = changes.get_mut(place) {
+                    *change = Change { records, sum };
+                }
+            }
+        }
     }
 
     /// The digest of a line, wherever its sequence number stands.

@@ -12,10 +12,12 @@ mod keep;
 mod ledger;
 mod lock;
 mod losses;
+mod merging;
 mod plan;
 mod references;
 mod repack;
 mod rewrite;
+mod unfinished;
 
 use std::sync::Arc;
 

@@ -46,6 +46,12 @@ pub(super) fn stored(map: &Map, family: Family, after: u64, through: u64) -> u64
 }
 
 impl Plan {
+    /// Merges all lines up to a commit.
+    pub(super) fn whole(through: u64) -> Self {
+        let merges = [Family::Data, Family::Meta].map(|family| Merged { family, after: 0, through });
+        Self { merges: merges.to_vec(), whole: true }
+    }
+
     pub(super) fn of(map: &Map, options: &CompactOptions) -> Self {
         let Some(head) = map.head.as_ref().map(|head| head.sequence) else { return Self::default() };
         let families = [Family::Data, Family::Meta];
@@ -66,7 +72,7 @@ impl Plan {
         let is_erasing = map.upkeep.erasures.iter().any(|erasure| erasure.rewritten.is_none());
         let forgot = map.upkeep.forgotten * 100 > map.points.len() as u64 * BESIDE_PERCENT;
         if options.all || is_erasing || forgot || (is_many(Family::Data) && is_full(Family::Data)) {
-            return Self { merges: families.map(|family| merge(family, 0, head)).to_vec(), whole: true };
+            return Self::whole(head);
         }
         let due = families.into_iter().filter(|family| is_many(*family));
         let merges = due.map(|family| {

@@ -2,12 +2,14 @@
 
 use std::borrow::Cow;
 use std::cmp::Reverse;
+use std::collections::HashSet;
 
 use saas_backup_core::{Key, Result};
+use serde::{Deserialize, Serialize};
 
 use super::erasing::Erasing;
 use super::keep::{Needed, needed};
-use super::ledger::Ledger;
+use super::ledger::{Added, Ledger};
 use super::references::References;
 use crate::commit::Covers;
 use crate::object::{Codec, SegmentBuilder, SegmentFile, StoredLine, effective};
@@ -39,10 +41,21 @@ impl Piece {
             Self::Frame { frame, beside } => frame.raw + beside.iter().map(length).sum::<usize>(),
         }
     }
+
+    /// Its last key.
+    fn last(&self) -> Option<&Key> {
+        match self {
+            Self::Key(group) => Some(&group.key),
+            Self::Frame { frame, beside } => {
+                let own = frame.lines.last().map(|line| &line.key);
+                own.max(beside.last().map(|group| &group.key))
+            }
+        }
+    }
 }
 
 /// What came of the lines.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 pub(super) struct Tally {
     pub(super) kept: u64,
     pub(super) dropped: u64,
@@ -68,11 +81,32 @@ pub(super) struct Rewriter {
     past: Run,
     pub(super) references: References,
     pub(super) tally: Tally,
+    /// The last key that was taken.
+    last: Option<Key>,
+    /// Keys up to this one were taken by another rewriter; only what is past of them may be missing.
+    taken: Option<Key>,
+}
+
+/// How far a rewriting came.
+#[derive(Serialize, Deserialize)]
+pub(super) struct Reached {
+    /// What is needed now of the keys up to this one lies in segments that are ended.
+    through: Key,
+    /// And what was needed before, of the keys up to this one.
+    pub(super) past: Option<Key>,
+    ledger: Added,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    proof: Option<Added>,
+    /// The attachments that are referred to, as hashes.
+    referred: HashSet<u64>,
+    tally: Tally,
 }
 
 struct Run {
     builder: SegmentBuilder,
     covers: Option<Covers>,
+    /// The last key that was taken before its first one.
+    after: Option<Key>,
 }
 
 impl Rewriter {
@@ -86,7 +120,8 @@ impl Rewriter {
     ) -> Self {
         let (now, past) = Default::default();
         let (proof, erasing) = Default::default();
-        Self { points, whole, segment_bytes, ledger, proof, erasing, now, past, references, tally: Tally::default() }
+        let (tally, last, taken) = Default::default();
+        Self { points, whole, segment_bytes, ledger, proof, erasing, now, past, references, tally, last, taken }
     }
 
     /// Leaves out what is erased; `proof` is to take what is there before.
@@ -95,19 +130,57 @@ impl Rewriter {
         self
     }
 
+    /// Goes on where another one stopped that rewrote the same, and that noted how far it came; to be given what comes after
+    /// [`Reached::past`].
+    pub(super) fn go_on(&mut self, reached: Reached) {
+        let Reached { through, past, ledger, proof, referred, tally } = reached;
+        self.ledger.go_on(ledger);
+        if let (Some(proof), Some(added)) = (&mut self.proof, proof) {
+            proof.go_on(added);
+        }
+        if let References::Collect(found) = &mut self.references {
+            *found = referred;
+        }
+        (self.last, self.taken, self.tally) = (past, Some(through), tally);
+    }
+
+    /// Ends the segment of the present, and says how far everything came; `None` if nothing was taken that was not before.
+    pub(super) fn pause(&mut self) -> Result<Option<(Option<Ready>, Reached)>> {
+        let Some(through) = self.last.clone().filter(|last| self.taken.as_ref().is_none_or(|taken| last > taken))
+        else {
+            return Ok(None);
+        };
+        let ready = Codec::with(|codec| self.now.end_at(0, codec))?;
+        let past = if self.past.covers.is_some() { self.past.after.clone() } else { Some(through.clone()) };
+        let referred = match &self.references {
+            References::Collect(referred) => referred.clone(),
+            References::Release(_) | References::Ignore => HashSet::new(),
+        };
+        let (ledger, proof) = (self.ledger.added(), self.proof.as_ref().map(Ledger::added));
+        Ok(Some((ready, Reached { through, past, ledger, proof, referred, tally: self.tally })))
+    }
+
     /// Takes the next keys, or no keys at the end; gives the segments that are full, and in the end the last ones: those of
     /// the present, and those of the past.
     pub(super) fn take(&mut self, pieces: &[Piece]) -> Result<(Vec<Ready>, Vec<Ready>)> {
         let (mut now, mut past) = (Vec::new(), Vec::new());
         Codec::with(|codec| {
-            for piece in pieces {
+            for (place, piece) in pieces.iter().enumerate() {
+                let was_empty = self.past.covers.is_none();
                 match piece {
                     Piece::Key(group) => self.key(codec, &group.key, &group.lines)?,
                     Piece::Frame { frame, beside } => self.frame(codec, frame, beside)?,
                 }
+                if was_empty && self.past.covers.is_some() {
+                    let before = place.checked_sub(1).and_then(|before| pieces.get(before)?.last().cloned());
+                    self.past.after = before.or_else(|| self.last.clone());
+                }
                 let full = self.segment_bytes;
                 now.extend(self.now.end_at(full, codec)?);
                 past.extend(self.past.end_at(full, codec)?);
+            }
+            if let Some(last) = pieces.last().and_then(Piece::last) {
+                self.last = Some(last.clone());
             }
             if pieces.is_empty() {
                 now.extend(self.now.end_at(0, codec)?);
@@ -142,7 +215,7 @@ impl Rewriter {
     /// What is needed of the keys of a frame, if the lines that it holds are those that the present needs, and nothing else
     /// is changed.
     fn all_that_stays(&self, frame: &StoredFrame, keys: &[Joined<'_>]) -> Result<Option<Vec<Needed>>> {
-        if frame.raw < SMALLEST_COPY {
+        if frame.raw < SMALLEST_COPY || keys.first().is_some_and(|key| self.was_taken(key.key)) {
             return Ok(None);
         }
         let mut kept = Vec::with_capacity(keys.len());
@@ -159,7 +232,15 @@ impl Rewriter {
         Ok(Some(kept))
     }
 
+    /// Whether another rewriter took a key.
+    fn was_taken(&self, key: &Key) -> bool {
+        self.taken.as_ref().is_some_and(|taken| key <= taken)
+    }
+
     fn key(&mut self, codec: &mut Codec, key: &Key, lines: &[StoredLine]) -> Result<()> {
+        if self.was_taken(key) {
+            return self.past_of(codec, key, lines);
+        }
         if let Some(proof) = &mut self.proof {
             proof.take(lines)?;
         }
@@ -191,6 +272,18 @@ impl Rewriter {
             run.push(codec, key, &lines, until)?;
         }
         Ok(())
+    }
+
+    /// Takes what was needed before of a key of which the rest was taken.
+    fn past_of(&mut self, codec: &mut Codec, key: &Key, lines: &[StoredLine]) -> Result<()> {
+        let changed = self.erasing.change(lines)?;
+        let lines = changed.as_deref().unwrap_or(lines);
+        if lines.is_empty() || !self.whole {
+            return Ok(());
+        }
+        let Needed { past, until, .. } = needed(lines, &self.points, self.whole);
+        let lines: Vec<&StoredLine> = past.iter().filter_map(|place| lines.get(*place)).collect();
+        self.past.push(codec, key, &lines, Some(until))
     }
 }
 
@@ -241,7 +334,7 @@ fn in_order(now: Vec<usize>, past: Vec<usize>) -> Vec<usize> {
 
 impl Default for Run {
     fn default() -> Self {
-        Self { builder: SegmentBuilder::read_back(), covers: None }
+        Self { builder: SegmentBuilder::read_back(), covers: None, after: None }
     }
 }
 
@@ -281,7 +374,7 @@ impl Run {
         if self.builder.size() < bytes {
             return Ok(None);
         }
-        let Self { builder, covers } = std::mem::take(self);
+        let Self { builder, covers, .. } = std::mem::take(self);
         let Some(covers) = covers else { return Ok(None) };
         Ok(builder.finish(codec)?.map(|file| Ready { file, covers }))
     }

@@ -3,6 +3,7 @@
 mod beside;
 mod erasure;
 mod frames;
+mod unfinished;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
