@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
-"""store.py s3|s3-locked|s3-denied|gcs|azure URL NAME [ACCOUNT KEY]: creates one empty bucket or container, with the standard
-library alone; `s3-locked` with object lock and so with versions, `s3-denied` with versions and a policy against deletion."""
+"""store.py s3|s3-locked|s3-default|s3-denied|gcs|azure URL NAME [ACCOUNT KEY]: creates one empty bucket or container, with the
+standard library alone; `s3-locked` with object lock and so with versions, `s3-default` with a lock of one day on whatever comes,
+too, `s3-denied` with versions and a policy against deletion."""
 import base64
 import email.utils
 import hashlib
@@ -35,6 +36,14 @@ def main():
         status = send("PUT", f"{url}/{name}")
     elif kind == "s3-locked":
         status = send("PUT", f"{url}/{name}", {"x-amz-bucket-object-lock-enabled": "true"})
+    elif kind == "s3-default":
+        rule = "<Rule><DefaultRetention><Mode>GOVERNANCE</Mode><Days>1</Days></DefaultRetention></Rule>"
+        space = "http://s3.amazonaws.com/doc/2006-03-01/"
+        lock = f'<ObjectLockConfiguration xmlns="{space}"><ObjectLockEnabled>Enabled</ObjectLockEnabled>{rule}</ObjectLockConfiguration>'
+        status = [
+            send("PUT", f"{url}/{name}", {"x-amz-bucket-object-lock-enabled": "true"}),
+            send("PUT", f"{url}/{name}?object-lock", {"Content-Type": "application/xml"}, lock.encode()),
+        ]
     elif kind == "s3-denied":
         versions = b"<VersioningConfiguration><Status>Enabled</Status></VersioningConfiguration>"
         denial = {"Effect": "Deny", "Principal": "*", "Action": "s3:DeleteObject", "Resource": f"arn:aws:s3:::{name}/*"}

@@ -37,6 +37,8 @@ const ATTEMPTS: u32 = 4;
 /// A [`Store`] over `object_store`, below a path.
 pub(super) struct Objects {
     store: Arc<dyn ObjectStore>,
+    /// The same objects, by a client whose requests say what uploads have to say.
+    uploads: Arc<dyn ObjectStore>,
     prefix: Path,
     conditional: Conditional,
     /// There where the bucket keeps versions.
@@ -47,6 +49,7 @@ pub(super) struct Objects {
 impl Objects {
     pub(super) fn new(store: Arc<dyn ObjectStore>, prefix: Path, conditional: Conditional) -> Self {
         Self {
+            uploads: Arc::clone(&store),
             store,
             prefix,
             conditional,
@@ -58,6 +61,12 @@ impl Objects {
     #[cfg(feature = "s3")]
     pub(super) fn with_versions(mut self, versions: Option<super::versions::Versions>) -> Self {
         self.versions = versions;
+        self
+    }
+
+    #[cfg(feature = "s3")]
+    pub(super) fn with_uploads(mut self, uploads: Arc<dyn ObjectStore>) -> Self {
+        self.uploads = uploads;
         self
     }
 
@@ -79,7 +88,7 @@ impl Store for Objects {
         let path = self.path(name)?;
         let mut attempt = 1;
         loop {
-            match self.store.put(&path, bytes.clone().into()).await {
+            match self.uploads.put(&path, bytes.clone().into()).await {
                 Err(error) if attempt < ATTEMPTS && matches!(status(&error), Some(405 | 409)) => attempt += 1,
                 put => return put.map(drop).map_err(|error| classify(&error, name)),
             }
@@ -91,7 +100,7 @@ impl Store for Objects {
         match &self.conditional {
             Conditional::Native => {
                 let options = PutOptions { mode: PutMode::Create, ..PutOptions::default() };
-                match self.store.put_opts(&path, bytes.into(), options).await {
+                match self.uploads.put_opts(&path, bytes.into(), options).await {
                     Ok(_) => Ok(Creation::Created),
                     Err(object_store::Error::AlreadyExists { .. } | object_store::Error::Precondition { .. }) => {
                         Ok(Creation::Exists)

@@ -109,21 +109,37 @@ fn file(_opening: &Opening<'_>) -> Result<Arc<dyn Store>> {
 
 #[cfg(feature = "s3")]
 fn s3(opening: &Opening<'_>) -> Result<Arc<dyn Store>> {
+    use http::HeaderValue;
+    use object_store::ClientOptions;
     use object_store::aws::{AmazonS3Builder, Checksum};
 
-    use super::versions::{SharedClient, Versions};
+    use super::error::classify;
+    use super::versions::{ALGORITHM, SharedClient, Versions};
 
     let client = SharedClient::default();
-    let mut builder = AmazonS3Builder::new().with_url(opening.url.as_str()).with_retry(cloud::retry());
-    if opening.versioned {
-        // Where a bucket locks by default, S3 takes no object without a checksum.
-        builder = builder.with_http_connector(client.clone()).with_checksum_algorithm(Checksum::SHA256);
+    let built = |checked: bool| {
+        let mut builder = AmazonS3Builder::new().with_url(opening.url.as_str()).with_retry(cloud::retry());
+        if opening.versioned {
+            builder = builder.with_http_connector(client.clone());
+        }
+        if checked {
+            let headers = [(ALGORITHM, HeaderValue::from_static("SHA256"))].into_iter().collect();
+            let options = ClientOptions::new().with_default_headers(headers);
+            builder = builder.with_client_options(options).with_checksum_algorithm(Checksum::SHA256);
+        }
+        cloud::configure(opening, "AWS_", builder, AmazonS3Builder::with_config).map(AmazonS3Builder::build)
+    };
+    let store = built(false)?;
+    let versions =
+        store.as_ref().ok().filter(|_| opening.versioned).and_then(|store| Versions::new(store.clone(), &client));
+    let objects = cloud::finish(opening, store, conditional(opening))?.with_versions(versions);
+    if !opening.versioned {
+        return Ok(Arc::new(objects));
     }
-    let builder = cloud::configure(opening, "AWS_", builder, AmazonS3Builder::with_config)?;
-    let built = builder.build();
-    let store = built.as_ref().ok().filter(|_| opening.versioned).cloned();
-    let versions = store.and_then(|store| Versions::new(store, &client));
-    Ok(Arc::new(cloud::finish(opening, built, conditional(opening))?.with_versions(versions)))
+    // Where a bucket locks by default, S3 takes no object without a checksum, and wants it announced by a header that
+    // requests without content may not bear.
+    let uploads = built(true)?.map_err(|error| classify(&error, "repo.json"))?;
+    Ok(Arc::new(objects.with_uploads(Arc::new(uploads))))
 }
 
 #[cfg(not(feature = "s3"))]

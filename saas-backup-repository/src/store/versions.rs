@@ -28,7 +28,8 @@ const ATTEMPTS: u32 = 5;
 const MAX_PAGES: usize = 100;
 
 const CHECKSUM: HeaderName = HeaderName::from_static("x-amz-checksum-sha256");
-const ALGORITHM: HeaderName = HeaderName::from_static("x-amz-sdk-checksum-algorithm");
+/// Says which checksum an upload carries.
+pub(super) const ALGORITHM: HeaderName = HeaderName::from_static("x-amz-sdk-checksum-algorithm");
 const UNTIL: &str = "x-amz-object-lock-retain-until-date";
 
 /// Hands out the client that the store is built with, so that its proxies, certificates and time limits count here, too.

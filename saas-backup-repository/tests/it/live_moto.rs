@@ -189,6 +189,27 @@ async fn data_is_locked_for_long_and_keys_roll() {
 
 #[tokio::test]
 #[ignore = "needs moto: ./test runs it"]
+async fn a_bucket_that_locks_by_default_takes_all_objects_and_lets_go_of_none() {
+    let scene = Scene::new("SAAS_BACKUP_TEST_MOTO_DEFAULT_BUCKET").await;
+    let names = scene.names("");
+    assert!(names.iter().any(|name| name.contains("/blob/")) && names.iter().any(|name| name.contains("/commit/")));
+    for name in &names {
+        let (until, mode) = scene.lock(name).unwrap_or_else(|| panic!("{name} is not locked"));
+        assert!(until > SystemClock.now() + TimeDelta::hours(20) && mode == "GOVERNANCE", "{name}: {until} {mode}");
+    }
+    scene.forget().await;
+    scene.clock.advance(Duration::from_hours(8 * 24));
+    let collected = scene.blog().await.collect(&CollectOptions::default()).await.unwrap();
+    assert!(collected.denied > 2 && collected.objects == 0, "{collected:?}");
+    let left = scene.versions("source/");
+    assert!(left.iter().all(|(_, _, latest, mark)| *latest && !mark), "{left:?}");
+    let locked = scene.open().await.lock(&LockOptions::default()).await.unwrap();
+    assert!(locked.extended == locked.objects && locked.denied == 0, "{locked:?}");
+    assert!(scene.open().await.verify(&VerifyOptions::read_all(), &mut |_| {}).await.unwrap().is_good());
+}
+
+#[tokio::test]
+#[ignore = "needs moto: ./test runs it"]
 async fn a_locked_key_is_rewritten_and_what_it_was_is_told() {
     let scene = Scene::new("SAAS_BACKUP_TEST_MOTO_LOCKED_BUCKET").await;
     scene.open().await.lock(&LockOptions::default()).await.unwrap();
