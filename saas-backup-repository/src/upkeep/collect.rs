@@ -154,9 +154,9 @@ impl Source {
         let mut done =
             Collected { waiting: garbage.waiting, waiting_bytes: garbage.waiting_bytes, ..Collected::default() };
         let Garbage { objects, orphans, commits, .. } = garbage;
-        // Commits and layouts last: what they name is gone before nothing names it any more.
+        // Commits and layouts first: none is left that names what is gone. What is left of that is named as given up.
         for (removed, garbage) in
-            [(&mut done.objects, objects), (&mut done.orphans, orphans), (&mut done.commits, commits)]
+            [(&mut done.commits, commits), (&mut done.objects, objects), (&mut done.orphans, orphans)]
         {
             let removals = stream::iter(garbage).map(|(name, size)| async move {
                 if options.dry_run {

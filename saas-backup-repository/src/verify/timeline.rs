@@ -14,7 +14,8 @@ impl Verification<'_> {
         let names = &shared.names;
         let layouts = shared.loader.sequences(&names.layouts(), None).await?;
         let mut map: Option<Map> = None;
-        for sequence in shared.loader.sequences(&names.commits(), None).await? {
+        let commits = shared.loader.sequences(&names.commits(), None).await?;
+        for sequence in commits.iter().copied() {
             let name = names.commit(sequence);
             self.report.objects += 1;
             self.report.read += 1;
@@ -44,7 +45,19 @@ impl Verification<'_> {
                         // The layout that the timeline begins with repeats it.
                         continue;
                     }
-                    if header.parent != map.head.as_ref().map(crate::layout::Head::as_parent) {
+                    let is_next = |map: &Map| header.parent == map.head.as_ref().map(crate::layout::Head::as_parent);
+                    if let Some(parent) = header.parent.as_ref().filter(|_| !is_next(map))
+                        && parent.sequence >= map.next()
+                        && !commits.contains(&parent.sequence)
+                        && let Some(bridge) = self.reaching(&layouts, parent).await
+                    {
+                        // What is between was removed: before it was copied to here, or all but what may not be removed.
+                        *map = bridge;
+                        if map.next() > sequence {
+                            continue;
+                        }
+                    }
+                    if !is_next(map) {
                         let broken = Error::new(ErrorKind::Integrity, "the chain of commits is broken before this one");
                         self.report.problem(&name, &broken);
                     }
@@ -77,26 +90,32 @@ impl Verification<'_> {
     /// that holds what was before.
     async fn beginning(&mut self, layouts: &[u64], parent: Option<&Parent>) -> Map {
         let Some(parent) = parent else { return Map::default() };
-        let shared = &self.source.shared;
-        let mut found: Option<(u64, Map)> = None;
-        for sequence in layouts.iter().copied().filter(|sequence| *sequence >= parent.sequence) {
-            if let Ok((map, true)) = shared.loader.layout(sequence).await {
-                if let Some((_, map)) = found {
-                    return map;
-                }
-                found = Some((sequence, map));
-            }
-        }
-        if let Some((sequence, map)) = found {
-            self.report.lone_layouts.push(shared.names.layout(sequence));
+        if let Some(map) = self.reaching(layouts, parent).await {
             return map;
         }
         let missing = Error::new(
             ErrorKind::Integrity,
             "the timeline does not begin with its first commit, and no maintainer's layout holds what was before",
         );
-        self.report.problem(&shared.names.commit(parent.sequence), &missing);
+        self.report.problem(&self.source.shared.names.commit(parent.sequence), &missing);
         Map::default()
+    }
+
+    /// The oldest layout of a maintainer that holds what was up to a commit; that it is the only one is noted.
+    async fn reaching(&mut self, layouts: &[u64], commit: &Parent) -> Option<Map> {
+        let shared = &self.source.shared;
+        let mut found: Option<(u64, Map)> = None;
+        for sequence in layouts.iter().copied().filter(|sequence| *sequence >= commit.sequence) {
+            if let Ok((map, true)) = shared.loader.layout(sequence).await {
+                if let Some((_, map)) = found {
+                    return Some(map);
+                }
+                found = Some((sequence, map));
+            }
+        }
+        let (sequence, map) = found?;
+        self.report.lone_layouts.push(shared.names.layout(sequence));
+        Some(map)
     }
 
     /// Compares what a layout says with what the commits up to it say.

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use saas_backup_core::memory::{MemoryConnector, MemoryStore};
 use saas_backup_core::{At, CollectionName, Digest, TransferOptions, transfer};
-use saas_backup_repository::{Identity, Keys, Repository, VerifyOptions};
+use saas_backup_repository::{AgentKey, Identity, Keys, Repository, VerifyOptions};
 
 use crate::faults::FaultyStore;
 use crate::support::{back_up, clock, key, live, note, options};
@@ -161,4 +161,26 @@ async fn layouts_keep_a_long_timeline_short_and_say_what_the_commits_say() {
         let report = blog.verify(&VerifyOptions::read_all(), &mut |_| {}).await.unwrap();
         assert_eq!(report.problems.len(), layouts.len(), "{report:?}");
     }
+}
+
+/// Months without a maintainer, by a writer that can read no record: its layouts put small commits together.
+#[tokio::test]
+async fn what_a_writer_alone_has_written_for_long_is_quick_to_read() {
+    let (clock, agent) = (clock(), AgentKey::generate());
+    let owner = options(&clock).with_keys(Keys::owner(Identity::generate()));
+    let (disk, records) = (FaultyStore::default(), MemoryStore::new());
+    let repository = Repository::init_on(Arc::new(disk.clone()), owner.clone()).await.unwrap();
+    repository.add_writer(&agent).await.unwrap();
+    let writer = owner.clone().with_keys(Keys::writer(agent));
+    let from = MemoryConnector::new(records.clone());
+    for round in 0..400 {
+        records.put(note(&format!("{}", round % 40), &format!("text {round}")));
+        let blog = Repository::open_on(Arc::new(disk.clone()), writer.clone()).await.unwrap().source("blog").unwrap();
+        back_up(&from, &blog, &clock).await.unwrap();
+    }
+    let blog = Repository::open_on(Arc::new(disk.clone()), owner).await.unwrap().source("blog").unwrap();
+    disk.forget_requests();
+    assert!(blog.record(&key("7"), &At::Sequence(200)).await.unwrap().is_some());
+    let read = disk.reads().len();
+    assert!(read <= 20, "{read} requests");
 }

@@ -274,6 +274,8 @@ async fn a_crash_at_any_write_of_upkeep_changes_no_point() {
                     }
                     let lost = scene.points.keys().filter(|point| !points.contains(point));
                     assert!(lost.clone().all(|point| matches!(work, Work::Forget(_)) && *point == oldest), "{what}");
+                    let report = source.verify(&VerifyOptions::read_all(), &mut |_| {}).await.unwrap();
+                    assert_eq!(report.problems, [], "{what}, as it was left");
                     let is_done = matches!(work, Work::Forget(_)) && lost.count() == 1;
                     if !is_done {
                         work.run(&source).await.unwrap();
