@@ -252,10 +252,13 @@ impl Map {
             by: sequence,
             at,
         }));
+        let forgets: BTreeSet<u64> = forgets.iter().copied().collect();
+        let forgotten = self.points.iter().filter(|(point, ..)| forgets.contains(point));
+        let forgotten = forgotten.filter_map(|(_, _, point)| point.bytes_added).fold(0, u64::saturating_add);
         self.points.retain(|(point, ..)| !forgets.contains(point));
         let until = |lost: &Lost| Some(lost.until.unwrap_or(sequence));
         self.lost.extend(maintenance.lost.iter().map(|lost| Lost { until: until(lost), ..lost.clone() }));
-        self.upkeep.note(maintenance, sequence, at);
+        self.upkeep.note(maintenance, forgotten, sequence, at);
         let upkeep = &self.upkeep;
         self.parts.retain(|part| match part.kind {
             PartKind::Erased => !upkeep.is_rewritten(part.sequence),

@@ -16,7 +16,7 @@ pub(crate) struct Upkeep {
     /// The last commit of maintenance.
     #[serde(default)]
     pub(crate) last: u64,
-    /// Points that were forgotten since the base was made.
+    /// Bytes that points added which were forgotten since the base was made.
     #[serde(default)]
     pub(crate) forgotten: u64,
     #[serde(default)]
@@ -92,10 +92,10 @@ impl Upkeep {
         }
     }
 
-    /// Takes what a commit of maintenance says.
-    pub(super) fn note(&mut self, maintenance: &Maintenance, sequence: u64, at: DateTime<Utc>) {
-        let Maintenance { merges, forgets, horizon, swept, erases, .. } = maintenance;
-        self.forgotten += forgets.len() as u64;
+    /// Takes what a commit of maintenance says; the points that it forgets added so many bytes.
+    pub(super) fn note(&mut self, maintenance: &Maintenance, forgotten: u64, sequence: u64, at: DateTime<Utc>) {
+        let Maintenance { merges, horizon, swept, erases, .. } = maintenance;
+        self.forgotten = self.forgotten.saturating_add(forgotten);
         for merged in merges {
             self.tier_mut(merged.family).merge(merged);
             if merged.after == 0 && merged.family == Family::Data {

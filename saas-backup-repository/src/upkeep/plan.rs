@@ -3,14 +3,15 @@
 use std::collections::BTreeSet;
 
 use super::compact::CompactOptions;
-use crate::commit::Merged;
+use crate::commit::{Merged, ObjectKind};
 use crate::layout::Map;
 use crate::object::Family;
 use crate::read::inline_kind;
 
 /// Commits with lines of their own after which they are merged into one run.
 const MERGE_AFTER: usize = 30;
-/// What the runs beside the base may hold, as a share of it, before all is merged into a new base.
+/// What the runs beside the base may hold, as a share of it, and what forgotten points may have added, as a share of
+/// everything, before all is merged into a new base.
 const BESIDE_PERCENT: u64 = 25;
 /// Small commits that are merged at once.
 const MOST_AT_ONCE: usize = 1024;
@@ -45,6 +46,13 @@ pub(super) fn stored(map: &Map, family: Family, after: u64, through: u64) -> u64
     segments.map(|segment| segment.object.size).sum::<u64>() + parts.map(|part| part.place.size).sum::<u64>()
 }
 
+/// Stored bytes of all lines and attachments.
+fn held(map: &Map) -> u64 {
+    let attachments = map.others.iter().filter(|object| object.kind != ObjectKind::Bundle);
+    let lines = [Family::Data, Family::Meta].map(|family| stored(map, family, 0, u64::MAX));
+    lines.into_iter().chain(attachments.map(|object| object.size)).fold(0, u64::saturating_add)
+}
+
 impl Plan {
     /// Merges all lines up to a commit.
     pub(super) fn whole(through: u64) -> Self {
@@ -70,7 +78,8 @@ impl Plan {
         };
         let is_many = |family: Family| many.iter().any(|(of, loose)| *of == family && loose.len() >= MERGE_AFTER);
         let is_erasing = map.upkeep.erasures.iter().any(|erasure| erasure.rewritten.is_none());
-        let forgot = map.upkeep.forgotten * 100 > map.points.len() as u64 * BESIDE_PERCENT;
+        let all = held(map).saturating_mul(BESIDE_PERCENT);
+        let forgot = map.upkeep.forgotten.saturating_mul(100) > all;
         if options.all || is_erasing || forgot || (is_many(Family::Data) && is_full(Family::Data)) {
             return Self::whole(head);
         }

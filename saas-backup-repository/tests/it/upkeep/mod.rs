@@ -1,6 +1,7 @@
 //! Merging, forgetting and removing, beside everything else that happens to a repository.
 
 mod beside;
+mod due;
 mod erasure;
 mod frames;
 mod unfinished;
