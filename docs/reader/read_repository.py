@@ -53,8 +53,8 @@ def envelope(path, **expected):
     if signature.startswith(b"sha256:") and signature[7:] != sha256(line).encode():
         raise Failure(f"{path} is damaged")
     header = json.loads(line)
-    if header["format"] != 1 or header["requires"]:
-        raise Failure(f"{path} is unsupported: format {header['format']}, requires {header['requires']}")
+    if header["format"] != 1 or header.get("requires"):
+        raise Failure(f"{path} is unsupported: format {header['format']}, requires {header.get('requires')}")
     if any(header[name] != value for name, value in expected.items()):
         raise Failure(f"{path} belongs somewhere else")
     return header, sha256(line), parts

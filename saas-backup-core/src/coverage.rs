@@ -138,14 +138,17 @@ pub struct CollectionCompleteness {
     /// Their bytes.
     pub blob_bytes: Option<u64>,
     /// Records known to be missing.
+    #[serde(default)]
     pub missing_records: u64,
     /// Blobs known to be missing.
+    #[serde(default)]
     pub missing_blobs: u64,
     /// Whether the collection was read to its end, in this run or before, and kept up since.
     pub complete: bool,
     /// When deletions were last known: the last full read, or now where the provider reports them.
     pub deletions_as_of: Option<DateTime<Utc>>,
     /// Why anything is missing, for a person.
+    #[serde(default)]
     pub reasons: Vec<String>,
 }
 

@@ -92,6 +92,7 @@ pub struct FeedReport {
     /// How it ended.
     pub status: FeedStatus,
     /// What was counted.
+    #[serde(default)]
     pub counts: Counts,
     /// Why it was read in full although it had a cursor.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -100,6 +101,7 @@ pub struct FeedReport {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub problem: Option<Problem>,
     /// How often it was started again after a passing failure.
+    #[serde(default)]
     pub restarts: u32,
 }
 

@@ -116,7 +116,7 @@ impl Committer {
             run,
             at: self.shared.clock.now(),
             writer: self.writer_id.clone(),
-            naming: self.naming.mark(),
+            naming: Some(self.naming.mark()).filter(|mark| self.map().naming() != Some(mark)).unwrap_or_default(),
             point: None,
             feeds: Vec::new(),
             maintenance: None,

@@ -6,10 +6,13 @@ use bytes::Bytes;
 use memchr::memmem::Finder;
 use saas_backup_core::{
     BlobId, CollectionName, CollectionName as Name, Cursor, Epoch, Error, ErrorKind, Feed, FeedState, Json, Key, Line,
-    LineCodec, Record, RecordId, Result,
+    LineCodec, Record, RecordId, Result, RunReport,
 };
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use crate::commit::drop_zeros;
 
 /// The catalog, as one row.
 pub(crate) const CATALOG: &str = "_catalog";
@@ -88,10 +91,61 @@ pub(crate) fn value<T: DeserializeOwned>(text: &Bytes) -> Result<T> {
     })
 }
 
+/// A report as a row: without what the point says, what the coverage says, and what is 0 or nothing.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub(crate) struct ReportRow(Map<String, Value>);
+
+impl ReportRow {
+    pub(crate) fn new(report: &RunReport) -> Result<Self> {
+        let Value::Object(mut row) = serde_json::to_value(report)? else { return Ok(Self(Map::new())) };
+        row.retain(|name, member| !OF_THE_POINT.contains(&name.as_str()) && !is_nothing(member));
+        for feed in each(row.get_mut("feeds")) {
+            feed.get_mut("counts").into_iter().for_each(drop_zeros);
+            drop_zeros(feed);
+        }
+        each(row.get_mut("collections")).for_each(drop_zeros);
+        for collection in each(row.get_mut("completeness").and_then(|all| all.get_mut("collections"))) {
+            if let Value::Object(members) = collection {
+                // Of what may be unknown, 0 is news.
+                let is_none = |name: &str, member: &Value| name.starts_with("missing") && member.as_u64() == Some(0);
+                members.retain(|name, member| !is_nothing(member) && !is_none(name, member));
+            }
+        }
+        Ok(Self(row))
+    }
+
+    /// The report; `point` says what the row does not.
+    pub(crate) fn into_report(self, point: &RunReport) -> Result<RunReport> {
+        let Value::Object(mut all) = serde_json::to_value(point)? else { return Ok(point.clone()) };
+        all.extend(self.0);
+        serde_json::from_value(Value::Object(all))
+            .map_err(|_| Error::new(ErrorKind::Integrity, "the report of a point does not have the form of one"))
+    }
+}
+
+/// What is said elsewhere.
+const OF_THE_POINT: [&str; 5] = ["run", "started", "finished", "status", "coverage"];
+
+fn is_nothing(member: &Value) -> bool {
+    match member {
+        Value::Null => true,
+        Value::Array(entries) => entries.is_empty(),
+        Value::Object(entries) => entries.is_empty(),
+        _ => false,
+    }
+}
+
+fn each(members: Option<&mut Value>) -> impl Iterator<Item = &mut Value> {
+    members.and_then(Value::as_object_mut).into_iter().flat_map(|members| members.values_mut())
+}
+
 /// A feed's state as a row.
 #[derive(Serialize, Deserialize)]
 pub(crate) struct FeedRow {
-    feed: Feed,
+    /// Absent where it is a whole collection, and the row's id its name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    feed: Option<Feed>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     cursor: Option<Json>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -105,8 +159,9 @@ pub(crate) struct FeedRow {
 
 impl FeedRow {
     pub(crate) fn new(state: &FeedState, seen: String) -> Self {
+        let is_plain = plain(state.feed.id.as_str()).is_ok_and(|plain| plain == state.feed);
         Self {
-            feed: state.feed.clone(),
+            feed: (!is_plain).then(|| state.feed.clone()),
             cursor: state.cursor.as_ref().map(|cursor| cursor.as_json().clone()),
             epoch: state.epoch,
             full_at: state.full_at,
@@ -114,11 +169,61 @@ impl FeedRow {
         }
     }
 
-    pub(crate) fn into_state(self) -> Result<FeedState> {
-        let mut state = FeedState::new(self.feed);
+    /// The state of the feed that has this row.
+    pub(crate) fn into_state(self, row: &RecordId) -> Result<FeedState> {
+        let mut state = FeedState::new(self.feed.map_or_else(|| plain(row.as_str()), Ok)?);
         state.cursor = self.cursor.map(Cursor::from_json).transpose()?;
         state.epoch = self.epoch;
         state.full_at = self.full_at;
         Ok(state)
+    }
+}
+
+/// The feed of a whole collection.
+fn plain(collection: &str) -> Result<Feed> {
+    Ok(Feed::slice(CollectionName::parse(collection)?))
+}
+
+#[cfg(test)]
+mod tests {
+    use chrono::DateTime;
+    use saas_backup_core::{CollectionCompleteness, Counts, RunId, RunStatus, Visibility};
+
+    use super::*;
+
+    #[test]
+    fn a_report_reads_back_out_of_its_row_and_the_point() {
+        let time = DateTime::UNIX_EPOCH;
+        let mut report = RunReport::new(RunId::new(time), time);
+        report.status = RunStatus::Incomplete;
+        let name = CollectionName::from_static("notes");
+        let mut counts = Counts::default();
+        counts.written = 7;
+        let point = report.clone();
+        report.collections.insert(name.clone(), counts);
+        report.collections.insert(CollectionName::from_static("empty"), Counts::default());
+        let text = r#"{"visible":"all","exists":0,"hidden":null,"held":7,"blobs":null,"blob_bytes":0,"missing_records":0,
+            "missing_blobs":2,"complete":false,"deletions_as_of":null,"reasons":["two attachments"]}"#;
+        let complete: CollectionCompleteness = serde_json::from_str(text).unwrap();
+        assert_eq!((complete.exists, complete.visible), (Some(0), Visibility::All));
+        report.completeness.collections.insert(name, complete);
+        let row = ReportRow::new(&report).unwrap();
+        let text = serde_json::to_string(&row).unwrap();
+        assert!(!text.contains("null") && !text.contains("run") && !text.contains("missing_records"), "{text}");
+        assert_eq!(row.into_report(&point).unwrap(), report);
+    }
+
+    #[test]
+    fn the_feed_of_a_whole_collection_is_named_by_its_row() {
+        let name = CollectionName::from_static("notes");
+        let partition = saas_backup_core::PartitionId::from_static("p");
+        let part = Feed::partition(saas_backup_core::FeedId::from_static("notes"), name.clone(), partition);
+        for (feed, is_said) in [(Feed::slice(name), false), (part, true)] {
+            let state = FeedState::new(feed);
+            let text = serde_json::to_string(&FeedRow::new(&state, String::new())).unwrap();
+            assert_eq!(text.contains("feed"), is_said, "{text}");
+            let row: FeedRow = serde_json::from_str(&text).unwrap();
+            assert_eq!(row.into_state(&RecordId::parse("notes").unwrap()).unwrap(), state);
+        }
     }
 }

@@ -14,7 +14,6 @@ use crate::layout::{Loader, Map};
 use crate::object::{Family, Names};
 use crate::points::Point;
 use crate::read::{Access, Bounds, HistorySnapshot, Merge, PointSnapshot, event};
-use crate::reserved;
 use crate::sink::MirrorSink;
 use crate::store::Store;
 use crate::writers::{self, writer_id};
@@ -228,9 +227,8 @@ impl Source {
     /// [`ErrorKind::PermissionDenied`] without an identity or an agent key.
     pub async fn report(&self, at: &At) -> Result<saas_backup_core::RunReport> {
         let snapshot = self.at(&SnapshotOptions::at(at.clone())).await?;
-        let line = snapshot.row(reserved::REPORT, reserved::ONLY).await?;
-        let line = line.ok_or_else(|| Error::new(ErrorKind::NotFound, "the point has no report"))?;
-        let mut report = reserved::value(&line.text)?;
+        let report = snapshot.report().await?;
+        let mut report = report.ok_or_else(|| Error::new(ErrorKind::NotFound, "the point has no report"))?;
         snapshot.tell_losses(&mut report).await?;
         Ok(report)
     }

@@ -1,6 +1,8 @@
 use chrono::{DateTime, Utc};
 use saas_backup_core::{Counts, Digest, Error, ErrorKind, Result, RunId, RunStatus};
-use serde::{Deserialize, Serialize};
+use serde::ser::Error as _;
+use serde::{Deserialize, Serialize, Serializer};
+use serde_json::Value;
 
 use crate::crypto::Domain;
 use crate::object::Family;
@@ -13,6 +15,7 @@ pub(crate) const FORMAT: u32 = 1;
 pub(crate) struct CommitHeader {
     pub(crate) format: u32,
     /// What a reader must know beyond the format; an entry that it does not know means "unsupported".
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) requires: Vec<String>,
     /// The repository.
     pub(crate) repository: String,
@@ -31,7 +34,8 @@ pub(crate) struct CommitHeader {
     /// Who signs: the name of the writer's object; empty where nobody signs.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub(crate) writer: String,
-    /// The mark of the source's naming key: another key in its place is told by it.
+    /// The mark of the source's naming key: another key in its place is told by it. Absent where it is that of the
+    /// commit before.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub(crate) naming: String,
     /// There in the last commit of a run: it is a point in time.
@@ -68,6 +72,8 @@ pub(crate) struct PointHeader {
     pub(crate) started: DateTime<Utc>,
     pub(crate) finished: DateTime<Utc>,
     pub(crate) status: RunStatus,
+    /// What is 0 is left out.
+    #[serde(default, serialize_with = "without_zeros")]
     pub(crate) counts: Counts,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) bytes_added: Option<u64>,
@@ -245,6 +251,19 @@ pub(crate) enum PartKind {
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes members by reference")]
 fn is_zero(number: &u64) -> bool {
     *number == 0
+}
+
+fn without_zeros<S: Serializer>(counts: &Counts, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+    let mut members = serde_json::to_value(counts).map_err(S::Error::custom)?;
+    drop_zeros(&mut members);
+    members.serialize(serializer)
+}
+
+/// Leaves out numbers that are 0.
+pub(crate) fn drop_zeros(members: &mut Value) {
+    if let Value::Object(members) = members {
+        members.retain(|_, member| member.as_u64() != Some(0));
+    }
 }
 
 /// Reads a header after looking at its version.

@@ -1,23 +1,29 @@
 //! Files of the age v1 format with X25519 recipients.
 //!
-//! The library makes and judges the head of a file. The payload is sealed and opened here, in the buffer that it lies
-//! in: the library's own streams copy every byte three times.
+//! The library wraps the key of a file, and judges heads. The head that it would write has a line that nobody reads, some
+//! 50 bytes in every part of a commit, so heads are written here. The payload is sealed and opened here, too, in the buffer
+//! that it lies in: the library's own streams copy every byte three times.
 
-use std::collections::HashSet;
 use std::ops::Range;
 use std::str::FromStr as _;
 use std::sync::OnceLock;
 
 use age::secrecy::ExposeSecret as _;
-use age::x25519;
-use age_core::format::{FileKey, Stanza};
+use age::{Recipient as _, x25519};
+use age_core::format::{FILE_KEY_BYTES, FileKey, Stanza};
 use age_core::primitives::hkdf;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD_NO_PAD;
 use bytes::{Bytes, BytesMut};
 use chacha20poly1305::aead::AeadInPlace as _;
 use chacha20poly1305::{ChaCha20Poly1305, KeyInit as _, Nonce, Tag};
+use hmac::{Hmac, Mac as _};
 use saas_backup_core::{Error, ErrorKind, Result};
 use secrecy::SecretString;
+use sha2::Sha256;
 use zeroize::Zeroizing;
+
+use super::random;
 
 /// Plain bytes of one chunk of the payload, and what encryption adds to each.
 const CHUNK: u64 = 64 * 1024;
@@ -74,16 +80,26 @@ pub(super) struct Sealing {
 
 impl Sealing {
     /// Begins a file in an empty buffer.
-    pub(super) fn begin(recipients: &[&str], out: Vec<u8>) -> Result<Self> {
-        let recipients =
-            recipients.iter().map(|text| recipient(text).map(Listening::to)).collect::<Result<Vec<_>>>()?;
-        let no_key = || Error::new(ErrorKind::Configuration, "there is no public key to encrypt to");
-        let encryptor = age::Encryptor::with_recipients(recipients.iter().map(|one| one as _)).map_err(|_| no_key())?;
-        // The head, and a last chunk that holds nothing: ours stand in its place.
-        let mut out = encryptor.wrap_output(out)?.finish()?;
-        out.truncate(out.len().saturating_sub(TAG as usize));
-        let file_key = recipients.first().and_then(|first| first.heard.get()).ok_or_else(no_key)?;
-        Ok(Self { payload: Payload::new(file_key, &out)?, start: out.len(), out, number: 0 })
+    pub(super) fn begin(recipients: &[&str], mut out: Vec<u8>) -> Result<Self> {
+        if recipients.is_empty() {
+            return Err(Error::new(ErrorKind::Configuration, "there is no public key to encrypt to"));
+        }
+        let secret = Zeroizing::new(random::<FILE_KEY_BYTES>()?);
+        let file_key = FileKey::init_with_mut(|key| key.copy_from_slice(secret.as_slice()));
+        out.extend_from_slice(b"age-encryption.org/v1\n");
+        for text in recipients {
+            let (stanzas, _) = recipient(text)?.wrap_file_key(&file_key).map_err(|_| refused_key())?;
+            for Stanza { tag, args, body } in stanzas {
+                out.extend_from_slice(format!("-> {tag} {}\n{}\n", args.join(" "), base64(&body)).as_bytes());
+            }
+        }
+        out.extend_from_slice(b"---");
+        let key = Zeroizing::new(hkdf(&[], b"header", file_key.expose_secret()));
+        let mut mac = <Hmac<Sha256> as hmac::KeyInit>::new_from_slice(key.as_slice()).map_err(|_| refused_key())?;
+        mac.update(&out);
+        out.extend_from_slice(format!(" {}\n", base64(&mac.finalize().into_bytes())).as_bytes());
+        out.extend_from_slice(&random::<NONCE>()?);
+        Ok(Self { payload: Payload::new(&file_key, &out)?, start: out.len(), out, number: 0 })
     }
 
     /// Appends plain bytes.
@@ -173,7 +189,16 @@ pub(super) fn open_range(key: &Key, head: &[u8], size: u64, body: Bytes, plain: 
     }
 }
 
-/// Takes note of a file's own key while the library makes or reads the head.
+/// Bytes of a head as text; the 32 of a wrapped key and of a digest make one line.
+fn base64(bytes: &[u8]) -> String {
+    STANDARD_NO_PAD.encode(bytes)
+}
+
+fn refused_key() -> Error {
+    Error::new(ErrorKind::Configuration, "nothing can be encrypted to this public key")
+}
+
+/// Takes note of a file's own key while the library reads the head.
 struct Listening<T> {
     to: T,
     heard: OnceLock<FileKey>,
@@ -186,13 +211,6 @@ impl<T> Listening<T> {
 
     fn hear(&self, key: &FileKey) {
         self.heard.get_or_init(|| FileKey::init_with_mut(|copy| copy.copy_from_slice(key.expose_secret())));
-    }
-}
-
-impl age::Recipient for Listening<x25519::Recipient> {
-    fn wrap_file_key(&self, key: &FileKey) -> Result<(Vec<Stanza>, HashSet<String>), age::EncryptError> {
-        self.hear(key);
-        self.to.wrap_file_key(key)
     }
 }
 

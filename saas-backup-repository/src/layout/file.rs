@@ -25,6 +25,7 @@ const MAX_MAP_BYTES: u64 = 1024 * 1024 * 1024;
 #[derive(Serialize, Deserialize)]
 struct LayoutHeader {
     format: u32,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     requires: Vec<String>,
     repository: String,
     source: String,

@@ -151,13 +151,16 @@ impl Map {
         let head = match (&header.maintenance, self.head.take()) {
             // Whether a run is under way, and how old its position is, stays as it was.
             (Some(_), Some(head)) => Head { sequence, sha256, ..head },
-            _ => Head {
+            (_, before) => Head {
                 sequence,
                 sha256,
                 run: header.run,
                 at: header.at,
                 finished: header.point.is_some(),
-                naming: header.naming.clone(),
+                naming: match (header.naming.as_str(), before) {
+                    ("", Some(before)) => before.naming,
+                    (own, _) => own.to_owned(),
+                },
             },
         };
         self.head = Some(head);

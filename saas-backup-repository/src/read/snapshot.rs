@@ -7,14 +7,14 @@ use futures::stream::{self, StreamExt as _, TryStreamExt as _};
 use saas_backup_core::{
     BlobRef, Budget, ByteStream, Catalog, CollectionName, Coverage, Cursor, Deletion, DeletionReason, Done, Error,
     ErrorKind, Event, EventStream, Feed, FeedKind, FeedStream, Key, Line, LineCodec, Only, ReadRequest, RecordId,
-    Result, Scope, Snapshot,
+    Result, RunReport, Scope, Snapshot,
 };
 use serde::{Deserialize, Serialize};
 
 use super::{BlobRow, Bounds, Group, Merge};
 use crate::layout::Map;
 use crate::object::{Family, StoredLine};
-use crate::reserved;
+use crate::reserved::{self, ReportRow};
 use crate::source::Shared;
 
 const CURSOR_VERSION: u32 = 1;
@@ -54,6 +54,16 @@ fn is_zero(number: &u64) -> bool {
 }
 
 impl PointSnapshot {
+    /// What the last run up to the point reported.
+    pub(crate) async fn report(&self) -> Result<Option<RunReport>> {
+        let point = self.map.points.iter().rev().find(|(sequence, ..)| *sequence <= self.at);
+        let row = self.row(reserved::REPORT, reserved::ONLY).await?;
+        let (Some((_, run, point)), Some(row)) = (point, row) else { return Ok(None) };
+        let mut report = RunReport::new(*run, point.started);
+        (report.finished, report.status, report.coverage) = (point.finished, point.status, self.coverage().await?);
+        reserved::value::<ReportRow>(&row.text)?.into_report(&report).map(Some)
+    }
+
     /// The row of the store's own, as of this point.
     pub(crate) async fn row(&self, collection: &'static str, id: &str) -> Result<Option<StoredLine>> {
         let key = reserved::key(collection, id)?;

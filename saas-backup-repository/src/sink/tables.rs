@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::remembered::DigestSet;
 use crate::object::{Family, LineBuffer, Says};
 use crate::read::{Bounds, Merge, PointSnapshot};
-use crate::reserved::{self, FeedRow};
+use crate::reserved::{self, FeedRow, ReportRow};
 
 /// What the store knows of the source, and which of it is not durable yet.
 #[derive(Debug, Default)]
@@ -30,6 +30,7 @@ pub(super) struct Tables {
     changed_gaps: BTreeSet<String>,
     catalog_changed: bool,
     held_changed: bool,
+    coverage_changed: bool,
 }
 
 /// What is held, and whether every line was counted.
@@ -66,7 +67,7 @@ impl Tables {
         for line in rows(head, reserved::FEEDS).await? {
             let mut row: FeedRow = reserved::value(&line)?;
             let seen = decode_seen(&std::mem::take(&mut row.seen))?;
-            let state = row.into_state()?;
+            let state = row.into_state(&reserved::record(&line)?.key.id)?;
             if state.epoch.is_some() {
                 tables.seen.insert(state.feed.id.clone(), seen);
             }
@@ -88,9 +89,7 @@ impl Tables {
         if let Some(line) = head.row(reserved::COVERAGE, reserved::ONLY).await? {
             tables.coverage = Some(reserved::value(&line.text)?);
         }
-        if let Some(line) = head.row(reserved::REPORT, reserved::ONLY).await? {
-            tables.report = Some(reserved::value(&line.text)?);
-        }
+        tables.report = head.report().await?;
         Ok(tables)
     }
 
@@ -227,6 +226,7 @@ impl Tables {
                 && before.coverage == report.coverage
                 && lasting(&before.completeness) == lasting(&report.completeness)
         });
+        self.coverage_changed |= self.coverage.as_ref() != Some(&report.coverage);
         self.coverage = Some(report.coverage.clone());
         self.reviews.clone_from(&report.reviews);
         self.report = Some(report.clone());
@@ -259,11 +259,12 @@ impl Tables {
             put(out, reserved::key(reserved::HELD, reserved::ONLY)?, &self.held)?;
         }
         let Some(reviews_before) = finished else { return Ok(()) };
-        if let Some(coverage) = &self.coverage {
+        if let Some(coverage) = self.coverage.as_ref().filter(|_| self.coverage_changed) {
             put(out, reserved::key(reserved::COVERAGE, reserved::ONLY)?, coverage)?;
         }
+        self.coverage_changed = false;
         if let Some(report) = &self.report {
-            put(out, reserved::key(reserved::REPORT, reserved::ONLY)?, report)?;
+            put(out, reserved::key(reserved::REPORT, reserved::ONLY)?, &ReportRow::new(report)?)?;
         }
         for review in reviews_before.iter().filter(|before| self.reviews.iter().all(|now| now.feed != before.feed)) {
             delete(out, reserved::key(reserved::REVIEWS, review.feed.as_str())?)?;

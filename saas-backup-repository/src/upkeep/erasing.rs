@@ -4,13 +4,14 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use saas_backup_core::{Key, OpenGap, Result, Review, RunReport};
+use chrono::DateTime;
+use saas_backup_core::{Key, OpenGap, Result, Review, RunId, RunReport};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::object::StoredLine;
 use crate::read::{BlobPart, BlobRow, Erased};
-use crate::reserved;
+use crate::reserved::{self, ReportRow};
 
 /// Where parts of attachments lie from now on: by the object and the place in it where they lay before.
 pub(super) type Moved = HashMap<(String, u64), BlobPart>;
@@ -35,7 +36,7 @@ impl Erasing {
         for line in lines.iter_mut().filter(|line| !line.is_deletion()) {
             let text = match line.key.collection.as_str() {
                 reserved::BLOBS => self.place(line)?,
-                reserved::REPORT => changed(line, |report| self.scrub_report(report))?,
+                reserved::REPORT => self.change_report(line)?,
                 reserved::REVIEWS => changed(line, |review| self.scrub_review(review))?,
                 _ => None,
             };
@@ -57,6 +58,16 @@ impl Erasing {
                 }
             }
         })
+    }
+
+    fn change_report(&self, line: &StoredLine) -> Result<Option<Bytes>> {
+        let before: ReportRow = reserved::value(&line.text)?;
+        // What the row leaves out stays out.
+        let mut report =
+            before.clone().into_report(&RunReport::new(RunId::new(DateTime::UNIX_EPOCH), DateTime::UNIX_EPOCH))?;
+        self.scrub_report(&mut report);
+        let after = ReportRow::new(&report)?;
+        (before != after).then(|| reserved::line(line.key.clone(), &after)).transpose()
     }
 
     fn scrub_report(&self, report: &mut RunReport) {
@@ -86,7 +97,7 @@ where
 
 #[cfg(test)]
 mod tests {
-    use saas_backup_core::{Error, ErrorKind, FeedId, Gap, Problem, Refusal, RunId};
+    use saas_backup_core::{Error, ErrorKind, FeedId, Gap, Problem, Refusal};
 
     use super::*;
     use crate::object::Says;
@@ -114,7 +125,8 @@ mod tests {
         let review = Review::new(FeedId::from_static("f"), candidates, "many", report.run);
         report.reviews.push(review.clone());
         let erasing = Erasing { erased: Arc::new(Erased::of([(gone, 9)])), moved: Moved::new() };
-        for line in [line(reserved::REPORT, &report), line(reserved::REVIEWS, &review)] {
+        let row = ReportRow::new(&report).unwrap();
+        for line in [line(reserved::REPORT, &row), line(reserved::REVIEWS, &review)] {
             let after = erasing.change(&[line]).unwrap().unwrap();
             let text = String::from_utf8(after[0].text.to_vec()).unwrap();
             assert!(!text.contains("ada") && text.contains("grace"), "{text}");

@@ -174,7 +174,9 @@ async fn what_is_newer_is_unsupported_and_what_is_foreign_is_refused() {
         let newer = edit("repo.json", from, to);
         let error = Repository::open_on(Arc::new(newer), keys.clone()).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::UnsupportedVersion);
-        let newer = edit("source/blog/commit/00000000000000000003", from, to);
+    }
+    for newer in [r#""format":2"#, r#""format":1,"requires":["quantum"]"#] {
+        let newer = edit("source/blog/commit/00000000000000000003", r#""format":1"#, newer);
         let blog = Repository::open_on(Arc::new(newer), keys.clone()).await.unwrap().source("blog").unwrap();
         assert_eq!(blog.points().await.unwrap_err().kind(), ErrorKind::UnsupportedVersion);
     }

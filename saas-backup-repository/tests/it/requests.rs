@@ -200,7 +200,7 @@ async fn small_sources_cost_one_write_a_run_that_changed_something() {
         assert_eq!(requests.put, SOURCES * (1 + keys), "round {round}: {requests:?}");
         let overhead = requests.sent / SOURCES - raw;
         println!("round {round}: {overhead} bytes beside the record");
-        assert!(round == 0 || overhead <= 3000, "{overhead}");
+        assert!(round == 0 || overhead <= 1600, "{overhead}");
         scene.clock.advance(Duration::from_hours(1));
     }
     assert_eq!(run().await.put, 0);
