@@ -31,7 +31,7 @@ The steps, each a process of its own:
 compare workload FOLDER [--records N] [--attachments N]
 compare round FOLDER NUMBER [--records N] [--attachments N]
 compare limit FOLDER THREADS                         compress, decode, digest and encrypt every byte once
-compare ours init|source|backup|increments|read|restore|verify|record|compact|erase FOLDER
+compare ours init|source|backup|increments|read|restore|verify|due|record|compact|erase|lose|mend FOLDER
 compare measure RESULT.json -- COMMAND…";
 
 fn main() -> Outcome<()> {

@@ -3,6 +3,7 @@ use std::fs;
 use std::path::Path;
 
 use benches::{COLLECTIONS, Workload, WorkloadConnector};
+use chrono::TimeDelta;
 use futures::TryStreamExt as _;
 use saas_backup_core::{
     At, CollectionName, Connector, Digest, Event, Feed, Json, Key, ReadRequest, SnapshotOptions, TransferOptions,
@@ -10,7 +11,7 @@ use saas_backup_core::{
 };
 use saas_backup_formats::jsonl::{JsonlConfig, JsonlConnector};
 use saas_backup_repository::{
-    CompactOptions, EraseOptions, Identity, Keys, Repository, RepositoryOptions, Subject, VerifyOptions,
+    CompactOptions, EraseOptions, Identity, Keys, MendOptions, Repository, RepositoryOptions, Subject, VerifyOptions,
 };
 use secrecy::ExposeSecret as _;
 use sha2::{Digest as _, Sha256};
@@ -34,7 +35,11 @@ pub(crate) fn run(step: &str, folder: &Path, workload: Workload) -> Outcome<()> 
             "increments" => increments(folder, workload).await,
             "read" => read(folder).await,
             "restore" => restore(folder).await,
-            "verify" => verify(folder).await,
+            "verify" => verify(folder, VerifyOptions::read_all()).await,
+            // The share of one day of one.
+            "due" => verify(folder, VerifyOptions::due(TimeDelta::days(1))).await,
+            "lose" => lose(folder),
+            "mend" => mend(folder).await,
             "record" => record(folder).await,
             "compact" => compact(folder).await,
             "erase" => erase(folder).await,
@@ -133,10 +138,27 @@ async fn restore(folder: &Path) -> Outcome<()> {
     Ok(())
 }
 
-async fn verify(folder: &Path) -> Outcome<()> {
-    let report = open(folder).await?.verify(&VerifyOptions::read_all(), &mut |_| ()).await?;
+async fn verify(folder: &Path, options: VerifyOptions) -> Outcome<()> {
+    let report = open(folder).await?.verify(&options, &mut |_| ()).await?;
     println!("{report:?}");
-    Ok(())
+    if report.is_good() { Ok(()) } else { Err("the repository is damaged".into()) }
+}
+
+/// Removes the newest segment: older ones may be given up.
+fn lose(folder: &Path) -> Outcome<()> {
+    let mut segments: Vec<_> =
+        fs::read_dir(folder.join("ours/source").join(SOURCE).join("data"))?.collect::<Result<_, _>>()?;
+    segments.sort_by_key(fs::DirEntry::file_name);
+    let newest = segments.last().ok_or("there is no segment")?;
+    Ok(fs::remove_file(newest.path())?)
+}
+
+/// Goes on without what is lost.
+async fn mend(folder: &Path) -> Outcome<()> {
+    let options = MendOptions::new(VerifyOptions::presence()).with_drop(true);
+    let mended = open(folder).await?.mend(&options, &mut |_| ()).await?;
+    println!("{mended:?}");
+    if mended.dropped.len() == 1 { Ok(()) } else { Err("nothing was lost".into()) }
 }
 
 /// Merges all lines into a new base.

@@ -104,6 +104,9 @@ pub(crate) fn upkeep(folder: &Path, workload: Workload) -> Outcome<()> {
     rows.push(("merging a run into the base", own(folder, &["ours", "compact"], &options)?));
     rows.push(("erasing one customer", own(folder, &["ours", "erase"], &options)?));
     rows.push(("verifying all", own(folder, &["ours", "verify"], &options)?));
+    rows.push(("verifying all as due, and noting it", own(folder, &["ours", "due"], &options)?));
+    own(folder, &["ours", "lose"], &options)?;
+    rows.push(("going on without a lost segment", own(folder, &["ours", "mend"], &options)?));
     println!("| step | CPU s | ÷ first backup | wall s | peak MiB |\n|---|--:|--:|--:|--:|");
     println!("| first backup | {:.2} | | {:.1} | {:.0} |", initial.cpu, initial.wall, initial.peak);
     for (step, cost) in rows {

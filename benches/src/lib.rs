@@ -1,11 +1,14 @@
-//! What the project promises about speed: a deterministic workload, and the connector that reads it.
+//! What the project promises about speed and size: deterministic workloads, and the connectors that read them.
 //!
-//! `cargo bench -p benches` measures the pieces; `benches/compare` measures the whole program against others.
+//! `cargo bench -p benches` measures the pieces; `benches/compare` measures the whole program against others, and
+//! `benches/years` what a repository is after years.
 
 mod connector;
+mod hourly;
 mod kinds;
 mod workload;
 
 pub use connector::WorkloadConnector;
+pub use hourly::HourlyAccount;
 pub use kinds::{KindsConnector, Part};
 pub use workload::{COLLECTIONS, Workload};
