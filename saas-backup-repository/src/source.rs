@@ -154,7 +154,8 @@ impl Source {
     /// `posts.history`. Each of its records is a version that is no more at the snapshot's point: the record as it was in
     /// `data.data`, its envelope and its attachments, when it came and went, what the next version changed, and a
     /// reference to its record, which [`FieldMapping::version_of`](saas_backup_core::FieldMapping::version_of) names.
-    /// What one commit both wrote and replaced is no version. Writing through this handle is what it is without.
+    /// What one commit both wrote and replaced is no version. A record that was written twice as it was is one version, named
+    /// after the first of the two that is still held. Writing through this handle is what it is without.
     #[must_use]
     pub fn with_history(self, history: bool) -> Self {
         self.with(|shared| shared.history = history)
