@@ -306,7 +306,7 @@ impl Committer {
             header.sequence = self.shared.loader.last_taken(map.next() - 1).await? + 1;
             if header.sequence > map.next() {
                 // Somebody was faster, or a write was cut: look before taking the number after it.
-                if self.rebase(&header, &accept).await? {
+                if self.rebase(&header, header.sequence - 1, &accept).await? {
                     continue;
                 }
             }
@@ -325,7 +325,7 @@ impl Committer {
                     return Ok(());
                 }
                 Owner::Them(_) => {
-                    self.rebase(&header, &accept).await?;
+                    self.rebase(&header, header.sequence, &accept).await?;
                 }
             }
         }
@@ -334,27 +334,28 @@ impl Committer {
 
     /// The source with what others committed meanwhile; this committer builds on it from now on.
     pub(crate) async fn reload(&self) -> Result<Arc<Map>> {
-        let after = self.read_on().await?;
+        let after = self.read_on(0).await?;
         self.lock().map = Arc::clone(&after);
         Ok(after)
     }
 
-    async fn read_on(&self) -> Result<Arc<Map>> {
+    async fn read_on(&self, taken: u64) -> Result<Arc<Map>> {
         // Nobody builds on a commit of a writer that was revoked meanwhile.
         refresh(&*self.shared.store, &self.shared.repository, &self.shared.loader.trust).await?;
-        let after = self.shared.loader.load(Some(self.map())).await?;
+        let after = self.shared.loader.load_through(self.map(), taken).await?;
         after.check()?;
         Ok(after)
     }
 
-    /// Takes over what others committed meanwhile; whether that was anything.
+    /// Takes over what others committed meanwhile, at least up to a number that is taken; whether that was anything.
     async fn rebase(
         &self,
         header: &CommitHeader,
+        taken: u64,
         accept: &impl Fn(&CommitHeader, &Map, u64) -> Result<()>,
     ) -> Result<bool> {
         let known = self.map().next();
-        let after = self.read_on().await?;
+        let after = self.read_on(taken).await?;
         let is_news = after.next() > known;
         if is_news {
             accept(header, &after, known)?;

@@ -14,7 +14,7 @@ use super::upkeep::{Dropped, Upkeep};
 use crate::commit::{Envelope, Lost, ObjectKind, ObjectRef, PointHeader, check_version, encode};
 use crate::crypto::{Domain, Signer, SigningPurpose};
 use crate::object::{Names, compress, decompress};
-use crate::store::{Store, create};
+use crate::store::{Owner, Store, create};
 
 /// Parts that are together no larger than this are copied into one bundle by every layout.
 const TOGETHER_BYTES: u64 = 256 * 1024;
@@ -74,6 +74,10 @@ pub(crate) struct Author<'a> {
 /// to open them. Safe to repeat, and to leave undone: readers go on from the layout before.
 pub(crate) async fn write(store: &dyn Store, names: &Names, author: Author<'_>, map: &Map) -> Result<Map> {
     let Some(head) = map.head.clone() else { return Ok(map.clone()) };
+    if !map.is_fresh(names.now()) {
+        // Some of what it names may be gone: whoever reads anew writes the next one.
+        return Ok(map.clone());
+    }
     let mut bundled = map.clone();
     let bundle = names.bundle();
     let mut bytes = Vec::new();
@@ -119,9 +123,11 @@ pub(crate) async fn write(store: &dyn Store, names: &Names, author: Author<'_>, 
         sha256: Digest::of(&part),
     };
     let (object, _) = encode(&header, SigningPurpose::Layout, author.signer, &[&part])?;
-    // Two writers may both write it: each is right, so whichever came first stays.
-    create(store, &names.layout(header.sequence), &object, |found| *found == object).await?;
-    Ok(bundled)
+    // Two writers may both write it: each is right, so whichever came first stays. Then nothing names our bundle.
+    match create(store, &names.layout(header.sequence), &object, |found| *found == object).await? {
+        Owner::Us => Ok(bundled),
+        Owner::Them(_) => Ok(Map { layouts: bundled.layouts, since: Vec::new(), ..map.clone() }),
+    }
 }
 
 fn lines(map: &Map) -> Result<Vec<u8>> {

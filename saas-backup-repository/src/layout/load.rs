@@ -87,7 +87,7 @@ pub(crate) struct Loader {
 }
 
 impl Loader {
-    /// Reads what is new since `known`, or everything.
+    /// Reads what is new since `known`, or everything where that is no more fresh.
     ///
     /// Who knows commits believes only what continues them: where later ones were removed since, as upkeep does after a
     /// while, the source is to be opened anew.
@@ -98,9 +98,19 @@ impl Loader {
     /// the map ends before it and says so.
     pub(crate) async fn load(&self, known: Option<Arc<Map>>) -> Result<Arc<Map>> {
         match known {
-            Some(known) => self.extend(known).await,
-            None => self.begin(false).await,
+            Some(known) if known.is_fresh(self.names.now()) => self.extend(known, 0).await,
+            _ => self.begin(false).await,
         }
+    }
+
+    /// Reads what is new since `known`, up to a number that is known to be taken at least, whether it is listed or not: a
+    /// listing may be behind.
+    ///
+    /// # Errors
+    ///
+    /// As [`load`](Self::load).
+    pub(crate) async fn load_through(&self, known: Arc<Map>, taken: u64) -> Result<Arc<Map>> {
+        self.extend(known, taken).await
     }
 
     /// Reads everything, going by what maintainers say alone: writers' layouts do not count.
@@ -109,11 +119,13 @@ impl Loader {
     }
 
     async fn begin(&self, maintained: bool) -> Result<Arc<Map>> {
-        self.extend(Arc::new(self.latest_layout(maintained).await?.unwrap_or_default())).await
+        let read_at = Some(self.names.now());
+        let map = self.latest_layout(maintained).await?.unwrap_or_default();
+        self.extend(Arc::new(Map { read_at, ..map }), 0).await
     }
 
-    async fn extend(&self, mut map: Arc<Map>) -> Result<Arc<Map>> {
-        map = self.extend_by_commits(map).await?;
+    async fn extend(&self, mut map: Arc<Map>, taken: u64) -> Result<Arc<Map>> {
+        map = self.extend_by_commits(map, taken).await?;
         // A timeline that reached further when somebody was revoked lost its end since.
         let roles = self.trust.roles();
         let next = map.next();
@@ -126,11 +138,14 @@ impl Loader {
         Ok(map)
     }
 
-    async fn extend_by_commits(&self, mut map: Arc<Map>) -> Result<Arc<Map>> {
+    async fn extend_by_commits(&self, mut map: Arc<Map>, taken: u64) -> Result<Arc<Map>> {
         let from = map.head.as_ref().map(|head| head.sequence);
         let after = from.map(|sequence| self.names.commit(sequence));
         let mut sequences = self.sequences(&self.names.commits(), after.as_deref()).await?;
+        sequences.extend(from.unwrap_or(0) + 1..=taken);
         sequences.retain(|sequence| from.is_none_or(|from| *sequence > from));
+        sequences.sort_unstable();
+        sequences.dedup();
         if sequences.is_empty() {
             return Ok(map);
         }

@@ -11,6 +11,8 @@ use crate::commit::{CommitHeader, Lost, Maintenance, ObjectKind, ObjectRef, Pare
 use crate::crypto::{Domain, DomainKind, Keyring};
 use crate::object::Family;
 
+/// How long a map is gone by: others may put what it names elsewhere, and remove it after a grace of days.
+const FRESH: TimeDelta = TimeDelta::days(1);
 /// How long it is known when an object was given up.
 const REMEMBERED: TimeDelta = TimeDelta::days(90);
 
@@ -34,6 +36,8 @@ pub(crate) struct Map {
     pub(crate) upkeep: Upkeep,
     /// What points needed and is lost.
     pub(crate) lost: Vec<Lost>,
+    /// When it was read from the storage; what was added since did not move its places.
+    pub(crate) read_at: Option<DateTime<Utc>>,
     /// The first commit that is missing or was changed; nothing from it on is in the map.
     pub(crate) broken: Option<Broken>,
 }
@@ -316,6 +320,11 @@ impl Map {
         Err(Error::new(ErrorKind::Integrity, "the timeline breaks off; points before it can be read")
             .with_context("commit", broken.sequence)
             .with_context("reason", &broken.message))
+    }
+
+    /// Whether all that it names is there, as far as others removed only what they gave up long before.
+    pub(crate) fn is_fresh(&self, now: DateTime<Utc>) -> bool {
+        self.read_at.is_some_and(|read_at| now - read_at <= FRESH)
     }
 
     /// The number that the next commit takes.

@@ -26,6 +26,11 @@ impl Names {
         Ulid::from_datetime(self.clock.now().into())
     }
 
+    /// The time by the clock that makes names.
+    pub(crate) fn now(&self) -> DateTime<Utc> {
+        self.clock.now()
+    }
+
     pub(crate) fn prefix(&self) -> &str {
         &self.prefix
     }

@@ -75,6 +75,7 @@ impl Source {
             report,
             present: BTreeMap::new(),
             named: BTreeSet::new(),
+            missing_bundles: Vec::new(),
             proven: BTreeMap::new(),
             good: HashSet::new(),
             attachments: HashMap::new(),
@@ -84,6 +85,7 @@ impl Source {
         check.list().await?;
         let known_problems = check.report.problems.len();
         let map = check.timeline().await?;
+        check.lost_bundles(&map);
         check.is_known = check.report.problems.len() == known_problems;
         progress(check.report);
         check.presence(&map);
@@ -114,6 +116,8 @@ struct Verification<'a> {
     report: &'a mut VerifyReport,
     present: BTreeMap<String, u64>,
     named: BTreeSet<String>,
+    /// Bundles that layouts name and that are not there.
+    missing_bundles: Vec<String>,
     /// Objects that an attachment was read from, with the digests that they were found to have.
     proven: BTreeMap<String, Digest>,
     /// What was read and found good.

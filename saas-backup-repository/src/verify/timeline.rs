@@ -3,8 +3,9 @@
 use saas_backup_core::{Error, ErrorKind, Result};
 
 use super::Verification;
-use crate::commit::{ObjectKind, Parent};
+use crate::commit::{ObjectKind, ObjectRef, Parent};
 use crate::layout::Map;
+use crate::object::ulid_of;
 
 impl Verification<'_> {
     /// Reads the timeline from its first commit on, whatever writers' layouts say; from a maintainer's layout where what
@@ -86,6 +87,20 @@ impl Verification<'_> {
         Ok(map)
     }
 
+    /// Bundles that are gone and were not given up. Layouts outlive theirs where their removal was denied, or they were
+    /// not listed.
+    pub(super) fn lost_bundles(&mut self, map: &Map) {
+        for name in std::mem::take(&mut self.missing_bundles) {
+            let is_swept = ulid_of(&name) < map.upkeep.swept.as_deref();
+            let is_given_up = is_swept || map.dropped.iter().any(|dropped| dropped.name == name);
+            let is_needed = map.others.iter().any(|object| object.name == name);
+            // What is needed is looked for with all that is.
+            if !is_given_up && !is_needed {
+                self.report.problem(&name, &Error::new(ErrorKind::NotFound, "there is no such object"));
+            }
+        }
+    }
+
     /// What the timeline begins with, given what its first commit follows: nothing, or the oldest layout of a maintainer
     /// that holds what was before.
     async fn beginning(&mut self, layouts: &[u64], parent: Option<&Parent>) -> Map {
@@ -104,16 +119,21 @@ impl Verification<'_> {
     /// The oldest layout of a maintainer that holds what was up to a commit; that it is the only one is noted.
     async fn reaching(&mut self, layouts: &[u64], commit: &Parent) -> Option<Map> {
         let shared = &self.source.shared;
-        let mut found: Option<(u64, Map)> = None;
+        let (mut found, mut outdated): (Option<(u64, Map)>, Option<Map>) = (None, None);
         for sequence in layouts.iter().copied().filter(|sequence| *sequence >= commit.sequence) {
             if let Ok((map, true)) = shared.loader.layout(sequence).await {
+                if bundles(&map).any(|bundle| !self.present.contains_key(&bundle.name)) {
+                    // It should be gone, too, like its bundles; any other is better.
+                    outdated.get_or_insert(map);
+                    continue;
+                }
                 if let Some((_, map)) = found {
                     return Some(map);
                 }
                 found = Some((sequence, map));
             }
         }
-        let (sequence, map) = found?;
+        let Some((sequence, map)) = found else { return outdated };
         self.report.lone_layouts.push(shared.names.layout(sequence));
         Some(map)
     }
@@ -154,11 +174,21 @@ impl Verification<'_> {
     /// Looks for the bundles of a layout, and reads them once.
     async fn bundles(&mut self, map: &Map, layout: &Map) {
         self.given_up(layout);
-        for bundle in layout.others.iter().filter(|object| object.kind == ObjectKind::Bundle) {
-            if self.named.insert(bundle.name.clone()) {
-                self.report.objects += 1;
+        for bundle in bundles(layout) {
+            if !self.named.insert(bundle.name.clone()) {
+                continue;
+            }
+            self.report.objects += 1;
+            if self.present.contains_key(&bundle.name) {
                 self.object(map, bundle).await;
+            } else {
+                self.missing_bundles.push(bundle.name.clone());
             }
         }
     }
+}
+
+/// Where a map says that copies of small parts lie.
+fn bundles(map: &Map) -> impl Iterator<Item = &ObjectRef> {
+    map.others.iter().filter(|object| object.kind == ObjectKind::Bundle)
 }

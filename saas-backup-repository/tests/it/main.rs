@@ -32,6 +32,7 @@ mod requests;
 mod roles;
 mod second_reader;
 #[cfg(any(feature = "azure", feature = "gcs", feature = "s3", feature = "webdav"))]
+mod simulation;
 mod storage;
 mod support;
 mod timeline;
