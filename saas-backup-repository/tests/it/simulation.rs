@@ -294,7 +294,7 @@ async fn simulate(seed: u64) {
     let source = repository.source("blog").unwrap();
     let report = repository.verify(&VerifyOptions::read_all(), &mut |_| {}).await.unwrap();
     assert_eq!(report.problems, []);
-    let log = world.log();
+    let log = std::mem::take(&mut *world.log());
     let points: BTreeMap<u64, RunId> =
         source.points().await.unwrap().iter().map(|point| (point.sequence, point.run)).collect();
     let there: BTreeSet<RunId> = points.values().chain(log.forgotten.values()).copied().collect();
@@ -324,7 +324,8 @@ async fn simulate(seed: u64) {
         let (mut found, mut then) = (found.clone(), expected(*point));
         for (_, key) in &erased {
             // It was read before it was erased, or after.
-            (found.remove(key), then.remove(key));
+            found.remove(key);
+            then.remove(key);
         }
         assert_eq!(found, then, "what somebody read of point {point}");
     }
