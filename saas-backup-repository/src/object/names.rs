@@ -62,6 +62,10 @@ impl Names {
         format!("{}bundle/{}", self.prefix, self.ulid())
     }
 
+    pub(crate) fn is_bundle(&self, name: &str) -> bool {
+        name.strip_prefix(&self.prefix).is_some_and(|name| name.starts_with("bundle/"))
+    }
+
     pub(crate) fn proofs(&self) -> String {
         format!("{}proof", self.prefix)
     }

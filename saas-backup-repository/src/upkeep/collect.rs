@@ -9,7 +9,7 @@ use serde::Serialize;
 use ulid::Ulid;
 
 use super::{Maintainer, said};
-use crate::commit::Maintenance;
+use crate::commit::{Maintenance, ObjectKind};
 use crate::layout::Map;
 use crate::object::{sequence_of, ulid_of};
 use crate::roles::{is_rewriting, settle};
@@ -262,6 +262,13 @@ impl Garbage {
                 found.orphans.push(entry);
             }
         }
+        // No maintainer goes by what writers lay out, but readers do.
+        if found.orphans.iter().any(|(name, _)| shared.names.is_bundle(name)) {
+            let removed: BTreeSet<&String> = found.commits.iter().map(|(name, _)| name).collect();
+            let staying = layouts.into_iter().filter(|layout| !removed.contains(&shared.names.layout(*layout)));
+            let bundles = bundles(staying, shared).await?;
+            found.orphans.retain(|(name, _)| !bundles.contains(name));
+        }
         Ok(found)
     }
 }
@@ -282,6 +289,22 @@ async fn repeated(layouts: &[u64], oldest_layout: u64, shared: &Shared) -> Resul
         }
     }
     Ok(None)
+}
+
+/// The bundles that layouts lean on, whoever wrote them.
+async fn bundles(layouts: impl Iterator<Item = u64>, shared: &Shared) -> Result<BTreeSet<String>> {
+    let mut found = BTreeSet::new();
+    for layout in layouts {
+        match shared.loader.layout(layout).await {
+            Ok((map, _)) => {
+                let bundles = map.others.into_iter().filter(|object| object.kind == ObjectKind::Bundle);
+                found.extend(bundles.map(|bundle| bundle.name));
+            }
+            Err(error) if matches!(error.kind(), ErrorKind::Integrity | ErrorKind::NotFound) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(found)
 }
 
 /// The numbers of commits or layouts, in order.

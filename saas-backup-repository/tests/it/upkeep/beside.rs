@@ -201,6 +201,37 @@ async fn storage_that_denies_deletion_keeps_all_and_is_told_of() {
     scene.check().await;
 }
 
+/// A maintainer goes by no writer's layout, and what only that leans on looks like nobody's.
+#[tokio::test]
+async fn a_layout_that_stays_keeps_its_bundle_whoever_wrote_it() {
+    let (identity, agent) = (Identity::generate(), AgentKey::generate());
+    let mut scene = Scene::new(Keys::owner(identity.clone()).with_agent(agent.clone())).await;
+    let owner = scene.keys.clone();
+    Repository::open_on(Arc::new(scene.disk.clone()), owner.clone()).await.unwrap().add_writer(&agent).await.unwrap();
+    scene.keys = owner.clone().with_keys(Keys::writer(agent).with_root(identity.root_key()));
+    while scene.count("/layout/") == 0 {
+        scene.account.put(note("1", &format!("text {}", scene.points.len())));
+        scene.back_up().await;
+    }
+    scene.keys = owner.with_keys(Keys::owner(identity));
+    let bundles = scene.count("/bundle/");
+    scene.clock.advance(Duration::from_hours(8 * 24));
+    let done = scene.source().await.collect(&CollectOptions::default()).await.unwrap();
+    assert!(done.orphans == 0 && scene.count("/bundle/") >= bundles && scene.count("/layout/") > 0, "{done:?}");
+    scene.check().await;
+    // It goes with the layout.
+    for _ in 0..16 {
+        scene.source().await.compact(&compact_all(), &mut |_| {}).await.unwrap();
+    }
+    scene.clock.advance(Duration::from_hours(8 * 24));
+    for _ in 0..2 {
+        scene.source().await.collect(&CollectOptions::default()).await.unwrap();
+    }
+    let report = scene.source().await.verify(&VerifyOptions::read_all(), &mut |_| {}).await.unwrap();
+    assert!(report.is_good() && report.orphans == 0, "{report:?}");
+    scene.check().await;
+}
+
 #[tokio::test]
 async fn upkeep_takes_the_owner_and_what_a_writer_says_of_others_commits_is_refused() {
     let (identity, agent) = (Identity::generate(), AgentKey::generate());
