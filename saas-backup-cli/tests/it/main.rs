@@ -5,6 +5,8 @@ mod copies;
 mod erasure;
 mod help;
 mod keys;
+#[cfg(unix)]
+mod kills;
 mod mend;
 mod replica;
 mod roles;
