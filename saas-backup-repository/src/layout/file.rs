@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::fetch::fetched;
 use super::map::{Head, Map, Part, Place, Segment};
 use super::upkeep::{Dropped, Upkeep};
-use crate::commit::{Envelope, Lost, ObjectKind, ObjectRef, PointHeader, check_version, encode};
+use crate::commit::{Envelope, Lost, ObjectKind, ObjectRef, PartKind, PointHeader, check_version, encode};
 use crate::crypto::{Domain, Signer, SigningPurpose};
 use crate::object::{Names, compress, decompress};
 use crate::store::{Owner, Store, create};
@@ -82,11 +82,13 @@ pub(crate) async fn write(store: &dyn Store, names: &Names, author: Author<'_>, 
     let bundle = names.bundle();
     let mut bytes = Vec::new();
     // Few and small parts lie in one object, whoever wrote them: a reader fetches them by one request.
-    let together = map.parts.iter().map(|part| part.place.size).sum::<u64>() <= TOGETHER_BYTES;
+    let often = |part: &&Part| !is_read_seldom(part.kind);
+    let together = map.parts.iter().filter(often).map(|part| part.place.size).sum::<u64>() <= TOGETHER_BYTES;
     let in_commits = format!("{}/", names.commits());
-    let (moved, kept): (Vec<Part>, Vec<Part>) = mem::take(&mut bundled.parts)
-        .into_iter()
-        .partition(|part| together || part.place.object.starts_with(&in_commits));
+    let moves = |part: &Part| (together && often(&part)) || part.place.object.starts_with(&in_commits);
+    let parts = mem::take(&mut bundled.parts).into_iter().enumerate();
+    let (moved, kept): (Vec<_>, Vec<_>) = parts.partition(|(_, part)| moves(part));
+    let (places, moved): (Vec<usize>, Vec<Part>) = moved.into_iter().unzip();
     let mut moved = fetched(store, moved).await?;
     for part in &mut moved {
         let content = if let Some(bytes) = part.bytes.take() {
@@ -102,8 +104,10 @@ pub(crate) async fn write(store: &dyn Store, names: &Names, author: Author<'_>, 
         part.place = Place { object: bundle.clone(), at: bytes.len() as u64, size: content.len() as u64 };
         bytes.extend_from_slice(&content);
     }
-    bundled.parts = kept.into_iter().chain(moved).collect();
-    bundled.parts.sort_by_key(|part| part.sequence);
+    // In the order in which the commits have them.
+    let mut parts: Vec<(usize, Part)> = kept.into_iter().chain(places.into_iter().zip(moved)).collect();
+    parts.sort_unstable_by_key(|(place, _)| *place);
+    bundled.parts = parts.into_iter().map(|(_, part)| part).collect();
     if !bytes.is_empty() {
         let (size, sha256) = (bytes.len() as u64, Digest::of(&bytes));
         bundled.others.push(ObjectRef::new(bundle.clone(), ObjectKind::Bundle, size, sha256, None));
@@ -128,6 +132,11 @@ pub(crate) async fn write(store: &dyn Store, names: &Names, author: Author<'_>, 
         Owner::Us => Ok(bundled),
         Owner::Them(_) => Ok(Map { layouts: bundled.layouts, since: Vec::new(), ..map.clone() }),
     }
+}
+
+/// Whether no reader of records needs a part, however large it is.
+fn is_read_seldom(kind: PartKind) -> bool {
+    matches!(kind, PartKind::Digests | PartKind::Lost | PartKind::Other)
 }
 
 fn lines(map: &Map) -> Result<Vec<u8>> {

@@ -102,8 +102,10 @@ impl Source {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::PermissionDenied`] without the owner's identity; [`ErrorKind::Integrity`] if a point does not hold
-    /// what it held, in which case nothing is changed; [`ErrorKind::Conflict`] if another maintainer was faster.
+    /// [`PermissionDenied`](saas_backup_core::ErrorKind::PermissionDenied) without the owner's identity;
+    /// [`Integrity`](saas_backup_core::ErrorKind::Integrity) if a point does not hold what it held, in which case nothing is
+    /// changed; [`Conflict`](saas_backup_core::ErrorKind::Conflict) if another maintainer was faster, or if a backup came to
+    /// refer to an attachment that was about to be given up.
     pub async fn compact(
         &self,
         options: &CompactOptions,

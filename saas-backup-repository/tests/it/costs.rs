@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use saas_backup_core::memory::{MemoryConnector, MemoryStore};
-use saas_backup_core::{At, CollectionName, Digest, TransferOptions, transfer};
-use saas_backup_repository::{AgentKey, Identity, Keys, Repository, VerifyOptions};
+use saas_backup_core::{At, CollectionName, Digest, Json, Key, Record, TransferOptions, transfer};
+use saas_backup_repository::{AgentKey, CollectOptions, CompactOptions, Identity, Keys, Repository, VerifyOptions};
 
 use crate::faults::FaultyStore;
 use crate::support::{back_up, clock, key, live, note, options};
@@ -173,14 +173,54 @@ async fn what_a_writer_alone_has_written_for_long_is_quick_to_read() {
     repository.add_writer(&agent).await.unwrap();
     let writer = owner.clone().with_keys(Keys::writer(agent));
     let from = MemoryConnector::new(records.clone());
-    for round in 0..400 {
+    for round in 0..160 {
         records.put(note(&format!("{}", round % 40), &format!("text {round}")));
         let blog = Repository::open_on(Arc::new(disk.clone()), writer.clone()).await.unwrap().source("blog").unwrap();
         back_up(&from, &blog, &clock).await.unwrap();
     }
     let blog = Repository::open_on(Arc::new(disk.clone()), owner).await.unwrap().source("blog").unwrap();
     disk.forget_requests();
-    assert!(blog.record(&key("7"), &At::Sequence(200)).await.unwrap().is_some());
+    assert!(blog.record(&key("7"), &At::Sequence(100)).await.unwrap().is_some());
     let read = disk.reads().len();
     assert!(read <= 20, "{read} requests");
+}
+
+/// What compaction states of many points is large, and nobody who looks for a record needs it.
+#[tokio::test]
+async fn a_record_of_now_takes_few_requests_however_many_points_are_kept() {
+    let clock = clock();
+    let keys = options(&clock).with_keys(Keys::owner(Identity::generate()));
+    let (disk, records) = (FaultyStore::default(), MemoryStore::new());
+    let repository = Repository::init_on(Arc::new(disk.clone()), keys.clone()).await.unwrap();
+    let blog = repository.source("blog").unwrap();
+    let from = MemoryConnector::new(records.clone());
+    let change = |round: u32| {
+        for collection in 0..40 {
+            let text = Json::from_value(&serde_json::json!(round)).unwrap();
+            records.put(Record::new(Key::parse(format!("c{collection}"), "1").unwrap(), text));
+        }
+    };
+    records.put(Record::new(Key::parse("c7", "old").unwrap(), Json::from_value(&serde_json::json!("old")).unwrap()));
+    for round in 0..260 {
+        change(round);
+        back_up(&from, &blog, &clock).await.unwrap();
+    }
+    for days in [0, 8] {
+        // Twice: layouts stay until two later ones say what they say.
+        clock.advance(Duration::from_hours(days * 24));
+        blog.compact(&CompactOptions::default().with_all(true), &mut |_| {}).await.unwrap();
+        blog.collect(&CollectOptions::default()).await.unwrap();
+    }
+    for round in 260..330 {
+        change(round);
+        back_up(&from, &blog, &clock).await.unwrap();
+    }
+    let blog = Repository::open_on(Arc::new(disk.clone()), keys).await.unwrap().source("blog").unwrap();
+    assert_eq!(blog.points().await.unwrap().len(), 330);
+    disk.forget_requests();
+    assert!(blog.record(&Key::parse("c7", "old").unwrap(), &At::Now).await.unwrap().is_some());
+    let read = disk.reads();
+    assert!(read.len() <= 6, "{read:?}");
+    let report = blog.verify(&VerifyOptions::read_all(), &mut |_| {}).await.unwrap();
+    assert_eq!(report.problems, []);
 }
