@@ -85,9 +85,9 @@ pub(crate) async fn write(store: &dyn Store, names: &Names, author: Author<'_>, 
     let often = |part: &&Part| !is_read_seldom(part.kind);
     let together = map.parts.iter().filter(often).map(|part| part.place.size).sum::<u64>() <= TOGETHER_BYTES;
     let in_commits = format!("{}/", names.commits());
-    let moves = |part: &Part| (together && often(&part)) || part.place.object.starts_with(&in_commits);
+    let is_copied = |part: &Part| (together && often(&part)) || part.place.object.starts_with(&in_commits);
     let parts = mem::take(&mut bundled.parts).into_iter().enumerate();
-    let (moved, kept): (Vec<_>, Vec<_>) = parts.partition(|(_, part)| moves(part));
+    let (moved, kept): (Vec<_>, Vec<_>) = parts.partition(|(_, part)| is_copied(part));
     let (places, moved): (Vec<usize>, Vec<Part>) = moved.into_iter().unzip();
     let mut moved = fetched(store, moved).await?;
     for part in &mut moved {
