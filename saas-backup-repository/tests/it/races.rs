@@ -1,16 +1,23 @@
 //! Two writers, and stores that do not keep their promises.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
+use futures::TryStreamExt as _;
 use saas_backup_core::memory::{MemoryConnector, MemoryStore};
 use saas_backup_core::{
-    At, Coverage, Cursor, ErrorKind, Event, Feed, RunId, RunReport, RunStart, SinkOptions, WriteMode,
+    At, Coverage, Cursor, ErrorKind, Event, Feed, ReadRequest, RunId, RunReport, RunStart, SinkOptions,
+    SnapshotOptions, WriteMode,
 };
 use saas_backup_core::{Catalog, CollectionName, Connector as _};
 use saas_backup_repository::{Repository, Source, VerifyOptions};
 
 use crate::faults::{Conditions, FaultyStore};
 use crate::support::{back_up, clock, key, live, note, options, time};
+
+/// Commits of the race of two writers; `SAAS_BACKUP_TEST_COMMITS` asks for another number.
+const COMMITS: u64 = 150;
 
 async fn run(source: &Source, feed: &str, id: &str) -> saas_backup_core::Result<()> {
     let sink = source.sink(SinkOptions::new(WriteMode::Mirror)).await?;
@@ -57,6 +64,52 @@ async fn writers_of_different_feeds_do_not_disturb_each_other() {
     assert_eq!(last.points().await.unwrap().len(), 3);
     for id in ["1", "2", "3"] {
         assert!(last.record(&key(id), &At::Now).await.unwrap().is_some());
+    }
+}
+
+/// Makes points of one feed until both writers together have made enough; gives how many were its own.
+async fn race(disk: FaultyStore, feed: &'static str, made: Arc<AtomicU64>, enough: u64) -> u64 {
+    let clock = clock();
+    let repository = Repository::open_on(Arc::new(disk), options(&clock)).await.unwrap();
+    let blog = repository.source("blog").unwrap();
+    let mut own = 0;
+    while made.fetch_add(1, Ordering::Relaxed) < enough {
+        own += 1;
+        while let Err(error) = run(&blog, feed, &format!("{feed}-{own}")).await {
+            assert_eq!(error.kind(), ErrorKind::Conflict, "{error}");
+        }
+    }
+    own
+}
+
+#[tokio::test(start_paused = true)]
+async fn each_number_has_one_winner_however_long_two_writers_race() {
+    let commits = std::env::var("SAAS_BACKUP_TEST_COMMITS").map_or(COMMITS, |commits| commits.parse().unwrap());
+    for conditions in [Conditions::Honest, Conditions::FalseConflicts, Conditions::LostAnswers] {
+        let disk = FaultyStore::default();
+        let clock = clock();
+        let repository = Repository::init_on(Arc::new(disk.clone()), options(&clock)).await.unwrap();
+        let made = Arc::new(AtomicU64::new(0));
+        let racing = ["one", "two"]
+            .map(|feed| tokio::spawn(race(disk.clone().with_conditions(conditions), feed, Arc::clone(&made), commits)));
+        let [one, two] = racing.map(async |racer| racer.await.unwrap());
+        let (one, two) = tokio::join!(one, two);
+        assert!(one > 0 && two > 0 && one + two == commits, "{one} {two} {conditions:?}");
+        let blog = repository.source("blog").unwrap();
+        let points: Vec<u64> = blog.points().await.unwrap().iter().map(|point| point.sequence).collect();
+        assert_eq!(points, (1..=commits).collect::<Vec<_>>(), "{conditions:?}");
+        let snapshot = blog.snapshot(SnapshotOptions::at(At::Now)).await.unwrap();
+        let mut events = snapshot.read(ReadRequest::new(Feed::slice(CollectionName::parse("notes").unwrap())));
+        let mut found = BTreeSet::new();
+        while let Some(event) = events.try_next().await.unwrap() {
+            found.extend(match event {
+                Event::Put(record) => Some(record.key),
+                _ => None,
+            });
+        }
+        let written = |feed: &'static str, own: u64| (1..=own).map(move |number| key(&format!("{feed}-{number}")));
+        assert_eq!(found, written("one", one).chain(written("two", two)).collect(), "{conditions:?}");
+        assert!(blog.verify(&VerifyOptions::read_all(), &mut |_| {}).await.unwrap().is_good(), "{conditions:?}");
     }
 }
 
