@@ -1,7 +1,7 @@
 //! Connectors to provider accounts and data stores.
 //!
-//! Each connector is a folder and a feature of the same name. The `http` module is what the ones that speak HTTP share,
-//! and yours may use it: pacing, retries, limits, paging and addresses are solved there once.
+//! Each connector is a folder and a feature of the same name. [`http`] is what the ones that speak HTTP share, and yours
+//! may use it: pacing, retries, limits, paging and addresses are solved there once.
 //!
 //! | feature | what it adds |
 //! |---|---|
@@ -11,12 +11,14 @@
 //! | `open-export` (default) | services that speak the Open Export Protocol |
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
-#[cfg(feature = "http")]
-pub mod http;
 #[cfg(feature = "open-export")]
 pub mod open_export;
 #[cfg(feature = "wordpress")]
 pub mod wordpress;
+
+#[cfg(feature = "http")]
+#[doc(inline)]
+pub use saas_backup_http as http;
 
 /// Keeps the example of the tutorial compiling.
 #[cfg(all(doctest, feature = "http"))]

@@ -3,6 +3,7 @@
 use crate::metadata::Metadata;
 
 const CORE: &str = "saas-backup-core";
+const HTTP: &str = "saas-backup-http";
 const REPOSITORY: &str = "saas-backup-repository";
 const FACADE: &str = "saas-backup";
 
@@ -10,10 +11,11 @@ const FACADE: &str = "saas-backup";
 const LAYERS: &[(&str, Option<&[&str]>)] = &[
     (CORE, Some(&[])),
     (REPOSITORY, Some(&[CORE])),
-    ("saas-backup-connectors", Some(&[CORE])),
+    (HTTP, Some(&[CORE])),
+    ("saas-backup-connectors", Some(&[CORE, HTTP])),
     ("saas-backup-formats", Some(&[CORE])),
     ("saas-backup-export-api", Some(&[CORE])),
-    ("saas-backup-ops", Some(&[CORE, REPOSITORY])),
+    ("saas-backup-ops", Some(&[CORE, HTTP, REPOSITORY])),
     (FACADE, None),
     ("saas-backup-cli", Some(&[FACADE])),
     // Programs for people take what they need, and build nothing else.

@@ -48,7 +48,9 @@ mod tests {
     fn of(status: u16, kind: &str, wait: Option<Duration>) -> Error {
         let (headers, body) = (HeaderMap::new(), format!(r#"{{"type":"{kind}","detail":"ann@example.com"}}"#));
         let status = StatusCode::from_u16(status).unwrap();
-        classify(&Failure { status, headers: &headers, body: body.as_bytes(), wait })
+        let mut failure = Failure::new(status, &headers, body.as_bytes());
+        failure.wait = wait;
+        classify(&failure)
     }
 
     #[test]

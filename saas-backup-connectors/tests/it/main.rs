@@ -3,8 +3,6 @@
 
 #[cfg(feature = "wordpress")]
 mod fake_wordpress;
-#[cfg(feature = "http")]
-mod http;
 #[cfg(feature = "wordpress")]
 mod live_wordpress;
 #[cfg(feature = "open-export")]

@@ -3,7 +3,7 @@ use url::Url;
 /// An address as it may stand in a log: without user, password, query and fragment, any of which may be a secret.
 ///
 /// ```
-/// use saas_backup_connectors::http::without_secrets;
+/// use saas_backup_http::without_secrets;
 ///
 /// let url = "https://bot:hunter2@example.com/a/b?token=abc#x".parse().expect("a valid address");
 /// assert_eq!(without_secrets(&url), "https://example.com/a/b");

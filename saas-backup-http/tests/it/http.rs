@@ -9,8 +9,8 @@ use axum::http::{HeaderMap, HeaderName, StatusCode, header};
 use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::{get, post};
 use futures::{StreamExt as _, TryStreamExt as _};
-use saas_backup_connectors::http::{Addresses, Authorization, Body as Outgoing, Client, ClientOptions, Request};
 use saas_backup_core::{Budget, ByteStream, ErrorKind, Result, Retry};
+use saas_backup_http::{Addresses, Authorization, Body as Outgoing, Client, ClientOptions, Request};
 
 use crate::server::serve;
 

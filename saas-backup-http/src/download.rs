@@ -7,9 +7,9 @@ use http::header::{ACCEPT_ENCODING, CONTENT_RANGE, ETAG, IF_RANGE, LAST_MODIFIED
 use http::{HeaderMap, HeaderValue, StatusCode};
 use saas_backup_core::{ByteStream, Error, ErrorKind, Permit, Result, Retry};
 
-use super::body::content_length;
-use super::error::from_transport;
-use super::{Client, Request};
+use crate::body::content_length;
+use crate::error::from_transport;
+use crate::{Client, Request};
 
 /// The bytes of one download: what was delivered, and how to get the rest.
 struct Download {

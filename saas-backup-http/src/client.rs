@@ -9,11 +9,11 @@ use saas_backup_core::{Budget, ByteStream, Error, ErrorKind, Permit, Result, Ret
 use tokio_util::io::ReaderStream;
 use url::Url;
 
-use super::error::from_transport;
-use super::pacing::Pace;
-use super::redact::without_secrets;
-use super::retry::Retries;
-use super::{Addresses, Authorization, Body, ClientOptions, Failure, Request, Response, asked_to_wait, body, download};
+use crate::error::from_transport;
+use crate::pacing::Pace;
+use crate::redact::without_secrets;
+use crate::retry::Retries;
+use crate::{Addresses, Authorization, Body, ClientOptions, Failure, Request, Response, asked_to_wait, body, download};
 
 /// How much of a refusal is read to classify it.
 const FAILURE_BYTES: usize = 64 * 1024;

@@ -7,7 +7,7 @@ use saas_backup_core::{Error, ErrorKind, Result};
 use serde::Serialize;
 use url::Url;
 
-/// One request of a [`Client`](super::Client).
+/// One request of a [`Client`](crate::Client).
 #[derive(Clone, Debug)]
 #[must_use]
 pub struct Request {

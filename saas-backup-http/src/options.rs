@@ -6,7 +6,7 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use saas_backup_core::{Clock, Error, ErrorKind, Result, SystemClock};
 use secrecy::{ExposeSecret as _, SecretString};
 
-use super::{Addresses, Classify, classify};
+use crate::{Addresses, Classify, classify};
 
 /// The header that carries the credentials; sent to the origin of the client's base address and to no other.
 #[derive(Clone, Default)]
@@ -66,7 +66,7 @@ impl std::fmt::Debug for Authorization {
     }
 }
 
-/// How a [`Client`](super::Client) behaves.
+/// How a [`Client`](crate::Client) behaves.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct ClientOptions {

@@ -18,6 +18,13 @@ pub struct Failure<'a> {
     pub wait: Option<Duration>,
 }
 
+impl<'a> Failure<'a> {
+    /// A refusal that does not say how long to wait; for tests of a [`Classify`].
+    pub fn new(status: StatusCode, headers: &'a HeaderMap, body: &'a [u8]) -> Self {
+        Self { status, headers, body, wait: None }
+    }
+}
+
 /// Turns a provider's refusal into an error: the one place where a connector classifies.
 pub type Classify = fn(&Failure<'_>) -> Error;
 

@@ -1,11 +1,11 @@
-//! What connectors that speak HTTP share.
+//! HTTP for programs that run unattended: what connectors that speak it share, and whatever else calls a service.
 //!
 //! A [`Client`] belongs to one account of one provider. It paces requests, waits when the provider asks for it (all
 //! requests of the account, not just the one that was refused), retries what is worth retrying, bounds bodies and
 //! redirects, and refuses addresses that nobody allowed. Retries live here and nowhere else.
 //!
 //! ```no_run
-//! use saas_backup_connectors::http::{Authorization, Client, ClientOptions, Request};
+//! use saas_backup_http::{Authorization, Client, ClientOptions, Request};
 //! use saas_backup_core::page_items;
 //!
 //! # async fn example() -> saas_backup_core::Result<()> {
@@ -17,6 +17,8 @@
 //! # Ok(())
 //! # }
 //! ```
+
+#![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod addresses;
 mod body;

@@ -6,7 +6,7 @@ use saas_backup_core::{Budget, Error, ErrorKind, Permit, Result};
 use serde::de::DeserializeOwned;
 use url::Url;
 
-use super::error::from_transport;
+use crate::error::from_transport;
 
 /// What a page is taken to need while it does not say how long it is.
 const UNKNOWN_BYTES: usize = 256 * 1024;
@@ -42,7 +42,7 @@ impl Response {
         &self.url
     }
 
-    /// The entity tag, for [`Request::if_none_match`](super::Request::if_none_match).
+    /// The entity tag, for [`Request::if_none_match`](crate::Request::if_none_match).
     pub fn etag(&self) -> Option<&str> {
         self.header(ETAG.as_str())
     }

@@ -12,7 +12,7 @@ use url::Url;
 /// needs a few bytes, whatever the number of pages.
 ///
 /// ```
-/// use saas_backup_connectors::http::PageGuard;
+/// use saas_backup_http::PageGuard;
 ///
 /// let mut guard = PageGuard::default();
 /// guard.advance("page 1", b"[1,2]")?;

@@ -4,7 +4,7 @@ use std::time::Duration;
 use backon::{BackoffBuilder as _, ExponentialBackoff, ExponentialBuilder};
 use saas_backup_core::{Error, ErrorKind, Result, Retry};
 
-use super::pacing::Pace;
+use crate::pacing::Pace;
 
 /// A retry costs ten requests' worth: at most one request in ten is a repetition once the start is spent.
 const RETRY_COST: u32 = 10;
