@@ -1,11 +1,12 @@
 use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions, TryLockError};
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use chrono::{DateTime, Utc};
 use saas_backup_core::{Error, ErrorKind, Result, RunReport, RunStatus};
 use serde::{Deserialize, Serialize};
+
+use crate::file;
 
 const FILE: &str = "schedule.json";
 const LOCK: &str = "schedule.lock";
@@ -171,19 +172,11 @@ impl History {
 
 /// Replaces the file as a whole.
 pub(crate) fn write(folder: &Path, bytes: &[u8]) -> Result<()> {
-    let mut file = tempfile::NamedTempFile::new_in(folder)?;
-    file.write_all(bytes)?;
-    file.as_file().sync_all()?;
-    file.persist(folder.join(FILE)).map_err(|error| error.error)?;
-    Ok(())
+    file::replace(folder, FILE, bytes)
 }
 
 fn read(folder: &Path) -> Result<BTreeMap<String, JobHistory>> {
-    let bytes = match std::fs::read(folder.join(FILE)) {
-        Ok(bytes) => bytes,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(BTreeMap::new()),
-        Err(error) => return Err(error.into()),
-    };
+    let Some(bytes) = file::read(&folder.join(FILE))? else { return Ok(BTreeMap::new()) };
     let Version { version } = serde_json::from_slice(&bytes)?;
     if version > VERSION {
         return Err(Error::new(ErrorKind::UnsupportedVersion, "a newer version wrote the schedule's history")

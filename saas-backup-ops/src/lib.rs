@@ -24,6 +24,8 @@
 //! ```
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+pub mod alert;
+mod file;
 mod history;
 mod schedule;
 mod scheduler;

@@ -1,5 +1,6 @@
-//! The scheduler under paused time.
+//! The scheduler under paused time, and alerts.
 
+mod alerts;
 mod history;
 mod scheduler;
 mod support;
