@@ -3,4 +3,6 @@
 mod alerts;
 mod history;
 mod scheduler;
+#[cfg(feature = "alert-http")]
+mod services;
 mod support;
