@@ -1,8 +1,8 @@
-//! Schedules and objectives for unattended backups.
+//! Schedules, objectives and alerts for unattended backups.
 //!
 //! A [`Scheduler`] runs jobs when their [`Schedule`] says so: one run a job at a time, a bounded number at once, once
 //! after downtime however much was missed, and with a stop that loses nothing. It knows nothing of backups: a closure
-//! runs a [`Task`] and says how it ended.
+//! runs a [`Task`] and says how it ended. [`assess`] says what is wrong with a source, and [`alert`] tells people.
 //!
 //! ```
 //! use std::sync::Arc;
@@ -27,9 +27,11 @@
 pub mod alert;
 mod file;
 mod history;
+mod objectives;
 mod schedule;
 mod scheduler;
 
 pub use history::{History, JobHistory, LastRun, RunResult, Started};
+pub use objectives::{Facts, LastOutcome, assess};
 pub use schedule::Schedule;
 pub use scheduler::{Job, JobStatus, Reason, Scheduler, SchedulerHandle, SchedulerOptions, Task, job_statuses};

@@ -1,4 +1,5 @@
 use std::collections::{BTreeMap, BTreeSet};
+use std::fs::{File, OpenOptions, TryLockError};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -12,6 +13,7 @@ use super::{Action, Alert, Condition, Route, Severity, Signal};
 use crate::file;
 
 const FILE: &str = "alerts.json";
+const LOCK: &str = "alerts.lock";
 const VERSION: u32 = 1;
 
 /// Signals that are on their way at a time.
@@ -116,10 +118,11 @@ struct Version {
     version: u32,
 }
 
-/// What was told to whom, and what is still to be told.
+/// What was told to whom, and what is still to be told. As long as it lives no other one uses its folder.
 #[derive(Debug)]
 pub struct Alerts {
     folder: PathBuf,
+    _lock: File,
     routes: Vec<Box<dyn Route>>,
     known: Vec<OpenAlert>,
 }
@@ -131,7 +134,8 @@ impl Alerts {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Configuration`] if two routes have the same name; [`ErrorKind::UnsupportedVersion`] if a newer version
+    /// [`ErrorKind::Configuration`] if two routes have the same name; [`ErrorKind::Conflict`] if another process tells people
+    /// from this folder; [`ErrorKind::UnsupportedVersion`] if a newer version
     /// wrote the file; file errors.
     pub fn open(folder: impl AsRef<Path>, routes: Vec<Box<dyn Route>>) -> Result<Self> {
         let folder = folder.as_ref().to_owned();
@@ -139,6 +143,17 @@ impl Alerts {
         if let Some(twice) = routes.iter().find(|route| !names.insert(route.name())) {
             return Err(Error::new(ErrorKind::Configuration, "two alert routes have the same name")
                 .with_context("name", twice.name()));
+        }
+        let lock = OpenOptions::new().create(true).truncate(false).write(true).open(folder.join(LOCK))?;
+        match lock.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                return Err(Error::new(
+                    ErrorKind::Conflict,
+                    "another process tells people of this repository's alerts",
+                ));
+            }
+            Err(TryLockError::Error(error)) => return Err(error.into()),
         }
         let known = match Self::read(&folder) {
             Err(error) if error.kind() == ErrorKind::InvalidData => {
@@ -148,7 +163,7 @@ impl Alerts {
             }
             read => read?,
         };
-        Ok(Self { folder, routes, known })
+        Ok(Self { folder, _lock: lock, routes, known })
     }
 
     /// What was told, from the file in a folder, while somebody may be at work there: the newest last. Empty if nothing was.
@@ -183,6 +198,7 @@ impl Alerts {
     ///
     /// If what was told cannot be written; it was told nevertheless.
     pub async fn tell(&mut self, found: Vec<Alert>, now: DateTime<Utc>) -> Result<Vec<Delivery>> {
+        let before = self.known.clone();
         let failed_before = self.failing();
         self.take(found, &failed_before, now);
         let mut tried = self.deliver(now).await;
@@ -196,6 +212,9 @@ impl Alerts {
             tried.extend(self.deliver(now).await);
         }
         self.forget_old();
+        if self.known == before {
+            return Ok(tried);
+        }
         let bytes = serde_json::to_vec_pretty(&Document { version: VERSION, alerts: self.known.clone() })?;
         let folder = self.folder.clone();
         tokio::task::spawn_blocking(move || file::replace(&folder, FILE, &bytes))

@@ -7,7 +7,7 @@ use serde::Serialize;
 use tokio::io::AsyncWriteExt as _;
 use tokio::process::Command;
 
-use super::{Action, Alert, Route, Signal};
+use super::{Action, Alert, Route, Severity, Signal};
 
 /// How long a program may take.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -20,6 +20,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 pub struct CommandRoute {
     name: String,
     command: Vec<String>,
+    at_least: Option<Severity>,
 }
 
 #[derive(Serialize)]
@@ -34,7 +35,14 @@ struct Input<'a> {
 impl CommandRoute {
     /// A program with its arguments; no shell is between.
     pub fn new(name: impl Into<String>, command: impl IntoIterator<Item = impl Into<String>>) -> Self {
-        Self { name: name.into(), command: command.into_iter().map(Into::into).collect() }
+        Self { name: name.into(), command: command.into_iter().map(Into::into).collect(), at_least: None }
+    }
+
+    /// Leaves out alerts that are less bad.
+    #[must_use]
+    pub fn at_least(mut self, severity: Severity) -> Self {
+        self.at_least = Some(severity);
+        self
     }
 }
 
@@ -42,6 +50,10 @@ impl CommandRoute {
 impl Route for CommandRoute {
     fn name(&self) -> &str {
         &self.name
+    }
+
+    fn takes(&self, alert: &Alert) -> bool {
+        self.at_least.is_none_or(|least| alert.severity >= least)
     }
 
     async fn send(&self, signal: &Signal) -> Result<()> {

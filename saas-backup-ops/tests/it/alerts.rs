@@ -198,6 +198,7 @@ proptest! {
             let (mut minute, mut last) = (0, BTreeSet::new());
             for (found, deaf, restarts) in steps {
                 if restarts {
+                    drop(alerts);
                     alerts = open(&folder, &both);
                 }
                 listen(deaf);

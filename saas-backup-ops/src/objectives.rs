@@ -1,0 +1,191 @@
+//! What is wrong with the protection of a source, by what is known of its runs.
+
+use std::fmt;
+
+use chrono::{DateTime, SubsecRound as _, TimeDelta, Utc};
+use saas_backup_core::{Period, RunStatus};
+
+use crate::alert::{Alert, Condition};
+
+/// A run that begins this much later than planned was missed.
+const PUNCTUAL: TimeDelta = TimeDelta::minutes(5);
+
+/// What is known of a source.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Facts {
+    /// Its name.
+    pub source: String,
+    /// How old the newest complete copy may be.
+    pub rpo: Option<Period>,
+    /// How the last run ended, when, and why.
+    pub last: Option<LastOutcome>,
+    /// When the last run began that left nothing out.
+    pub complete_as_of: Option<DateTime<Utc>>,
+    /// When the next run was to start; `None` without a schedule, and while one is at work.
+    pub starts: Option<DateTime<Utc>>,
+}
+
+/// How a run ended.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct LastOutcome {
+    /// The worst thing that is true of it.
+    pub status: RunStatus,
+    /// When it ended.
+    pub finished: DateTime<Utc>,
+    /// One line for a person.
+    pub message: Option<String>,
+}
+
+impl LastOutcome {
+    /// A run that ended so.
+    pub fn new(status: RunStatus, finished: DateTime<Utc>, message: Option<String>) -> Self {
+        Self { status, finished, message }
+    }
+}
+
+impl Facts {
+    /// A source of which nothing is known yet.
+    pub fn new(source: impl Into<String>) -> Self {
+        let (rpo, last, complete_as_of, starts) = Default::default();
+        Self { source: source.into(), rpo, last, complete_as_of, starts }
+    }
+}
+
+/// What is wrong with a source at a time; nothing if all is as it should be.
+///
+/// A copy is late when it is older than the objective: its age counts from when the last run *began* that left nothing out,
+/// for what changed in the account since then is not in it. Where no run was complete yet, only a run that ended
+/// otherwise makes it late.
+pub fn assess(facts: &Facts, now: DateTime<Utc>) -> Vec<Alert> {
+    let mut found = Vec::new();
+    let source = &facts.source;
+    let alert = |condition: Condition, since, summary: fmt::Arguments<'_>| {
+        Alert::new(format!("{source}/{condition}"), condition, format!("{source}: {summary}"), since)
+            .with_source(source)
+    };
+    if let Some(last) = &facts.last {
+        let why = last.message.as_deref().map_or(String::new(), |why| format!(": {}", first_line(why)));
+        let ended = match last.status {
+            RunStatus::Failed => Some(
+                alert(Condition::Failed, last.finished, format_args!("the last run failed{why}"))
+                    .with_advice(format!("Run `saas-backup check {source}`, then `saas-backup backup {source}`.")),
+            ),
+            RunStatus::Incomplete => Some(
+                alert(Condition::Incomplete, last.finished, format_args!("the last run left something out{why}"))
+                    .with_advice(format!("`saas-backup completeness {source}` says what is missing, and why.")),
+            ),
+            RunStatus::NeedsReview => Some(
+                alert(
+                    Condition::NeedsReview,
+                    last.finished,
+                    format_args!("so much was deleted at the provider that the last run stopped"),
+                )
+                .with_advice(format!(
+                    "Look at `saas-backup completeness {source}`; if the deletions are meant, `saas-backup backup {source} --accept-deletions`."
+                )),
+            ),
+            _ => None,
+        };
+        found.extend(ended);
+    }
+    if let Some(starts) = facts.starts.filter(|starts| now - *starts > PUNCTUAL) {
+        found.push(
+            alert(
+                Condition::Missed,
+                starts,
+                format_args!("a run that was due at {} did not begin", starts.trunc_subsecs(0)),
+            )
+            .with_advice("See that `saas-backup serve` is at work on the machine."),
+        );
+    }
+    if let Some(rpo) = facts.rpo {
+        let limit = TimeDelta::from_std(rpo.0).unwrap_or(TimeDelta::MAX);
+        let late = match (facts.complete_as_of, &facts.last) {
+            (Some(at), _) if now - at > limit => {
+                let age = Period((now - at).to_std().unwrap_or_default().max(rpo.0));
+                Some((
+                    at.checked_add_signed(limit).unwrap_or(now),
+                    format!("the newest complete copy is {} old", coarse(age)),
+                ))
+            }
+            (None, Some(last)) if last.status != RunStatus::Complete => {
+                Some((last.finished, "there is no complete copy yet".to_owned()))
+            }
+            _ => None,
+        };
+        found.extend(late.map(|(since, what)| {
+            alert(Condition::Late, since, format_args!("{what}; the objective is {rpo}"))
+                .with_advice(format!(
+                    "Run `saas-backup backup {source}`; `saas-backup status` says what stands in the way."
+                ))
+                .with_detail("objective", rpo)
+        }));
+    }
+    found
+}
+
+fn first_line(text: &str) -> &str {
+    text.lines().next().unwrap_or_default()
+}
+
+/// An age to the minute: a summary that changed every second would be new every time.
+fn coarse(age: Period) -> Period {
+    let seconds = age.0.as_secs();
+    Period(std::time::Duration::from_secs(if seconds < 60 { seconds } else { seconds - seconds % 60 }))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    fn at(minutes: i64) -> DateTime<Utc> {
+        DateTime::UNIX_EPOCH + TimeDelta::minutes(minutes)
+    }
+
+    fn conditions(facts: &Facts, now: i64) -> Vec<(Condition, i64)> {
+        let since = |alert: Alert| (alert.condition, (alert.since - DateTime::UNIX_EPOCH).num_minutes());
+        assess(facts, at(now)).into_iter().map(since).collect()
+    }
+
+    #[test]
+    fn an_objective_is_missed_from_when_the_newest_complete_copy_became_too_old() {
+        let mut facts = Facts::new("blog");
+        facts.rpo = Some(Period(Duration::from_hours(1)));
+        assert_eq!(conditions(&facts, 500), [], "nothing is known: it may never have been asked to run");
+        facts.complete_as_of = Some(at(100));
+        assert_eq!(conditions(&facts, 160), []);
+        assert_eq!(conditions(&facts, 161), [(Condition::Late, 160)]);
+        facts.complete_as_of = None;
+        facts.last = Some(LastOutcome::new(RunStatus::Incomplete, at(90), None));
+        assert_eq!(conditions(&facts, 91), [(Condition::Incomplete, 90), (Condition::Late, 90)]);
+    }
+
+    #[test]
+    fn how_the_last_run_ended_is_told_until_a_better_one() {
+        let mut facts = Facts::new("blog");
+        for (status, condition) in [
+            (RunStatus::Failed, Some(Condition::Failed)),
+            (RunStatus::Incomplete, Some(Condition::Incomplete)),
+            (RunStatus::NeedsReview, Some(Condition::NeedsReview)),
+            (RunStatus::Cancelled, None),
+            (RunStatus::Complete, None),
+        ] {
+            facts.last = Some(LastOutcome::new(status, at(7), Some("no such host\nbacktrace".into())));
+            let found = assess(&facts, at(8));
+            assert_eq!(found.first().map(|alert| alert.condition), condition);
+            assert!(found.iter().all(|alert| !alert.summary.contains("backtrace") && !alert.advice.is_empty()));
+        }
+    }
+
+    #[test]
+    fn a_run_that_does_not_begin_is_missed() {
+        let mut facts = Facts::new("blog");
+        facts.starts = Some(at(10));
+        assert_eq!(conditions(&facts, 15), []);
+        assert_eq!(conditions(&facts, 16), [(Condition::Missed, 10)]);
+    }
+}
