@@ -10,12 +10,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use examples::demo::{self, Demo};
-use saas_backup::core::{CancellationToken, Error, ErrorKind, Result};
+use saas_backup::core::{CancellationToken, Error, ErrorKind, Period, Result};
 use saas_backup::ops::Schedule;
-use saas_backup::{Config, Project, RepositoryConfig, ServeOptions, Settings, SourceConfig, Text, keygen_to};
+use saas_backup::{
+    AlertConfig, AlertKind, Config, Project, RepositoryConfig, ServeOptions, Settings, SourceConfig, Text, keygen_to,
+};
 
 const HELP: &str = "\
-scheduled_backup [--schedule CRON] [--time-zone ZONE] [--runs N] [FOLDER]
+scheduled_backup [--schedule CRON] [--time-zone ZONE] [--rpo TIME] [--alert PROGRAM] [--runs N] [FOLDER]
 
 Backs up a service that speaks the Open Export Protocol whenever the schedule says so, until Ctrl-C, and once more
 after downtime. A run that is at work when it is stopped ends in order; the next start goes on from there.
@@ -23,6 +25,9 @@ after downtime. A run that is at work when it is stopped ends in order; the next
 FOLDER             where keys, repository and state are kept. Default: ./saas-backup-scheduled
 --schedule CRON    five fields, or six with seconds. Default: 0 * * * * (each hour)
 --time-zone ZONE   Default: UTC
+--rpo TIME         how old the newest complete copy may be. Default: 2h
+--alert PROGRAM    is told when a run fails or leaves something out, when copies are late, and when that is over: it gets
+                   a line of JSON on its standard input. Default: nobody is told
 --runs N           end after so many runs. Default: never
 
 NOTES_URL, NOTES_TOKEN   the service and a token that may read it. Without them, backs up a demo service that runs
@@ -32,6 +37,8 @@ struct Arguments {
     folder: PathBuf,
     schedule: String,
     time_zone: String,
+    rpo: Period,
+    alert: Option<String>,
     runs: Option<u64>,
 }
 
@@ -48,7 +55,7 @@ async fn main() -> Result<()> {
         None => demo_service().await?,
     };
     let project = Arc::new(open(&arguments, settings).await?);
-    let serving = project.serve(ServeOptions::default())?;
+    let serving = project.serve(ServeOptions::default()).await?;
     for job in serving.handle().statuses() {
         println!("{}: next run {}", job.job, job.starts.map_or_else(|| "never".to_owned(), |time| time.to_rfc3339()));
     }
@@ -72,7 +79,12 @@ async fn open(arguments: &Arguments, settings: Settings) -> Result<Project> {
     repository.identity = Some(Text::File(key.display().to_string()));
     let mut source = SourceConfig::new("notes", "open-export", settings)?;
     source.schedule = Some(Schedule::parse(&arguments.schedule, &arguments.time_zone)?);
+    source.rpo = Some(arguments.rpo);
     let mut config = Config::new(repository, vec![source]);
+    let told = |program: &String| {
+        AlertConfig::new("program", AlertKind::Command, Settings::new().with("program", vec![program.as_str()]))
+    };
+    config.alerts = arguments.alert.iter().map(told).collect();
     config.state = Some(folder.join("state"));
     let project = Project::open(config)?;
     if first {
@@ -133,6 +145,8 @@ fn arguments(demo: bool) -> Result<Option<Arguments>> {
         folder: "saas-backup-scheduled".into(),
         schedule: if demo { "* * * * * *" } else { "0 * * * *" }.to_owned(),
         time_zone: "UTC".to_owned(),
+        rpo: Period(Duration::from_hours(2)),
+        alert: None,
         runs: demo.then_some(3),
     };
     let mut words = std::env::args().skip(1);
@@ -146,6 +160,8 @@ fn arguments(demo: bool) -> Result<Option<Arguments>> {
             "-h" | "--help" => return Ok(None),
             "--schedule" => read.schedule = value()?,
             "--time-zone" => read.time_zone = value()?,
+            "--rpo" => read.rpo = value()?.parse()?,
+            "--alert" => read.alert = Some(value()?),
             "--runs" => {
                 let number = value()?.parse().ok();
                 read.runs = Some(number.ok_or_else(|| Error::new(ErrorKind::Configuration, "--runs takes a number"))?);

@@ -225,6 +225,15 @@ Backs up each source when its schedule says so, and once after downtime. SIGTERM
 Example:
   saas-backup serve --listen 127.0.0.1:9800     /healthz and /metrics for your monitoring")]
     Serve(ServeArgs),
+    /// List what people were told that is wrong, and whether they heard it
+    #[command(after_help = "\
+`serve` looks every minute, and tells along each [[alert]] of the configuration what began and what is over. Without `serve`,
+run `saas-backup alerts --tell` from cron after the backups. Exit code 1 means that something did not arrive.
+
+Examples:
+  saas-backup alerts
+  saas-backup alerts --test                     a test along every route, and a sign of life by every heartbeat")]
+    Alerts(AlertsArgs),
     /// Say what sources take in storage, how they grow, and when they were last maintained and verified
     #[command(after_help = "\
 Needs no identity, and asks few questions of the storage: it goes by layouts and headers. With the identity, sizes before
@@ -236,6 +245,16 @@ Examples:
     Stats(SourcesArgs),
     /// Compare objectives with what was measured; list last runs, what needs review, next runs
     Status,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct AlertsArgs {
+    /// Send a test along every route
+    #[arg(long, conflicts_with = "tell")]
+    pub(crate) test: bool,
+    /// Look what is wrong now, and tell what is new and what is over
+    #[arg(long)]
+    pub(crate) tell: bool,
 }
 
 #[derive(Debug, Args)]

@@ -24,7 +24,7 @@
 //! |---|---|
 //! | `open-export` | the connector to services that speak the Open Export Protocol |
 //! | `wordpress` | the connector to WordPress sites, for backup and restore |
-//! | `tls` (default) | HTTPS for connectors |
+//! | `tls` (default) | HTTPS for connectors and alerts |
 //! | `jsonl` (default), `bagit`, `csv`, `files`, `git`, `html`, `ics`, `mail`, `markdown`, `parquet`, `sqlite`, `vcf`, `wxr` | open formats |
 //! | `auto` | each collection in the form that fits it |
 //! | `packed` | any of them as one file: `.zip`, `.tar.zst` |
@@ -42,14 +42,15 @@ mod state;
 
 pub use at::parse_at;
 pub use config::{
-    Config, Encryption, LockConfig, ReplicaConfig, RepositoryConfig, Settings, SourceConfig, Text, load_overlay,
+    AlertConfig, AlertKind, Config, Encryption, LockConfig, ReplicaConfig, RepositoryConfig, Settings, SourceConfig,
+    Text, load_overlay,
 };
 pub use project::{
-    Change, ChangeKind, Checked, CollectionPlan, CollectionSummary, Erased, ErasureStep, Escrowed, ExportRequest,
-    Exported, Failure, ForgetOptions, Forgot, Initialised, KeyCheck, KeyHolders, KeyOptions, KeysChanged, KeysChecked,
-    Listing, MaintainOptions, Maintained, Mended, NewKey, Plan, Point, Problem, Project, RecordSummary, Repaired,
-    Replicated, Restored, ServeOptions, Serving, SourceStatus, Stats, Verified, VerifyRead, Version, keygen, keygen_to,
-    write_starter_config,
+    AlertTried, Change, ChangeKind, Checked, CollectionPlan, CollectionSummary, Erased, ErasureStep, Escrowed,
+    ExportRequest, Exported, Failure, ForgetOptions, Forgot, Initialised, KeyCheck, KeyHolders, KeyOptions,
+    KeysChanged, KeysChecked, Listing, MaintainOptions, Maintained, Mended, NewKey, Plan, Point, Problem, Project,
+    RecordSummary, Repaired, Replicated, Restored, ServeOptions, Serving, SourceStatus, Stats, Verified, VerifyRead,
+    Version, keygen, keygen_to, write_starter_config,
 };
 pub use registry::{ConnectorEntry, Context, FormatEntry, Registry};
 #[cfg(any(feature = "open-export", feature = "wordpress"))]

@@ -1,5 +1,6 @@
 //! One module a command; each parses nothing and decides nothing, but calls the library and prints.
 
+mod alerts;
 mod backup;
 mod browse;
 mod check;
@@ -80,6 +81,7 @@ pub(crate) async fn run(cli: Cli, output: Output) -> Result<Outcome> {
         Command::Erasures(args) => erase::erasures(&session, &args).await,
         Command::Replicate(args) => replicate::replicate(&session, &args).await,
         Command::Serve(args) => serve::serve(&session, &args).await,
+        Command::Alerts(args) => alerts::alerts(&session, &args).await,
         Command::Stats(args) => stats::stats(&session, &args).await,
         Command::Status => status::status(&session).await,
     }
@@ -110,6 +112,7 @@ pub(crate) fn name(command: &Command) -> &'static str {
         Command::Erasures(_) => "erasures",
         Command::Replicate(_) => "replicate",
         Command::Serve(_) => "serve",
+        Command::Alerts(_) => "alerts",
         Command::Stats(_) => "stats",
         Command::Status => "status",
     }

@@ -27,7 +27,7 @@ pub(super) async fn serve(session: &Session, args: &ServeArgs) -> Result<Outcome
     let scheduler = SchedulerOptions::default()
         .with_parallel(args.parallel.into())
         .with_grace(grace, SchedulerOptions::default().cancel_within);
-    let serving = project.serve(ServeOptions::default().with_scheduler(scheduler))?;
+    let serving = project.serve(ServeOptions::default().with_scheduler(scheduler)).await?;
     let handle = serving.handle();
     let listener = match args.listen {
         Some(address) => Some(listen(address).await?),

@@ -1,6 +1,7 @@
 //! The built command, from outside: folders, files, exit codes, output.
 #![expect(clippy::unwrap_used, reason = "tests fail loudly")]
 
+mod alerts;
 mod copies;
 mod erasure;
 mod help;

@@ -38,6 +38,19 @@ impl JsonSchema for LockModeSchema {
     }
 }
 
+/// Of [`Severity`](saas_backup_ops::alert::Severity).
+pub(super) struct SeveritySchema;
+
+impl JsonSchema for SeveritySchema {
+    fn schema_name() -> Cow<'static, str> {
+        "Severity".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": "string", "enum": ["info", "warning", "error", "critical"] })
+    }
+}
+
 /// Of [`RetentionPolicy`](saas_backup_repository::RetentionPolicy).
 pub(super) struct RetentionSchema;
 

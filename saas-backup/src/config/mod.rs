@@ -1,5 +1,6 @@
 //! What `saas-backup.toml` says.
 
+mod alert;
 mod de;
 mod foreign;
 mod node;
@@ -19,6 +20,8 @@ use saas_backup_repository::{LockMode, RetentionPolicy};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+pub use alert::{AlertConfig, AlertKind};
+pub(crate) use alert::{CommandSettings, HeartbeatSettings, PagerDutySettings, SlackSettings, WebhookSettings};
 pub use overlay::load_overlay;
 pub use replica::ReplicaConfig;
 pub(crate) use schema::config_schema;
@@ -32,9 +35,6 @@ use node::{Node, Value, located};
 
 /// Largest configuration file that is read.
 const MAX_FILE_BYTES: u64 = 4 * 1024 * 1024;
-
-/// What the format of the configuration names, and this version does not do: refused, never ignored.
-const NOT_YET: [(&str, &str); 1] = [("alert", "this version sends no alerts yet")];
 
 /// The configuration of a repository and its sources.
 ///
@@ -71,6 +71,8 @@ pub struct Config {
     pub replicas: Vec<ReplicaConfig>,
     /// Which points in time are kept, of sources that say nothing themselves; `None` for all.
     pub retention: Option<RetentionPolicy>,
+    /// Who is told what is wrong.
+    pub alerts: Vec<AlertConfig>,
     /// The accounts.
     pub sources: Vec<SourceConfig>,
 }
@@ -191,7 +193,15 @@ struct Head {
 impl Config {
     /// A configuration that a program makes itself; relative paths start at the working directory.
     pub fn new(repository: RepositoryConfig, sources: Vec<SourceConfig>) -> Self {
-        Self { base: PathBuf::new(), state: None, repository, replicas: Vec::new(), retention: None, sources }
+        Self {
+            base: PathBuf::new(),
+            state: None,
+            repository,
+            replicas: Vec::new(),
+            retention: None,
+            alerts: Vec::new(),
+            sources,
+        }
     }
 
     /// Reads a configuration file.
@@ -219,15 +229,13 @@ impl Config {
     pub fn parse(text: &str, base: impl Into<PathBuf>) -> Result<Self> {
         let base = base.into();
         let mut table = node::parse(text)?;
-        for (name, why) in NOT_YET {
-            if let Some((place, _)) = table.get(name) {
-                let error = Error::new(ErrorKind::Configuration, why).with_context("key", name);
-                return Err(located(error, *place));
-            }
-        }
         let sources = match table.remove("source") {
             None => Vec::new(),
             Some((_, node)) => source::sources(node, &base)?,
+        };
+        let alerts = match table.remove("alert") {
+            None => Vec::new(),
+            Some((_, node)) => alert::alerts(node, &base)?,
         };
         replica::check_form(&table)?;
         let retained = place_of(&table, "retention");
@@ -239,7 +247,7 @@ impl Config {
         let state = head.state.map(|state| state.resolve(&base)).transpose()?;
         let state = state.map(|path| base.join(secrecy::ExposeSecret::expose_secret(&path)));
         let Head { repository, replica: replicas, retention, .. } = head;
-        Ok(Self { base, state, repository, replicas, retention, sources })
+        Ok(Self { base, state, repository, replicas, retention, alerts, sources })
     }
 
     /// The source of this name.
@@ -280,8 +288,23 @@ mod tests {
     }
 
     #[test]
-    fn what_this_version_does_not_do_is_an_error() {
-        assert!(error("[[alert]]\nkind = 'mail'").contains("no alerts"));
+    fn alerts_say_where_they_go() {
+        for (text, message) in [
+            ("[[alert]]\nkind = 'mail'", "of this kind yet (kind: mail, line: 4, column: 8)"),
+            ("[[alert]]\nkind = 'pigeon'", "the known ones are command, heartbeat, pagerduty, slack, webhook"),
+            ("[[alert]]\nkind = 'pigeon'", "line: 4, column: 8"),
+            ("[alert]\nkind = 'slack'", "two brackets (line: 3"),
+            ("[[alert]]\nname = 'x'", "the key `kind` is missing (line: 3, column: 1)"),
+            ("[[alert]]\nkind = 'command'\n[[alert]]\nkind = 'command'", "two alerts have the same name"),
+        ] {
+            let error = error(text);
+            assert!(error.contains(message), "{error}");
+        }
+        let text = "[[alert]]\nkind = 'command'\nat_least = 'error'\n[[alert]]\nkind = 'command'\nname = 'b'\n";
+        let config = Config::parse(&format!("{REPOSITORY}{text}"), "").unwrap();
+        let [first, second] = config.alerts.try_into().unwrap();
+        assert_eq!((first.name.as_str(), first.kind), ("command", AlertKind::Command));
+        assert!(first.at_least.is_some() && second.name == "b" && second.at_least.is_none());
     }
 
     #[test]

@@ -1,5 +1,6 @@
 use serde_json::{Value, json};
 
+use super::alert::{self, AlertHead};
 use super::source::SourceHead;
 use super::{Head, Text};
 use crate::registry::Registry;
@@ -10,12 +11,20 @@ pub(crate) fn config_schema(registry: &Registry) -> Value {
     let text = generator.subschema_for::<Text>().to_value();
     let mut head = generator.subschema_for::<Head>().to_value();
     let source = generator.subschema_for::<SourceHead>().to_value();
+    let alert = generator.subschema_for::<AlertHead>().to_value();
+    let kinds = alert::settings(&mut generator);
     let mut definitions = generator.take_definitions(true);
     let resolve = |schema: &Value, definitions: &serde_json::Map<String, Value>| {
-        let name = schema.get("$ref").and_then(Value::as_str).and_then(|path| path.rsplit('/').next());
-        name.and_then(|name| definitions.get(name).cloned()).unwrap_or_else(|| schema.clone())
+        name_of(schema).and_then(|name| definitions.get(name).cloned()).unwrap_or_else(|| schema.clone())
     };
-    let source = resolve(&source, &definitions);
+    let of_kinds: Vec<String> = kinds.iter().filter_map(|(_, schema)| name_of(schema).map(str::to_owned)).collect();
+    let (source, alert) = (resolve(&source, &definitions), resolve(&alert, &definitions));
+    let routes = kinds.into_iter().map(|(kind, settings)| {
+        let mut settings = resolve(&settings, &definitions);
+        texts_anywhere(&mut settings, &text);
+        joined(&alert, &settings, ("kind", kind), &format!("Alerts of the kind {kind}."))
+    });
+    let routes: Vec<Value> = routes.collect();
     head = resolve(&head, &definitions);
     let mut choices = Vec::new();
     for entry in registry.connectors() {
@@ -31,14 +40,23 @@ pub(crate) fn config_schema(registry: &Registry) -> Value {
             }
         }
         texts_anywhere(&mut settings, &text);
-        choices.push(joined(&source, &settings, entry.name(), entry.summary()));
+        choices.push(joined(&source, &settings, ("connector", entry.name()), entry.summary()));
     }
     definitions.remove("Head");
     definitions.remove("SourceHead");
+    definitions.remove("AlertHead");
+    definitions.remove("AlertKind");
+    for name in of_kinds {
+        definitions.remove(&name);
+    }
     if let Some(properties) = head.get_mut("properties").and_then(Value::as_object_mut) {
         properties.insert(
             "source".to_owned(),
             json!({ "type": "array", "description": "The accounts.", "items": { "oneOf": choices } }),
+        );
+        properties.insert(
+            "alert".to_owned(),
+            json!({ "type": "array", "description": "Who is told what is wrong.", "items": { "oneOf": routes } }),
         );
     }
     if let Some(schema) = head.as_object_mut() {
@@ -50,12 +68,19 @@ pub(crate) fn config_schema(registry: &Registry) -> Value {
     head
 }
 
-/// A source with the settings of one connector.
-fn joined(source: &Value, settings: &Value, name: &str, summary: &str) -> Value {
-    let mut properties = members(source, "properties");
+/// The name of the definition that a schema refers to.
+fn name_of(schema: &Value) -> Option<&str> {
+    schema.get("$ref")?.as_str()?.rsplit('/').next()
+}
+
+/// A table with the settings of what one of its members chooses: a source with those of a connector, an alert with those of
+/// its kind.
+fn joined(table: &Value, settings: &Value, (member, name): (&str, &str), summary: &str) -> Value {
+    let mut properties = members(table, "properties");
     properties.extend(members(settings, "properties"));
-    properties.insert("connector".to_owned(), json!({ "const": name, "description": "The name of the connector." }));
-    let required = [source, settings].into_iter().filter_map(|schema| schema.get("required")?.as_array());
+    let chosen = properties.get(member).and_then(|chosen| chosen.get("description").cloned());
+    properties.insert(member.to_owned(), json!({ "const": name, "description": chosen }));
+    let required = [table, settings].into_iter().filter_map(|schema| schema.get("required")?.as_array());
     json!({
         "type": "object", "title": name, "description": summary, "properties": properties,
         "required": required.flatten().collect::<Vec<_>>(), "additionalProperties": false,

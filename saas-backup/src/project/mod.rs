@@ -1,5 +1,6 @@
 //! The calls behind the command: whatever it can do is one of them.
 
+mod alerts;
 mod backup;
 mod browse;
 mod check;
@@ -26,6 +27,7 @@ use std::sync::Arc;
 use saas_backup_core::{Clock, Connector, Error, ErrorKind, Result, TransferOptions, WriteMode};
 use tokio::sync::OnceCell;
 
+pub use self::alerts::AlertTried;
 pub use self::backup::{CollectionPlan, Plan};
 pub use self::browse::{CollectionSummary, Listing, RecordSummary};
 pub use self::check::Checked;

@@ -3,7 +3,10 @@ use std::sync::Arc;
 use saas_backup_core::{CancellationToken, Error, ErrorKind, NoProgress, Progress, Result, TransferOptions};
 use saas_backup_ops::{History, RunResult, Scheduler, SchedulerHandle, SchedulerOptions, Task};
 
+use tokio::sync::Notify;
+
 use super::Project;
+use super::alerts::{EVERY, Watch};
 
 /// How to run the scheduler.
 #[derive(Clone, Debug)]
@@ -43,16 +46,19 @@ pub struct Serving {
     project: Arc<Project>,
     scheduler: Scheduler,
     progress: Arc<dyn Progress>,
+    /// There if anybody is to be told what is wrong.
+    watch: Option<Watch>,
 }
 
 impl Project {
-    /// Makes the scheduler that backs up every source with a schedule; nothing runs before [`Serving::run`].
+    /// Makes the scheduler that backs up every source with a schedule, and tells people what is wrong; nothing runs before
+    /// [`Serving::run`].
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Configuration`] if no source has a schedule; [`ErrorKind::Conflict`] if another scheduler of this
+    /// [`ErrorKind::Configuration`] if no source has a schedule, or an alert's settings do not do; [`ErrorKind::Conflict`] if another scheduler of this
     /// repository is at work on this machine.
-    pub fn serve(self: &Arc<Self>, options: ServeOptions) -> Result<Serving> {
+    pub async fn serve(self: &Arc<Self>, options: ServeOptions) -> Result<Serving> {
         let jobs = self.jobs();
         if jobs.is_empty() {
             return Err(Error::new(
@@ -62,7 +68,8 @@ impl Project {
         }
         let history = History::open(self.state.made()?)?;
         let scheduler = Scheduler::new(jobs, history, self.clock(), options.scheduler)?;
-        Ok(Serving { project: Arc::clone(self), scheduler, progress: options.progress })
+        let watch = if self.config().alerts.is_empty() { None } else { Some(self.watch().await?) };
+        Ok(Serving { project: Arc::clone(self), scheduler, progress: options.progress, watch })
     }
 }
 
@@ -72,10 +79,41 @@ impl Serving {
         self.scheduler.handle()
     }
 
-    /// Backs up what is due until `stop` is cancelled; then ends in order, see [`Scheduler::run`].
+    /// Backs up what is due until `stop` is cancelled; then ends in order, see [`Scheduler::run`]. Each minute, and after each
+    /// run, it looks whether something is wrong.
     pub async fn run(self, stop: CancellationToken) {
-        let Self { project, scheduler, progress } = self;
-        scheduler.run(|task| back_up(Arc::clone(&project), Arc::clone(&progress), task), stop).await;
+        let Self { project, scheduler, progress, watch } = self;
+        let ended = Arc::new(Notify::new());
+        let runs = scheduler.run(
+            |task| {
+                let (run, ended) = (back_up(Arc::clone(&project), Arc::clone(&progress), task), Arc::clone(&ended));
+                async move {
+                    let result = run.await;
+                    ended.notify_one();
+                    result
+                }
+            },
+            stop,
+        );
+        let Some(mut watch) = watch else { return runs.await };
+        let looking = async {
+            loop {
+                look(&mut watch, &project).await;
+                // An early end of the wait means that a run has ended.
+                let _ = tokio::time::timeout(EVERY, ended.notified()).await;
+            }
+        };
+        tokio::select! {
+            () = runs => {}
+            () = looking => {}
+        }
+        look(&mut watch, &project).await;
+    }
+}
+
+async fn look(watch: &mut Watch, project: &Project) {
+    if let Err(error) = watch.look(project).await {
+        tracing::error!(%error, "what is wrong could not be told, or not be noted");
     }
 }
 

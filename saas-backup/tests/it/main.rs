@@ -1,6 +1,7 @@
 //! The facade from outside.
 #![expect(clippy::unwrap_used, reason = "tests fail loudly")]
 
+mod alerts;
 mod project;
 mod registry;
 mod replica;

@@ -198,10 +198,7 @@ async fn a_schedule_backs_up_what_is_due() {
     let project = &world.project;
     project.init().await.unwrap();
     world.write("1", "{}");
-    let serve = |stop: CancellationToken| {
-        let serving = project.serve(ServeOptions::default()).unwrap();
-        async move { serving.run(stop).await }
-    };
+    let serve = async |stop: CancellationToken| project.serve(ServeOptions::default()).await.unwrap().run(stop).await;
     // The first start only notes that the source is there; the second finds an hour passed.
     let stop = CancellationToken::new();
     stop.cancel();

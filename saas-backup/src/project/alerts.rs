@@ -1,0 +1,198 @@
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use saas_backup_core::{Clock, Result};
+use saas_backup_ops::alert::{
+    Alert, Alerts, Beat, CommandRoute, Delivery, Heartbeat, HeartbeatUrl, OpenAlert, PagerDuty, Route, ServiceOptions,
+    Severity, Slack, Webhook, WebhookKey,
+};
+use saas_backup_ops::{Facts, History, LastOutcome, assess, job_statuses};
+use serde::Serialize;
+
+use super::{Project, blocking};
+use crate::config::{
+    AlertConfig, AlertKind, CommandSettings, HeartbeatSettings, PagerDutySettings, SlackSettings, WebhookSettings,
+};
+
+/// How often it is looked whether something is wrong.
+pub(super) const EVERY: Duration = Duration::from_mins(1);
+
+/// How a test of what tells people ended.
+#[derive(Clone, Debug, Serialize)]
+#[non_exhaustive]
+pub struct AlertTried {
+    /// The name of the route or heartbeat.
+    pub name: String,
+    /// Why nothing arrived; `None` if it did.
+    pub error: Option<String>,
+}
+
+/// Tells people what is wrong, and gives signs of life.
+#[derive(Debug)]
+pub(super) struct Watch {
+    alerts: Alerts,
+    heartbeats: Vec<Beating>,
+}
+
+#[derive(Debug)]
+struct Beating {
+    heartbeat: Box<dyn Heartbeat>,
+    every: Duration,
+    last: Option<DateTime<Utc>>,
+}
+
+impl Project {
+    /// What is wrong now, by what this machine knows of its runs; asks neither the repository nor an account.
+    ///
+    /// # Errors
+    ///
+    /// If what is noted on this machine cannot be read.
+    pub fn problems(&self) -> Result<Vec<Alert>> {
+        let now = self.clock().now();
+        let history = History::read(self.state.path())?;
+        let jobs = job_statuses(&self.jobs(), &history, now);
+        let mut found = Vec::new();
+        for source in &self.config().sources {
+            let runs = self.state.runs(&source.name)?;
+            let mut facts = Facts::new(&source.name);
+            facts.rpo = source.rpo;
+            facts.last = runs.last.map(|run| LastOutcome::new(run.status, run.finished, run.message));
+            facts.complete_as_of = runs.complete.map(|run| run.started);
+            let job = jobs.iter().find(|job| job.job == source.name);
+            facts.starts = job.filter(|job| job.running.is_none()).and_then(|job| job.starts);
+            found.extend(assess(&facts, now));
+        }
+        Ok(found)
+    }
+
+    /// What people were told by this machine, the newest last.
+    ///
+    /// # Errors
+    ///
+    /// If what is noted cannot be read.
+    pub fn alerts(&self) -> Result<Vec<OpenAlert>> {
+        Alerts::read(self.state.path())
+    }
+
+    /// Tells people what is wrong now, as [`serve`](Self::serve) does every minute: for those who back up from cron. Gives
+    /// what was sent.
+    ///
+    /// # Errors
+    ///
+    /// [`Configuration`](saas_backup_core::ErrorKind::Configuration) if an alert's settings do not do;
+    /// [`Conflict`](saas_backup_core::ErrorKind::Conflict) if `serve` is at work on this machine, which tells by itself.
+    pub async fn tell_alerts(&self) -> Result<Vec<Delivery>> {
+        let mut watch = self.watch().await?;
+        watch.look(self).await
+    }
+
+    /// Sends a test along every route, and gives a sign of life by every heartbeat.
+    ///
+    /// # Errors
+    ///
+    /// As [`tell_alerts`](Self::tell_alerts), but it works beside `serve`.
+    pub async fn try_alerts(&self) -> Result<Vec<AlertTried>> {
+        let (routes, heartbeats) = self.routes().await?;
+        let folder = tempfile::tempdir()?;
+        let tried = Alerts::open(folder.path(), routes)?.try_routes(self.clock().now()).await;
+        let mut tried: Vec<AlertTried> =
+            tried.into_iter().map(|delivery| AlertTried { name: delivery.route, error: delivery.error }).collect();
+        for beating in heartbeats {
+            let error = beating.heartbeat.beat(Beat::Well).await.err().map(|error| error.to_string());
+            tried.push(AlertTried { name: beating.heartbeat.name().to_owned(), error });
+        }
+        Ok(tried)
+    }
+
+    pub(super) async fn watch(&self) -> Result<Watch> {
+        let (routes, heartbeats) = self.routes().await?;
+        Ok(Watch { alerts: Alerts::open(self.state.made()?, routes)?, heartbeats })
+    }
+
+    async fn routes(&self) -> Result<(Vec<Box<dyn Route>>, Vec<Beating>)> {
+        let (configured, base) = (self.config().alerts.clone(), self.config().base.clone());
+        let origin = self.state.path().file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+        let clock = self.clock();
+        // Settings may be read from files and commands.
+        blocking(move || {
+            let (mut routes, mut heartbeats) = (Vec::new(), Vec::new());
+            for alert in &configured {
+                match made(alert, &base, &origin, &clock).map_err(|error| error.with_context("alert", &alert.name))? {
+                    Made::Route(route) => routes.push(route),
+                    Made::Heartbeat(heartbeat, every) => heartbeats.push(Beating { heartbeat, every, last: None }),
+                }
+            }
+            Ok((routes, heartbeats))
+        })
+        .await
+    }
+}
+
+impl Watch {
+    /// Tells what is wrong now, and gives the signs of life that are due.
+    pub(super) async fn look(&mut self, project: &Project) -> Result<Vec<Delivery>> {
+        let now = project.clock().now();
+        let told = self.alerts.tell(project.problems()?, now).await?;
+        let is_well =
+            !self.alerts.alerts().iter().any(|open| open.resolved.is_none() && open.alert.severity >= Severity::Error);
+        let beat = if is_well { Beat::Well } else { Beat::Unwell };
+        for beating in &mut self.heartbeats {
+            let is_due = beating.last.is_none_or(|last| (now - last).to_std().is_ok_and(|past| past >= beating.every));
+            if is_due {
+                match beating.heartbeat.beat(beat).await {
+                    Ok(()) => beating.last = Some(now),
+                    Err(error) => {
+                        tracing::error!(heartbeat = beating.heartbeat.name(), %error, "the sign of life did not arrive");
+                    }
+                }
+            }
+        }
+        Ok(told)
+    }
+}
+
+enum Made {
+    Route(Box<dyn Route>),
+    Heartbeat(Box<dyn Heartbeat>, Duration),
+}
+
+fn made(alert: &AlertConfig, base: &std::path::Path, origin: &str, clock: &std::sync::Arc<dyn Clock>) -> Result<Made> {
+    let options = |private| {
+        let mut options =
+            ServiceOptions::default().with_private_addresses(private).with_clock(std::sync::Arc::clone(clock));
+        options.at_least = alert.at_least;
+        options
+    };
+    let name = alert.name.as_str();
+    Ok(match alert.kind {
+        AlertKind::Command => Made::Route(command(alert, base)?),
+        AlertKind::Heartbeat => {
+            let HeartbeatSettings { url, every, allow_private_addresses } = alert.settings.read(base)?;
+            Made::Heartbeat(Box::new(HeartbeatUrl::new(name, &url, &options(allow_private_addresses))?), every.0)
+        }
+        AlertKind::PagerDuty => {
+            let settings: PagerDutySettings = alert.settings.read(base)?;
+            let origin = settings.origin.unwrap_or_else(|| origin.to_owned());
+            let options = options(settings.allow_private_addresses);
+            Made::Route(Box::new(PagerDuty::new(name, settings.routing_key, origin, settings.url.as_ref(), options)?))
+        }
+        AlertKind::Slack => {
+            let SlackSettings { url, allow_private_addresses } = alert.settings.read(base)?;
+            Made::Route(Box::new(Slack::new(name, &url, options(allow_private_addresses))?))
+        }
+        AlertKind::Webhook => {
+            let WebhookSettings { url, keys, allow_private_addresses } = alert.settings.read(base)?;
+            let keys = keys.iter().map(WebhookKey::parse).collect::<Result<_>>()?;
+            Made::Route(Box::new(Webhook::new(name, &url, keys, options(allow_private_addresses))?))
+        }
+    })
+}
+
+fn command(alert: &AlertConfig, base: &std::path::Path) -> Result<Box<dyn Route>> {
+    let CommandSettings { program } = alert.settings.read(base)?;
+    let route = CommandRoute::new(&alert.name, program);
+    Ok(Box::new(match alert.at_least {
+        Some(severity) => route.at_least(severity),
+        None => route,
+    }))
+}
