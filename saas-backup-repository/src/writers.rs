@@ -31,7 +31,8 @@ pub(crate) struct Writer {
     pub(crate) maintains: bool,
 }
 
-fn name(id: &str) -> String {
+/// The name of a writer's object.
+pub(crate) fn object_name(id: &str) -> String {
     format!("writer/{id}.json")
 }
 
@@ -52,7 +53,7 @@ pub(crate) async fn add_writer(store: &dyn Store, owner: &Signer, agent: &AgentK
         maintains,
     };
     let (object, _): (Bytes, Digest) = encode(&file, SigningPurpose::Writer, Some(owner), &[])?;
-    store.put(&name(&id), object).await
+    store.put(&object_name(&id), object).await
 }
 
 /// Reads a writer's keys and checks that the owner vouches for them.
@@ -61,20 +62,28 @@ pub(crate) async fn add_writer(store: &dyn Store, owner: &Signer, agent: &AgentK
 ///
 /// [`ErrorKind::PermissionDenied`] if the repository has no such writer.
 pub(crate) async fn read_writer(store: &dyn Store, root: &RootKey, id: &str) -> Result<Writer> {
-    let wrong = |what: &'static str| Error::new(ErrorKind::Integrity, what).with_context("writer", id);
     if id.len() != 16 || !id.bytes().all(|byte| byte.is_ascii_hexdigit()) {
-        return Err(wrong("not the name of a writer"));
+        return Err(Error::new(ErrorKind::Integrity, "not the name of a writer").with_context("writer", id));
     }
-    let object = match store.get(&name(id), None).await {
+    match store.get(&object_name(id), None).await {
         Err(error) if error.kind() == ErrorKind::NotFound => {
-            return Err(Error::new(ErrorKind::PermissionDenied, "the repository does not know this writer")
-                .with_context("writer", id));
+            Err(Error::new(ErrorKind::PermissionDenied, "the repository does not know this writer")
+                .with_context("writer", id))
         }
-        found => found?,
-    };
-    let envelope = decode(&object)?;
-    check_version(&envelope.header)?;
+        found => parse_writer(&found?, root, id),
+    }
+}
+
+/// Reads what was found as a writer's object.
+///
+/// # Errors
+///
+/// [`ErrorKind::Integrity`] if the owner does not vouch for it, or it is another writer's.
+fn parse_writer(object: &Bytes, root: &RootKey, id: &str) -> Result<Writer> {
+    let wrong = |what: &'static str| Error::new(ErrorKind::Integrity, what).with_context("writer", id);
+    let envelope = decode(object)?;
     envelope.verify(SigningPurpose::Writer, Some(root))?;
+    check_version(&envelope.header)?;
     let file: WriterFile =
         serde_json::from_slice(&envelope.header).map_err(|_| wrong("the writer's object is damaged"))?;
     let key: WriterKey = file.verification_key.parse().map_err(|_| wrong("the writer's object is damaged"))?;
@@ -84,11 +93,24 @@ pub(crate) async fn read_writer(store: &dyn Store, root: &RootKey, id: &str) -> 
     Ok(Writer { key, recipient: Recipient::parse(&file.recipient)?, maintains: file.maintains })
 }
 
+/// Checks what was read as a writer's object, by its name.
+///
+/// # Errors
+///
+/// As [`parse_writer`].
+pub(crate) fn check_writer(name: &str, object: &Bytes, root: &RootKey) -> Result<()> {
+    let id = id_of(name).ok_or_else(|| Error::new(ErrorKind::Integrity, "not the name of a writer"))?;
+    parse_writer(object, root, id).map(drop)
+}
+
+fn id_of(name: &str) -> Option<&str> {
+    name.strip_prefix("writer/")?.strip_suffix(".json")
+}
+
 /// The names of all writers, sorted.
 pub(crate) async fn ids(store: &dyn Store) -> Result<Vec<String>> {
     let names: Vec<String> = store.list("writer", None).map_ok(|entry| entry.name).try_collect().await?;
-    let id = |name: &String| name.strip_prefix("writer/")?.strip_suffix(".json").map(str::to_owned);
-    let mut ids: Vec<String> = names.iter().filter_map(id).collect();
+    let mut ids: Vec<String> = names.iter().filter_map(|name| id_of(name)).map(str::to_owned).collect();
     ids.sort();
     Ok(ids)
 }

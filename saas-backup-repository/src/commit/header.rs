@@ -57,6 +57,22 @@ pub(crate) struct CommitHeader {
     pub(crate) parts: Vec<PartRef>,
 }
 
+impl CommitHeader {
+    /// Whether the bytes behind the signature are the parts that were written.
+    pub(crate) fn describes(&self, body: &[u8]) -> bool {
+        let mut rest = body;
+        let fits = self.parts.iter().all(|part| {
+            let Some((own, behind)) = usize::try_from(part.size).ok().and_then(|size| rest.split_at_checked(size))
+            else {
+                return false;
+            };
+            rest = behind;
+            Digest::of(own) == part.sha256
+        });
+        fits && rest.is_empty()
+    }
+}
+
 /// The commit before this one.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Parent {

@@ -1,10 +1,9 @@
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use futures::stream::{self, StreamExt as _, TryStreamExt as _};
 use saas_backup_core::{Error, ErrorKind, Result};
 
-use super::{Expected, same};
+use super::{Expected, names, same};
 use crate::config::Config;
 use crate::crypto::RootKey;
 use crate::options::RepositoryOptions;
@@ -115,10 +114,6 @@ async fn replicate_roles(
         }
     }
     Ok(())
-}
-
-async fn names(store: &dyn Store, folder: &str) -> Result<BTreeMap<String, u64>> {
-    store.list(folder, None).map_ok(|entry| (entry.name, entry.size)).try_collect().await
 }
 
 async fn replicate_source(

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use futures::TryStreamExt as _;
 use saas_backup_core::{Digest, Error, ErrorKind, Result};
 
 pub use self::copy::Replicated;
@@ -15,6 +16,7 @@ use crate::layout::Map;
 use crate::object::sequence_of;
 use crate::read::blocking;
 use crate::source::Shared;
+use crate::store::Store;
 
 /// What the objects of a source must be, going by a timeline that was checked.
 struct Expected {
@@ -44,7 +46,13 @@ impl Expected {
         let folder = name.rsplit_once('/').map_or("", |(folder, _)| folder);
         match sequence_of(name) {
             Some(sequence) if folder == shared.names.commits() => {
-                shared.loader.read_commit(sequence, object.clone()).await.map(drop)
+                let Some((envelope, header, _)) = shared.loader.read_commit(sequence, object.clone()).await? else {
+                    return Ok(());
+                };
+                if !blocking(move || Ok(header.describes(&envelope.body))).await? {
+                    return Err(crate::read::changed(name));
+                }
+                Ok(())
             }
             Some(sequence) if folder == shared.names.layouts() => {
                 shared.loader.read_layout(sequence, object).await.map(drop)
@@ -62,6 +70,11 @@ impl Expected {
             _ => shared.keyring.check_object(name, object),
         }
     }
+}
+
+/// The objects in a folder, with their lengths.
+async fn names(store: &dyn Store, folder: &str) -> Result<BTreeMap<String, u64>> {
+    store.list(folder, None).map_ok(|entry| (entry.name, entry.size)).try_collect().await
 }
 
 /// Refuses to mix two repositories.

@@ -1,12 +1,17 @@
 use std::collections::BTreeSet;
 
+use bytes::Bytes;
 use saas_backup_core::{Error, ErrorKind, Result};
 
-use super::{Expected, same};
+use super::{Expected, names, same};
+use crate::crypto::RootKey;
 use crate::proof;
 use crate::repository::Repository;
+use crate::roles::{check_statement, refresh};
 use crate::source::Source;
-use crate::verify::{VerifyOptions, VerifyProblem, VerifyReport};
+use crate::upkeep::collected_through;
+use crate::verify::{SignedProblems, VerifyOptions, VerifyProblem, VerifyReport};
+use crate::writers::check_writer;
 
 /// Rounds of looking and mending: what a broken timeline hid is found when it is whole again.
 const ROUNDS: usize = 3;
@@ -33,7 +38,8 @@ impl Repository {
     /// [`replicate`](Self::replicate) made.
     ///
     /// Only what proves to be the object that was written is taken: by the digest in the signed timeline, by its own
-    /// signature, or, for keys, because it opens. Objects that are good are not touched. Cancel safe: what was mended is
+    /// signature, or, for keys, because it opens. What the owner signed beside the sources comes first: who writes, and who
+    /// reads. Objects that are good are not touched. Cancel safe: what was mended is
     /// mended.
     ///
     /// # Errors
@@ -51,7 +57,7 @@ impl Repository {
         if self.root_key() != copy.root_key() {
             return Err(Error::new(ErrorKind::Conflict, "the copy is another owner's"));
         }
-        let mut done = Repaired::default();
+        let mut done = Repaired { objects: fetch_signed(self, copy).await?, ..Repaired::default() };
         let mut names: BTreeSet<String> = self.sources().await?.into_iter().collect();
         names.extend(copy.sources().await?);
         for name in names {
@@ -68,8 +74,46 @@ impl Repository {
                 done.objects.extend(mended);
             }
         }
+        let mut left = VerifyReport::default();
+        SignedProblems::of(self).await?.tell(&mut left);
+        done.problems.extend(left.problems);
         Ok(done)
     }
+}
+
+/// Fetches what the owner signed beside the sources, where it is gone or damaged: without writers no commit is believed, and
+/// without statements those write again who may not any more.
+async fn fetch_signed(own: &Repository, copy: &Repository) -> Result<Vec<String>> {
+    let Some(root) = own.root_key() else { return Ok(Vec::new()) };
+    let mut fetched = Vec::new();
+    for folder in ["writer", "roles"] {
+        for name in names(&**copy.store(), folder).await?.into_keys() {
+            match own.store().get(&name, None).await {
+                // One that is newer than this version is whole, too: its signature comes first.
+                Ok(held) => match check_signed(&name, &held, own.id(), &root) {
+                    Err(error) if error.kind() == ErrorKind::Integrity => {}
+                    _ => continue,
+                },
+                Err(error) if error.kind() == ErrorKind::NotFound => {}
+                Err(error) => return Err(error),
+            }
+            let object = copy.store().get(&name, None).await?;
+            if check_signed(&name, &object, own.id(), &root).is_ok() {
+                own.store().put(&name, object).await?;
+                fetched.push(name);
+            }
+        }
+    }
+    refresh(&**own.store(), own.id(), own.trust()).await?;
+    Ok(fetched)
+}
+
+/// Checks what was read as the object of a writer, or as a statement.
+fn check_signed(name: &str, object: &Bytes, repository: &str, root: &RootKey) -> Result<()> {
+    if name.starts_with("writer/") {
+        return check_writer(name, object, root);
+    }
+    check_statement(name, object, repository, root)
 }
 
 /// Fetches the objects that something is wrong with, and commits that are missing.
@@ -79,13 +123,13 @@ async fn mend(own: &Source, copy: &Source, problems: &[VerifyProblem]) -> Result
     map.check()?;
     let expected = Expected::of(&map);
     let mut wanted: BTreeSet<String> = problems.iter().map(|problem| problem.object.clone()).collect();
-    // That the end is gone shows in the copy alone. What was before the first commit that is left was removed by upkeep,
-    // unless nothing else tells of it.
-    let begins = own.load().await?.head.is_some();
+    // That one is gone shows in the copy alone, where layouts tell the same or it was the last. Upkeep removes those that
+    // were settled long ago, and that two layouts tell of.
+    let known = own.load().await?;
+    let removed = if known.head.is_some() { collected_through(own, &known).await? } else { 0 };
     let here: BTreeSet<u64> = own.loader.sequences(&own.names.commits(), None).await?.into_iter().collect();
     let there = copy.loader.sequences(&copy.names.commits(), None).await?;
-    let first = here.first().copied().filter(|_| begins).unwrap_or(0);
-    let missing = there.into_iter().filter(|sequence| !here.contains(sequence) && *sequence > first);
+    let missing = there.into_iter().filter(|sequence| !here.contains(sequence) && *sequence > removed);
     wanted.extend(missing.map(|sequence| own.names.commit(sequence)));
     let mut mended = Vec::new();
     for name in wanted {

@@ -16,5 +16,5 @@ pub use self::escrow::Escrow;
 pub(crate) use self::key_objects::is_rewriting;
 pub(crate) use self::rewrap::settle;
 pub use self::rewrap::{RewrapOptions, Rewrapped};
-pub(crate) use self::statement::{Roles, refresh, statements};
+pub(crate) use self::statement::{Roles, check_statement, refresh, statements};
 pub use self::writers::Writer;

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use ulid::Ulid;
 
 use crate::commit::{Parent, check_version, decode, encode};
-use crate::crypto::{Recipient, RootKey, Signer, SigningPurpose};
+use crate::crypto::{AgentKey, Identity, Recipient, RootKey, Signer, SigningPurpose};
 use crate::layout::Trust;
 use crate::object::sequence_of;
 use crate::repository::Repository;
@@ -131,8 +131,12 @@ async fn numbers(store: &dyn Store, after: u64) -> Result<Vec<u64>> {
 }
 
 async fn read(store: &dyn Store, repository: &str, root: &RootKey, number: u64) -> Result<Roles> {
+    parse(&store.get(&name(number), None).await?, repository, root, number)
+}
+
+fn parse(object: &Bytes, repository: &str, root: &RootKey, number: u64) -> Result<Roles> {
     let damaged = || Error::new(ErrorKind::Integrity, "the statement is damaged or belongs somewhere else");
-    let envelope = decode(&store.get(&name(number), None).await?)?;
+    let envelope = decode(object)?;
     envelope.verify(SigningPurpose::Roles, Some(root))?;
     check_version(&envelope.header)?;
     let roles: Roles = serde_json::from_slice(&envelope.header).map_err(|_| damaged())?;
@@ -140,6 +144,16 @@ async fn read(store: &dyn Store, repository: &str, root: &RootKey, number: u64) 
         return Err(damaged());
     }
     Ok(roles)
+}
+
+/// Checks what was read as a statement, by its name.
+///
+/// # Errors
+///
+/// [`ErrorKind::Integrity`] if it is none of this repository's owner in this place.
+pub(crate) fn check_statement(name: &str, object: &Bytes, repository: &str, root: &RootKey) -> Result<()> {
+    let number = sequence_of(name).ok_or_else(|| Error::new(ErrorKind::Integrity, "not the name of a statement"))?;
+    parse(object, repository, root, number).map(drop)
 }
 
 /// The statements that are there, and whether they can be believed.
@@ -162,11 +176,11 @@ impl Repository {
     ///
     /// [`ErrorKind::Configuration`] if the repository is not encrypted; [`ErrorKind::PermissionDenied`] without the identity
     /// that the repository is signed with.
-    pub(super) fn owner(&self) -> Result<Signer> {
+    pub(crate) fn owner(&self) -> Result<Signer> {
         let Some(root) = self.root_key() else {
             return Err(Error::new(ErrorKind::Configuration, "the repository is not encrypted: it has no keys"));
         };
-        let signer = self.keys().identity.as_ref().map(crate::crypto::Identity::signer);
+        let signer = self.keys().identity.as_ref().map(Identity::signer);
         signer.filter(|signer| signer.root_key() == root).ok_or_else(|| {
             Error::new(
                 ErrorKind::PermissionDenied,
@@ -175,17 +189,24 @@ impl Repository {
         })
     }
 
+    /// The writer that the owner at hand is.
+    pub(crate) fn own_writer(&self) -> Option<AgentKey> {
+        self.owner().ok()?;
+        self.keys().identity.as_ref().map(Identity::as_agent)
+    }
+
     /// States who reads and who writes, going by what was stated last, unless that says the same.
-    pub(super) async fn restate(&self, change: impl Fn(&mut Roles) -> Result<()>) -> Result<Arc<Roles>> {
+    pub(crate) async fn restate(&self, change: impl Fn(&mut Roles) -> Result<()>) -> Result<Arc<Roles>> {
         let signer = self.owner()?;
         for _ in 0..ATTEMPTS {
             let known = refresh(&**self.store(), self.id(), self.trust()).await?;
             let mut next = Roles::clone(&known);
             change(&mut next)?;
-            if next == *known {
+            let taken = numbers(&**self.store(), known.number).await?;
+            // Behind one that cannot be read what holds is stated again: it may have said something else.
+            if next == *known && taken.is_empty() {
                 return Ok(known);
             }
-            let taken = numbers(&**self.store(), known.number).await?;
             next.number = taken.last().copied().unwrap_or(known.number) + 1;
             (next.format, next.at, next.repository) = (1, self.clock().now(), self.id().to_owned());
             let (object, _): (Bytes, Digest) = encode(&next, SigningPurpose::Roles, Some(&signer), &[])?;

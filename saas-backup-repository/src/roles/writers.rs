@@ -64,7 +64,8 @@ impl Repository {
                 .with_context("writer", id));
         }
         match writers::read_writer(&**self.store(), &owner.root_key(), &id).await {
-            Err(error) if error.kind() == ErrorKind::PermissionDenied => {
+            // Its object is gone or damaged: its key makes the same again.
+            Err(error) if matches!(error.kind(), ErrorKind::PermissionDenied | ErrorKind::Integrity) => {
                 writers::add_writer(&**self.store(), &owner, agent, false).await?;
             }
             found => drop(found?),

@@ -228,12 +228,10 @@ impl Garbage {
             oldest_layout = 0;
         }
         // Commits since the last point before the grace stay.
-        let settled =
-            map.points.iter().filter(|(_, _, point)| point.finished <= before).map(|(point, ..)| *point).max();
+        let settled = settled(map, before);
         let repeated = repeated(&layouts, oldest_layout, shared).await?;
         let floor = repeated.min(settled).unwrap_or(0);
-        let erased = map.upkeep.erasures.iter().filter(|erasure| erasure.rewritten.is_some());
-        let erased = erased.map(|erasure| erasure.commit).max().unwrap_or(0);
+        let erased = erased(map);
         let first = numbers(present, &shared.names.commits()).first().copied();
         // Where commits are encrypted, the keys to what they say go without them.
         found.waits_for_layout = !shared.keyring.is_encrypted()
@@ -271,6 +269,26 @@ impl Garbage {
         }
         Ok(found)
     }
+}
+
+/// The last point before the grace.
+fn settled(map: &Map, before: DateTime<Utc>) -> Option<u64> {
+    map.points.iter().filter(|(_, _, point)| point.finished <= before).map(|(point, ..)| *point).max()
+}
+
+/// The last commit that erased something which no object that is named holds any more; 0 without one.
+fn erased(map: &Map) -> u64 {
+    let erased = map.upkeep.erasures.iter().filter(|erasure| erasure.rewritten.is_some());
+    erased.map(|erasure| erasure.commit).max().unwrap_or(0)
+}
+
+/// The commit up to which commits that are missing were removed by upkeep, or may have been: two layouts tell what they
+/// said, and they were settled before the grace, or held what was erased since.
+pub(crate) async fn collected_through(shared: &Shared, map: &Map) -> Result<u64> {
+    let before = shared.clock.now() - grace(map, &CollectOptions::default());
+    let layouts = shared.loader.sequences(&shared.names.layouts(), None).await?;
+    let repeated = repeated(&layouts, 0, shared).await?.unwrap_or(0);
+    Ok(repeated.min(settled(map, before).unwrap_or(0).max(erased(map))))
 }
 
 /// The commit up to which two layouts of maintainers that will stay repeat what commits say, the later one in case that

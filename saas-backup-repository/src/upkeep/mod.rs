@@ -23,6 +23,7 @@ use std::sync::Arc;
 
 use saas_backup_core::{Error, ErrorKind, Result, RunId};
 
+pub(crate) use self::collect::collected_through;
 pub use self::collect::{CollectOptions, Collected};
 pub use self::compact::{CompactOptions, Compacted};
 pub use self::drop::GivenUp;

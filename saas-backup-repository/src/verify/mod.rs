@@ -2,6 +2,7 @@
 
 mod content;
 mod options;
+mod owner;
 mod reading;
 mod report;
 mod timeline;
@@ -13,6 +14,7 @@ use futures::TryStreamExt as _;
 use saas_backup_core::{Digest, Error, ErrorKind, Result};
 
 pub use self::options::{Anchor, VerifyOptions};
+pub(crate) use self::owner::SignedProblems;
 pub use self::report::{VerifyProblem, VerifyReport};
 use crate::commit::ObjectRef;
 use crate::layout::Map;
@@ -21,7 +23,7 @@ use crate::repository::Repository;
 use crate::source::Source;
 
 impl Repository {
-    /// Checks all sources.
+    /// Checks all sources, and what the owner signed beside them.
     ///
     /// Changes nothing, but that it notes what was read if the options say so. What is wrong stands in the report;
     /// `progress` is called with it after each object. Cancel safe; what is not finished is not noted.
@@ -35,6 +37,7 @@ impl Repository {
         progress: &mut (dyn FnMut(&VerifyReport) + Send),
     ) -> Result<VerifyReport> {
         let mut report = VerifyReport::default();
+        SignedProblems::of(self).await?.tell(&mut report);
         let mut names: BTreeSet<String> = self.sources().await?.into_iter().collect();
         names.extend(options.anchors.keys().cloned());
         for name in names {

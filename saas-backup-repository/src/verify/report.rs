@@ -5,7 +5,7 @@ use saas_backup_core::{Error, ErrorKind};
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct VerifyReport {
-    /// Objects that were looked for.
+    /// Objects of sources that were looked for.
     pub objects: u64,
     /// Objects that were read.
     pub read: u64,

@@ -6,6 +6,7 @@ use super::Verification;
 use crate::commit::{ObjectKind, ObjectRef, Parent};
 use crate::layout::Map;
 use crate::object::ulid_of;
+use crate::read::{blocking, changed};
 
 impl Verification<'_> {
     /// Reads the timeline from its first commit on, whatever writers' layouts say; from a maintainer's layout where what
@@ -31,6 +32,11 @@ impl Verification<'_> {
                 }
                 Ok(Some((envelope, header, hash))) => {
                     self.named.insert(name.clone());
+                    // Also where its lines lie elsewhere by now: copies, and who goes by commits alone, take it for whole.
+                    let (parts, body) = (header.clone(), envelope.body.clone());
+                    if !blocking(move || Ok(parts.describes(&body))).await? {
+                        self.report.problem(&name, &changed(&name));
+                    }
                     if map.is_none() {
                         map = Some(self.beginning(&layouts, header.parent.as_ref()).await);
                     }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use saas_backup_core::memory::{MemoryConnector, MemoryStore};
 use saas_backup_core::{At, BlobId, BlobRef, Digest, ErrorKind};
 use saas_backup_repository::{
-    CollectOptions, CompactOptions, Identity, Keys, Repository, RepositoryOptions, VerifyOptions,
+    AgentKey, CollectOptions, CompactOptions, Identity, Keys, Repository, RepositoryOptions, VerifyOptions,
 };
 
 use crate::faults::{Fault, FaultyStore};
@@ -200,6 +200,106 @@ async fn what_is_lost_or_damaged_comes_back_from_the_copy() {
             }
         }
     }
+}
+
+/// Layouts tell what the first commit said, so that nothing else misses it; only what upkeep removed stays away.
+#[tokio::test]
+async fn the_oldest_commit_comes_back_from_the_copy_unless_upkeep_removed_it() {
+    for scene in both().await {
+        let copy = FaultyStore::default();
+        scene.replicate(&copy).await.unwrap();
+        let mend = async |disk: &FaultyStore| {
+            let copy = scene.open(&copy).await;
+            scene.open(disk).await.repair_from(&copy, &VerifyOptions::read_all(), &mut |_| {}).await.unwrap()
+        };
+        let first = "source/blog/commit/00000000000000000001".to_owned();
+        for merged in [false, true] {
+            if merged {
+                let source = scene.open(&scene.disk).await.source("blog").unwrap();
+                source.compact(&CompactOptions::default().with_all(true), &mut |_| {}).await.unwrap();
+                scene.work(30).await;
+                source.compact(&CompactOptions::default().with_all(true), &mut |_| {}).await.unwrap();
+                scene.replicate(&copy).await.unwrap();
+            }
+            let hurt = scene.disk.restarted();
+            hurt.remove(&first);
+            let done = mend(&hurt).await;
+            assert_eq!(done.objects, std::slice::from_ref(&first));
+            assert!(done.is_good() && hurt.object(&first) == copy.object(&first), "{done:?}");
+        }
+        for round in 31..34 {
+            scene.maintain().await;
+            scene.work(round).await;
+        }
+        scene.maintain().await;
+        assert!(!scene.disk.names().contains(&first) && copy.names().contains(&first));
+        scene.replicate(&copy).await.unwrap();
+        let before = scene.disk.names();
+        let done = mend(&scene.disk).await;
+        assert!(done.is_good() && done.objects.is_empty() && scene.disk.names() == before, "{done:?}");
+    }
+}
+
+/// Who writes, and who reads, is signed by the owner: what is gone or damaged comes back, and what is good stays, whatever the
+/// copy says.
+#[tokio::test]
+async fn what_the_owner_signed_comes_back_from_the_copy() {
+    let owner = Identity::generate();
+    let (agent, thief, copy) = (AgentKey::generate(), AgentKey::generate(), FaultyStore::default());
+    let scene = Scene::new(Keys::owner(owner).with_agent(agent)).await;
+    let repository = scene.open(&scene.disk).await;
+    let thief = repository.add_writer(&thief).await.unwrap();
+    repository.add_recipient(Identity::generate().recipient()).await.unwrap();
+    scene.replicate(&copy).await.unwrap();
+    repository.revoke_writer(&thief).await.unwrap();
+    scene.replicate(&copy).await.unwrap();
+    let names = copy.names().into_iter().filter(|name| name.starts_with("writer/") || name.starts_with("roles/"));
+    let names: Vec<String> = names.collect();
+    assert_eq!(names.len(), 5, "{names:?}");
+    let mut cases: Vec<&[String]> = names.iter().map(std::slice::from_ref).collect();
+    cases.push(&names);
+    for lost in cases {
+        for flip in [false, true] {
+            let hurt = scene.disk.restarted();
+            for name in lost {
+                let mut bytes = hurt.object(name).to_vec();
+                let middle = bytes.len() / 2;
+                bytes[middle] ^= 1;
+                if flip { hurt.replace(name, bytes) } else { hurt.remove(name) }
+            }
+            let own = scene.open(&hurt).await;
+            let done =
+                own.repair_from(&scene.open(&copy).await, &VerifyOptions::presence(), &mut |_| {}).await.unwrap();
+            let mut fetched = done.objects.clone();
+            fetched.sort_unstable();
+            assert!(done.is_good() && fetched == lost, "{lost:?} {flip}: {done:?}");
+            assert!(lost.iter().all(|name| hurt.object(name) == scene.disk.object(name)));
+            assert_eq!(own.statement(), 2, "it counts at once");
+            scene.same(&hurt).await;
+        }
+    }
+    // A copy that was changed by others takes nothing away, and gives nothing that nobody signed.
+    let forged = copy.restarted();
+    for name in names.iter().filter(|name| name.starts_with("roles/")) {
+        let mut bytes = forged.object(name).to_vec();
+        bytes[20] ^= 1;
+        forged.replace(name, bytes);
+    }
+    forged.replace("writer/0123456789abcdef.json", copy.object(&names[4]));
+    forged.replace("roles/00000000000000000009", copy.object(&names[1]));
+    let before = scene.disk.names();
+    let options = VerifyOptions::presence();
+    let done = repository.repair_from(&scene.open(&copy).await, &options, &mut |_| {}).await.unwrap();
+    assert!(done.objects.is_empty() && done.is_good(), "{done:?}");
+    let hurt = scene.disk.restarted();
+    hurt.remove(&names[1]);
+    let from = scene.open(&copy).await;
+    for name in forged.names() {
+        copy.replace(&name, forged.object(&name));
+    }
+    let done = scene.open(&hurt).await.repair_from(&from, &options, &mut |_| {}).await.unwrap();
+    assert!(done.objects.is_empty(), "{done:?}");
+    assert_eq!(scene.disk.names(), before);
 }
 
 #[tokio::test]
