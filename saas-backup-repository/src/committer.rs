@@ -70,6 +70,17 @@ impl Committer {
     pub(crate) async fn open(shared: Arc<Shared>, writing: WritingKeys, map: Arc<Map>) -> Result<Self> {
         map.check()?;
         let naming = shared.keyring.naming_key(&writing.audience, map.naming()).await?;
+        Self::with_naming(shared, writing, map, naming)
+    }
+
+    /// One that goes by another naming key than the source does up to now.
+    pub(crate) fn with_naming(
+        shared: Arc<Shared>,
+        writing: WritingKeys,
+        map: Arc<Map>,
+        naming: NamingKey,
+    ) -> Result<Self> {
+        map.check()?;
         Ok(Self {
             naming,
             spare: Arc::default(),
@@ -82,6 +93,18 @@ impl Committer {
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What was noted by a naming key that somebody replaced would be taken for noted by the other.
+    fn check_naming(&self, header: &CommitHeader, map: &Map) -> Result<()> {
+        let is_other = map.naming().is_some_and(|mark| mark != self.naming.mark());
+        if header.naming.is_empty() && is_other {
+            return Err(Error::new(
+                ErrorKind::Conflict,
+                "the naming key of the source was lost, and another one took its place; begin a new run",
+            ));
+        }
+        Ok(())
     }
 
     /// The source as the last commit left it, those of this committer included.
@@ -303,6 +326,7 @@ impl Committer {
         for _ in 0..REBASES {
             let map = self.map();
             check_swept(&header, &map)?;
+            self.check_naming(&header, &map)?;
             header.sequence = self.shared.loader.last_taken(map.next() - 1).await? + 1;
             if header.sequence > map.next() {
                 // Somebody was faster, or a write was cut: look before taking the number after it.

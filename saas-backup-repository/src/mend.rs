@@ -12,7 +12,8 @@ use crate::object::sequence_of;
 use crate::repository::Repository;
 use crate::source::{Shared, Source};
 use crate::upkeep::{Change, GivenUp, is_loss};
-use crate::verify::{VerifyOptions, VerifyProblem, VerifyReport};
+use crate::verify::{SignedProblems, VerifyOptions, VerifyProblem, VerifyReport};
+use crate::writers::{add_writer, object_name, writer_id};
 
 /// Maintainers' layouts that hold what commits said that are removed.
 const LAYOUTS: usize = 2;
@@ -69,12 +70,14 @@ pub struct Mended {
 impl Repository {
     /// Mends what can be mended without a copy: [`repair_from`](Self::repair_from) a copy brings back more.
     ///
-    /// Parts of commits, layouts and their copies of parts are made anew out of each other, and damaged records of what
-    /// was read are removed. With [`MendOptions::drop`] what is lost for good is given up by name, in one commit that says
+    /// Parts of commits, layouts and their copies of parts are made anew out of each other, and so is the object that says
+    /// that the owner writes; damaged records of what was read are removed, and so are commits that are damaged where
+    /// nobody reads them any more, once two layouts tell what else they said. With [`MendOptions::drop`] what is lost for good is given up by name, in one commit that says
     /// what is left: reading, exporting and compaction go on without it, the points that needed it say that they are
     /// incomplete, and a record of which it is not known any more what was true reads as gone. The next backup reads
     /// everything again, and fetches attachments that are lost; where the mirror does not remember its records, because the
-    /// source reports deletions, that one takes the identity. Cancel safe: what was mended is mended.
+    /// source reports deletions, that one takes the identity. A naming key that is lost is replaced by another, and what counts of
+    /// damaged statements of who reads and writes is stated anew. Cancel safe: what was mended is mended.
     ///
     /// # Errors
     ///
@@ -87,11 +90,38 @@ impl Repository {
         progress: &mut (dyn FnMut(&VerifyReport) + Send),
     ) -> Result<Mended> {
         let mut done = Mended::default();
+        if !options.dry_run {
+            mend_signed(self, options.drop, &mut done).await?;
+        }
+        let mut signed = VerifyReport::default();
+        SignedProblems::of(self).await?.tell(&mut signed);
+        done.problems.extend(signed.problems);
         for name in self.sources().await? {
             mend_source(self, &name, options, &mut done, progress).await?;
         }
         Ok(done)
     }
+}
+
+/// Makes anew what the owner at hand signed beside the sources, as far as it is known what that was.
+async fn mend_signed(repository: &Repository, drop: bool, done: &mut Mended) -> Result<()> {
+    let Some(own) = repository.own_writer() else { return Ok(()) };
+    let mut found = SignedProblems::of(repository).await?;
+    let object = object_name(&writer_id(&own));
+    if found.writers.iter().any(|(name, _)| *name == object) {
+        add_writer(&**repository.store(), &repository.owner()?, &own, true).await?;
+        done.restored.push(object);
+    }
+    if drop && !found.newest.is_empty() {
+        // Under a number behind them.
+        repository.restate(|_| Ok(())).await?;
+        found.outdated.append(&mut found.newest);
+    }
+    for (name, _) in found.outdated {
+        repository.store().delete(&name).await?;
+        done.removed.push(name);
+    }
+    Ok(())
 }
 
 async fn mend_source(
@@ -155,6 +185,13 @@ async fn mend_source(
     for object in left {
         source.shared.store.delete(&object).await?;
         done.removed.push(object);
+    }
+    for commit in spent(&source, &names).await? {
+        if source.tell_twice(commit).await? {
+            let object = source.shared.names.commit(commit);
+            source.shared.store.delete(&object).await?;
+            done.removed.push(object);
+        }
     }
     done.problems.extend(repository.unread(name).verify(&verify, progress).await?.problems);
     Ok(())
@@ -277,7 +314,42 @@ impl Layouts {
     }
 }
 
+/// The commits that are damaged in nothing but lines that lie elsewhere by now.
+async fn spent(source: &Source, names: &BTreeSet<String>) -> Result<Vec<u64>> {
+    let shared = &source.shared;
+    let folder = format!("{}/", shared.names.commits());
+    let map = shared.loader.load_maintained().await?;
+    let mut spent = Vec::new();
+    for name in names.iter().filter(|name| name.starts_with(&folder)) {
+        let Some(sequence) = sequence_of(name) else { continue };
+        if sequence >= map.next() || map.parts.iter().any(|part| part.place.object == *name) {
+            continue;
+        }
+        match shared.loader.commit(sequence).await {
+            Ok(Some((envelope, header, _))) if !header.describes(&envelope.body) => spent.push(sequence),
+            Err(error) if !is_loss(error.kind()) => return Err(error),
+            _ => {}
+        }
+    }
+    Ok(spent)
+}
+
 impl Source {
+    /// Sees to it that two layouts of maintainers tell what a commit said; whether they do.
+    async fn tell_twice(&self, commit: u64) -> Result<bool> {
+        // The first of them may be there already.
+        for after_another in [Some(false), Some(true), Some(true), None] {
+            let layouts = Layouts::read(&self.shared, &BTreeSet::new()).await?.good;
+            if layouts.iter().filter(|(sequence, _)| *sequence >= commit).count() >= LAYOUTS {
+                return Ok(true);
+            }
+            if let Some(after_another) = after_another {
+                self.write_layout(after_another).await?;
+            }
+        }
+        Ok(false)
+    }
+
     /// Writes layouts until a maintainer's are so many; the last one's name.
     async fn write_layouts(&self, wanted: usize) -> Result<Option<String>> {
         let mut last = None;

@@ -171,21 +171,30 @@ impl Keyring {
     /// The secret that names the source's blobs; made by whoever writes to the source first.
     ///
     /// `mark` is that of the commits; where there is none yet, a key that was cut while it was written is replaced.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Integrity`] if it is damaged, or gone although there are commits: by another one what a full read has
+    /// seen would look as if it were deleted.
     pub(crate) async fn naming_key(&self, to: &Audience, mark: Option<&str>) -> Result<NamingKey> {
         let name = self.naming_object();
+        let lost = |error: Error| {
+            let what = "the naming key is lost, and nothing is written without it: fetch it from a copy with repair --from, \
+                        or begin another with repair --drop";
+            Error::new(ErrorKind::Integrity, what).with_context("object", &name).with_source(error)
+        };
         let cut = match self.store.get(&name, None).await {
             Ok(stored) => match self.read_naming_key(&stored, mark) {
                 Err(error) if error.kind() == ErrorKind::Integrity && mark.is_none() => true,
+                Err(error) if error.kind() == ErrorKind::Integrity => return Err(lost(error)),
                 read => return read,
             },
+            Err(error) if error.kind() == ErrorKind::NotFound && mark.is_some() => return Err(lost(error)),
             Err(error) if error.kind() == ErrorKind::NotFound => false,
             Err(error) => return Err(error),
         };
         let key = NamingKey::generate()?;
-        // The second word tells a damaged key: where nothing is encrypted nothing else would.
-        let secret = key.to_hex();
-        let text = format!("{} {}\n", secret.as_str(), check_word(&secret)).into_bytes();
-        let stored = if self.is_encrypted() { wrapped(DomainKind::Meta, to, &text)? } else { Bytes::from(text) };
+        let stored = self.stored_naming_key(&key, to)?;
         if cut {
             self.store.put(&name, stored).await?;
             return Ok(key);
@@ -194,6 +203,18 @@ impl Keyring {
             Owner::Us => Ok(key),
             Owner::Them(found) => self.read_naming_key(&found, mark),
         }
+    }
+
+    /// Puts another secret in the place of one that is lost; the next commit states it.
+    pub(crate) async fn replace_naming_key(&self, key: &NamingKey, to: &Audience) -> Result<()> {
+        self.store.put(&self.naming_object(), self.stored_naming_key(key, to)?).await
+    }
+
+    fn stored_naming_key(&self, key: &NamingKey, to: &Audience) -> Result<Bytes> {
+        // The second word tells a damaged key: where nothing is encrypted nothing else would.
+        let secret = key.to_hex();
+        let text = format!("{} {}\n", secret.as_str(), check_word(&secret)).into_bytes();
+        if self.is_encrypted() { wrapped(DomainKind::Meta, to, &text) } else { Ok(Bytes::from(text)) }
     }
 
     pub(crate) fn read_naming_key(&self, stored: &Bytes, mark: Option<&str>) -> Result<NamingKey> {

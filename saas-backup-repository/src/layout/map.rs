@@ -152,20 +152,17 @@ impl Map {
     /// Adds the next commit.
     pub(crate) fn push(&mut self, name: &str, header: &CommitHeader, sha256: Digest, body_at: u64, body: &Bytes) {
         let sequence = header.sequence;
-        let head = match (&header.maintenance, self.head.take()) {
+        let before = self.head.take();
+        let naming = match (header.naming.as_str(), &before) {
+            ("", Some(before)) => before.naming.clone(),
+            (own, _) => own.to_owned(),
+        };
+        let head = if let (Some(_), Some(head)) = (&header.maintenance, before) {
             // Whether a run is under way, and how old its position is, stays as it was.
-            (Some(_), Some(head)) => Head { sequence, sha256, ..head },
-            (_, before) => Head {
-                sequence,
-                sha256,
-                run: header.run,
-                at: header.at,
-                finished: header.point.is_some(),
-                naming: match (header.naming.as_str(), before) {
-                    ("", Some(before)) => before.naming,
-                    (own, _) => own.to_owned(),
-                },
-            },
+            Head { sequence, sha256, naming, ..head }
+        } else {
+            let finished = header.point.is_some();
+            Head { sequence, sha256, run: header.run, at: header.at, finished, naming }
         };
         self.head = Some(head);
         if let Some(maintenance) = &header.maintenance {

@@ -7,13 +7,15 @@ use saas_backup_core::{CollectionName, Error, ErrorKind, Result};
 use serde::{Deserialize, Serialize};
 
 use super::compact::{SEGMENT_BYTES, with_present};
+use super::erasing::Erasing;
 use super::ledger::{Ledger, LedgerKey, Stated};
 use super::losses::{Losses, LostCount, LostKeys, LostLines};
 use super::merging::Aside;
-use super::references::References;
+use super::references::{References, Release};
 use super::rewrite::Rewriter;
 use super::{Compacted, Maintainer, said};
 use crate::commit::{Lost, Maintenance, Merged, ObjectKind, PartKind};
+use crate::crypto::NamingKey;
 use crate::layout::{Map, Part, Segment};
 use crate::object::{Family, key_hash};
 use crate::read::{Access, BlobRow, Bounds, INLINE_ORDINAL, Merge};
@@ -49,20 +51,19 @@ impl Source {
     ///
     /// [`ErrorKind::Unsupported`] if metadata is among it, without which no session can go on.
     pub(crate) async fn drop_lost(&self, names: &BTreeSet<String>, change: Change) -> Result<(GivenUp, Vec<String>)> {
-        let maintainer = Maintainer::open(self).await?;
-        let map = maintainer.map();
-        if map.upkeep.erasures.iter().any(|erasure| erasure.rewritten.is_none()) {
-            return Err(Error::new(
-                ErrorKind::Unsupported,
-                "an erasure waits for what it hides to be written anew: run maintain first, or fetch what is lost from a copy",
-            ));
-        }
         let keyring = &self.shared.keyring;
+        let naming = keyring.naming_object();
+        let (maintainer, naming) = if names.contains(&naming) {
+            (Maintainer::with_naming(self, NamingKey::generate()?).await?, Some(naming))
+        } else {
+            (Maintainer::open(self).await?, None)
+        };
+        let map = maintainer.map();
         let is_lost = |name: &String, domain: Option<&String>| {
             names.contains(name) || domain.is_some_and(|domain| names.contains(&keyring.object(domain)))
         };
         let mut rest = Map::clone(&map);
-        let mut losses = Losses::default();
+        let mut losses = Losses { naming, ..Losses::default() };
         let (mut meta, mut anew) = (Vec::new(), Vec::new());
         let suspects: Vec<Segment> =
             map.segments.iter().filter(|one| is_lost(&one.object.name, one.object.domain.as_ref())).cloned().collect();
@@ -83,6 +84,15 @@ impl Source {
             match self.shared.access.part(part).await {
                 Ok(_) => {}
                 Err(error) if !is_loss(error.kind()) => return Err(error),
+                Err(error) if part.kind == PartKind::Erased => {
+                    return Err(Error::new(
+                        ErrorKind::Unsupported,
+                        "the list of what is erased is lost before everything else was written anew, and nobody else knows \
+                         what must not come back: fetch it from a copy with repair --from",
+                    )
+                    .with_context("object", &part.place.object)
+                    .with_source(error));
+                }
                 Err(_) if !matches!(part.kind, PartKind::Delta | PartKind::Meta) => {
                     anew.push(part.place.object.clone());
                 }
@@ -114,6 +124,7 @@ impl Source {
         let attachments = map.others.iter().filter(|one| matches!(one.kind, ObjectKind::Blob | ObjectKind::Pack));
         let attachments = attachments.filter(|one| is_lost(&one.name, one.domain.as_ref()));
         losses.objects = attachments.map(|object| (object.name.clone(), u64::MAX)).collect();
+        rest.others.retain(|object| !losses.objects.contains_key(&object.name));
         if losses.is_empty() && (anew.is_empty() || change == Change::Nothing) {
             return Ok((GivenUp::default(), anew));
         }
@@ -196,7 +207,7 @@ impl Maintainer {
         // Where all records are remembered, and each run's rows are still there, they tell which ones it wrote.
         let loose = losses.lines.iter().filter(|lost| lost.from == lost.through && lost.from > merged);
         exactly.extend(loose.map(|lost| (lost.from, HashSet::new())));
-        let mut merge = self.merge(rest, &whole).await?;
+        let mut merge = self.merge_counting(rest, &whole).await?;
         while let Some(group) = merge.next().await? {
             match group.key.collection.as_str() {
                 reserved::BLOBS => {
@@ -263,7 +274,7 @@ impl Maintainer {
         let lost: Vec<Lost> = lines.chain(objects).collect();
         let is_hit = |point: &u64| lost.iter().any(|lost| lost.is_needed_at(*point));
         let mut dropped = GivenUp {
-            objects: lost.iter().map(|lost| lost.object.clone()).collect(),
+            objects: lost.iter().map(|lost| lost.object.clone()).chain(losses.naming.clone()).collect(),
             points: map.points.iter().map(|(point, ..)| *point).filter(is_hit).collect(),
             collections: BTreeMap::new(),
         };
@@ -271,7 +282,8 @@ impl Maintainer {
         let merges: Vec<Merged> =
             [Family::Data, Family::Meta].map(|family| Merged { family, after: 0, through: head }).to_vec();
         if dry_run {
-            let mut merge = self.merge(rest, &Merged { family: Family::Data, after: 0, through: head }).await?;
+            let all = Merged { family: Family::Data, after: 0, through: head };
+            let mut merge = self.merge_counting(rest, &all).await?;
             while let Some(group) = merge.next().await? {
                 losses.edit(Family::Data, group)?;
             }
@@ -282,9 +294,20 @@ impl Maintainer {
         let points: Vec<u64> = map.points.iter().map(|(point, ..)| *point).collect();
         let mut before = Vec::new();
         let mut horizon = None;
+        let mut drops: Vec<String> = losses.objects.keys().cloned().collect();
+        let erased = self.shared().access.erased(rest).await?;
         for merged in &merges {
             let ledger = Ledger::new(&key, with_present(&points, merged))?;
-            let rewriter = Rewriter::new(points.clone(), true, SEGMENT_BYTES, ledger, References::Ignore);
+            let mut erasing = Erasing { erased: Arc::clone(&erased), ..Erasing::default() };
+            let mut references = References::Ignore;
+            if merged.family == Family::Meta && !erased.is_empty() {
+                // Nothing is given up for not being referred to: who refers to it may be what is lost.
+                let release = Release::new(HashSet::new(), 0);
+                erasing.moved = self.repack(rest, &erased, &release, &mut header).await?;
+                references = References::Release(release);
+            }
+            let rewriter =
+                Rewriter::new(points.clone(), true, SEGMENT_BYTES, ledger, references).erasing(erasing, None);
             let mut done = Compacted::default();
             let aside = if losses.is_empty() { Aside::Nothing } else { Aside::Losses(&mut losses) };
             let (indexes, rewriter) =
@@ -292,6 +315,9 @@ impl Maintainer {
             parts.extend(self.committer.seal_indexes(merged.family, &indexes, &mut header).await?);
             if rewriter.tally.forgot_deletions && merged.family == Family::Data {
                 horizon = points.first().copied();
+            }
+            if let References::Release(release) = &rewriter.references {
+                drops.extend(release.unreferred(rest));
             }
             before.push((merged.clone(), rewriter.ledger.totals()));
         }
@@ -307,12 +333,16 @@ impl Maintainer {
             let text = serde_json::to_vec(&note)?;
             parts.push(self.committer.seal_part(PartKind::Lost, Family::Meta, text, &mut header).await?);
         }
-        let drops = losses.objects.into_keys().collect();
         let maintenance = Maintenance { merges, horizon, drops, lost, ..Maintenance::default() };
         let header = said(header, maintenance, &parts);
         let trial = super::merging::on_trial(map, &header, &parts);
         for (merged, before) in &before {
             self.compare(&trial, merged, &key, before).await?;
+        }
+        if losses.naming.is_some() {
+            // Until the commit states it, nobody takes it for the source's.
+            let to = self.shared().audience().await?;
+            self.shared().keyring.replace_naming_key(&self.committer.naming, &to).await?;
         }
         self.commit(header, &parts).await?;
         Ok(dropped)

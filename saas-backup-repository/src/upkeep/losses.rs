@@ -68,6 +68,8 @@ pub(super) struct Losses {
     pub(super) lines: Vec<LostLines>,
     /// Objects of attachments that are lost, with the first commit that needed them.
     pub(super) objects: HashMap<String, u64>,
+    /// The naming key, where it is lost: positions that were noted by it tell nothing.
+    pub(super) naming: Option<String>,
     /// The attachments that lay there.
     pub(super) attachments: HashSet<String>,
     pub(super) held: Option<HeldRow>,
@@ -76,7 +78,7 @@ pub(super) struct Losses {
 
 impl Losses {
     pub(super) fn is_empty(&self) -> bool {
-        self.lines.is_empty() && self.objects.is_empty()
+        self.lines.is_empty() && self.objects.is_empty() && self.naming.is_none()
     }
 
     /// Whether the truth about a record may be lost.

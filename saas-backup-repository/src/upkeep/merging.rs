@@ -70,7 +70,9 @@ impl Maintainer {
             (made, header.domains) = (left.made, left.domains);
             done.resumed = true;
         }
-        let mut merge = self.merge_after(map, merged, after).await?;
+        // What is lost may have been erased, too: what is left out counts for neither.
+        let is_all = !matches!(aside, Aside::Losses(_));
+        let mut merge = self.merge_after(map, merged, after, is_all).await?;
         let lines_before = (done.lines_kept, done.lines_dropped, done.lines_erased);
         loop {
             let (mut pieces, mut bytes) = (Vec::new(), 0);
@@ -137,13 +139,18 @@ impl Maintainer {
     }
 
     pub(super) async fn merge(&self, map: &Map, merged: &Merged) -> Result<Merge> {
-        self.merge_after(map, merged, None).await
+        self.merge_after(map, merged, None, true).await
     }
 
-    /// The lines of a range, of the keys after one.
-    async fn merge_after(&self, map: &Map, merged: &Merged, after: Option<Key>) -> Result<Merge> {
+    /// The lines of a range that count.
+    pub(super) async fn merge_counting(&self, map: &Map, merged: &Merged) -> Result<Merge> {
+        self.merge_after(map, merged, None, false).await
+    }
+
+    /// The lines of a range, of the keys after one; those that are erased, too, or not.
+    async fn merge_after(&self, map: &Map, merged: &Merged, after: Option<Key>, erased: bool) -> Result<Merge> {
         let all = Bounds::all(merged.family, merged.through);
-        let bounds = Bounds { since: merged.after, past: true, erased: true, after, ..all };
+        let bounds = Bounds { since: merged.after, past: true, erased, after, ..all };
         Merge::open(Arc::clone(&self.shared().access), map, bounds).await
     }
 

@@ -33,8 +33,9 @@ pub use self::lock::{LockOptions, Locked};
 pub use self::losses::LostCount;
 use crate::commit::{CommitHeader, Maintenance, PartRef};
 use crate::committer::{Committer, Sealed};
+use crate::crypto::NamingKey;
 use crate::layout::Map;
-use crate::source::{Shared, Source};
+use crate::source::{Shared, Source, WritingKeys};
 
 /// What a compaction would merge.
 pub(crate) fn due(map: &Map) -> Compacted {
@@ -55,10 +56,25 @@ impl Maintainer {
     /// [`ErrorKind::PermissionDenied`] without the owner's identity.
     pub(crate) async fn open(source: &Source) -> Result<Self> {
         let shared = Arc::clone(&source.shared);
+        let (keys, map) = Self::look(&shared).await?;
+        Ok(Self { committer: Committer::open(shared, keys, map).await? })
+    }
+
+    /// One for a source whose naming key is lost, with another.
+    ///
+    /// # Errors
+    ///
+    /// As [`open`](Self::open).
+    async fn with_naming(source: &Source, naming: NamingKey) -> Result<Self> {
+        let shared = Arc::clone(&source.shared);
+        let (keys, map) = Self::look(&shared).await?;
+        Ok(Self { committer: Committer::with_naming(shared, keys, map, naming)? })
+    }
+
+    async fn look(shared: &Shared) -> Result<(WritingKeys, Arc<Map>)> {
         // What a maintainer builds on, and later removes, must not rest on what a writer says of others' commits.
         let map = shared.loader.load_maintained().await?;
-        let keys = shared.maintaining_keys().await?;
-        Ok(Self { committer: Committer::open(shared, keys, map).await? })
+        Ok((shared.maintaining_keys().await?, map))
     }
 
     pub(crate) fn shared(&self) -> &Arc<Shared> {

@@ -40,12 +40,14 @@ impl Maintainer {
         header: &mut CommitHeader,
     ) -> Result<Moved> {
         let is_closed = |id: &String| map.upkeep.closed.iter().any(|closed| closed.id == *id);
-        let packs = map.others.iter().filter(|object| object.kind == ObjectKind::Pack);
-        let closed = packs.filter(|pack| pack.domain.as_ref().is_some_and(is_closed)).map(|pack| pack.name.clone());
+        let packs = || map.others.iter().filter(|object| object.kind == ObjectKind::Pack);
+        let closed = packs().filter(|pack| pack.domain.as_ref().is_some_and(is_closed)).map(|pack| pack.name.clone());
         let mut emptied: HashSet<String> = closed.collect();
+        let there: HashSet<&str> = packs().map(|pack| pack.name.as_str()).collect();
         let mut rows = self.packed_rows(map).await?;
         while let Some((line, part, _)) = rows.next().await? {
-            if erased.hides(&line) {
+            // What is lost is in no map any more, and what it held is in nobody's way.
+            if erased.hides(&line) && there.contains(part.object.as_str()) {
                 emptied.insert(part.object);
             }
         }

@@ -14,8 +14,8 @@ mod live_tools {
         At, BlobId, BlobRef, Connector as _, LineCodec, ManualClock, PartitionId, Record, SnapshotOptions,
     };
     use saas_backup_repository::{
-        AgentKey, CollectOptions, CompactOptions, EraseOptions, Identity, Keys, Repository, RepositoryOptions,
-        RewrapOptions, Source, Subject,
+        AgentKey, CollectOptions, CompactOptions, EraseOptions, Identity, Keys, MendOptions, Repository,
+        RepositoryOptions, RewrapOptions, Source, Subject, VerifyOptions,
     };
     use secrecy::ExposeSecret as _;
     use serde::Deserialize;
@@ -359,6 +359,93 @@ mod live_tools {
         assert!(["left", "placed", "moved"].iter().all(|id| !now.contains_key(&key(id))));
         compact(&source).await;
         assert_agreement(&shelf, &source).await;
+    }
+
+    /// The objects below a folder of the source, the oldest first.
+    fn objects(shelf: &Shelf, folder: &str) -> Vec<PathBuf> {
+        let found = std::fs::read_dir(shelf.repository().join("source/blog").join(folder)).unwrap();
+        let mut paths: Vec<PathBuf> = found.map(|entry| entry.unwrap().path()).collect();
+        paths.sort();
+        paths
+    }
+
+    /// Damages objects, and mends them: without a copy, from one, and by giving up what nobody has any more.
+    async fn mend_it(identity: Option<Identity>) {
+        let mut account = Account::new();
+        let shelf = Shelf::new(identity.as_ref());
+        let options = |place: &Path| {
+            let options = RepositoryOptions::parse(place.to_str().unwrap()).unwrap();
+            let keys = identity.clone().map_or_else(Keys::none, Keys::owner);
+            options.with_clock(Arc::new(account.clock.clone())).with_keys(keys)
+        };
+        let (here, copy) = (options(&shelf.repository()), options(&shelf.folder.path().join("copy")));
+        let repository = Repository::init(here.clone()).await.unwrap();
+        let blog = repository.source("blog").unwrap();
+        account.go_on(&blog, 6).await;
+        compact(&blog).await;
+        account.go_on(&blog, 4).await;
+        repository.replicate(&copy, &mut |_| {}).await.unwrap();
+        let flip = |path: &Path| {
+            let mut bytes = std::fs::read(path).unwrap();
+            let at = if path.parent().unwrap().ends_with("commit") { bytes.len() - 1 } else { bytes.len() / 2 };
+            bytes[at] ^= 1;
+            std::fs::write(path, bytes).unwrap();
+        };
+        let all = VerifyOptions::read_all();
+        let open = async || Repository::open(here.clone()).await.unwrap();
+
+        // Lines that layouts copied, and layouts.
+        let mend = MendOptions::new(all.clone());
+        flip(objects(&shelf, "commit").first().unwrap());
+        std::fs::write(objects(&shelf, "layout").last().unwrap(), "cut").unwrap();
+        let done = open().await.mend(&mend, &mut |_| {}).await.unwrap();
+        assert!(done.problems.is_empty() && !done.restored.is_empty(), "{done:?}");
+        assert_agreement(&shelf, &open().await.source("blog").unwrap()).await;
+
+        for folder in ["data", "state", "commit", "pack"] {
+            objects(&shelf, folder).iter().step_by(2).for_each(|path| flip(path));
+            std::fs::remove_file(objects(&shelf, folder).first().unwrap()).unwrap();
+        }
+        let theirs = Repository::open(copy).await.unwrap();
+        let done = open().await.repair_from(&theirs, &all, &mut |_| {}).await.unwrap();
+        assert!(done.is_good() && done.objects.len() > 5, "{done:?}");
+        assert_agreement(&shelf, &open().await.source("blog").unwrap()).await;
+
+        flip(objects(&shelf, "data").first().unwrap());
+        std::fs::remove_file(objects(&shelf, "pack").first().unwrap()).unwrap();
+        flip(
+            objects(&shelf, "keys")
+                .iter()
+                .find(|path| path.file_name().unwrap().to_str().unwrap().starts_with("naming"))
+                .unwrap(),
+        );
+        let done = open().await.mend(&mend.with_drop(true), &mut |_| {}).await.unwrap();
+        assert!(done.problems.is_empty() && done.dropped["blog"].objects.len() == 3, "{done:?}");
+        let blog = open().await.source("blog").unwrap();
+        // Some of the attachments that records refer to are lost at the points before.
+        for point in blog.points().await.unwrap() {
+            let expected = live(&blog, At::Sequence(point.sequence)).await.unwrap();
+            shelf.assert_records("blog", point.sequence, &expected);
+        }
+        assert_sums(&shelf, &blog).await;
+        account.go_on(&blog, 1).await;
+        let now = blog.point(&At::Now).await.unwrap().sequence;
+        let expected = live(&blog, At::Now).await.unwrap();
+        assert_eq!(expected.len(), account.records.live().len());
+        shelf.assert_records("blog", now, &expected);
+        shelf.read(&["blog", "check"]);
+    }
+
+    #[tokio::test]
+    #[ignore = "needs python3 and zstd: ./test runs it"]
+    async fn what_was_mended_reads_the_same_at_every_point() {
+        Box::pin(mend_it(None)).await;
+    }
+
+    #[tokio::test]
+    #[ignore = "needs python3, age and zstd: ./test runs it"]
+    async fn what_was_encrypted_and_mended_reads_the_same_at_every_point() {
+        Box::pin(mend_it(Some(Identity::generate()))).await;
     }
 
     /// The reader says of all points what the model does; records of at most four, for each call takes a while.

@@ -377,3 +377,59 @@ async fn an_erasure_that_a_backup_overtakes_is_refused_and_finds_all_when_it_is_
         assert!(found.records.iter().any(|record| record.key == key("late")), "{found:?}");
     }
 }
+
+/// What is lost keeps an erasure from being carried out: both are done at once, and neither undoes the other.
+#[tokio::test]
+async fn what_is_lost_is_given_up_although_an_erasure_waits() {
+    for folder in ["/data/", "/pack/", "/blob/", "/keys/naming"] {
+        for mut scene in scenes().await {
+            scene.source().await.compact(&compact_all(), &mut |_| {}).await.unwrap();
+            scene.account.put(note("after", "the base"));
+            scene.back_up().await;
+            scene.erase().await;
+            let name = scene.disk.names().into_iter().find(|name| name.contains(folder)).unwrap();
+            scene.disk.remove(&name);
+            let repository = Repository::open_on(Arc::new(scene.disk.clone()), scene.keys.clone()).await.unwrap();
+            let options = MendOptions::new(VerifyOptions::read_all());
+            let kept = repository.mend(&options, &mut |_| {}).await.unwrap();
+            assert_eq!(kept.lost["blog"].objects, std::slice::from_ref(&name));
+            assert_eq!(scene.progress().await, ErasureProgress::Hidden);
+            let done = repository.mend(&options.with_drop(true), &mut |_| {}).await.unwrap();
+            assert_eq!(done.problems, [], "{folder}");
+            assert!(matches!(scene.progress().await, ErasureProgress::GivenUp { .. }));
+            let source = scene.source().await;
+            for point in source.points().await.unwrap() {
+                let (found, expected) = (held(&source, point.sequence).await, &scene.points[&point.sequence]);
+                assert!(found.iter().all(|(key, record)| expected.get(key) == Some(record)), "{folder}: {point:?}");
+                assert!(point.lost > 0 || found == *expected, "{folder}: {point:?}");
+            }
+            scene.back_up().await;
+            let now = scene.source().await.point(&At::Now).await.unwrap();
+            assert_eq!(now.lost, 0);
+            assert!(held(&scene.source().await, now.sequence).await == scene.points[&now.sequence]);
+            scene.days(20).await;
+            assert_eq!(scene.scan().await.found, BTreeSet::new(), "{folder}");
+            assert!(matches!(scene.progress().await, ErasureProgress::Gone { .. }), "{folder}");
+            let report = scene.source().await.verify(&VerifyOptions::read_all(), &mut |_| {}).await.unwrap();
+            assert_eq!(report.problems, [], "{folder}");
+        }
+    }
+}
+
+/// Without the list nobody knows what must not come back.
+#[tokio::test]
+async fn nothing_is_given_up_while_the_list_of_what_is_erased_is_lost() {
+    let mut scene = scene(Keys::owner(Identity::generate())).await;
+    scene.source().await.compact(&compact_all(), &mut |_| {}).await.unwrap();
+    let before: BTreeSet<String> = scene.disk.names().into_iter().collect();
+    scene.erase().await;
+    let key = scene.disk.names().into_iter().find(|name| name.contains("/keys/") && !before.contains(name)).unwrap();
+    let segment = scene.disk.names().into_iter().find(|name| name.contains("/data/")).unwrap();
+    for name in [key, segment] {
+        scene.disk.remove(&name);
+    }
+    let repository = Repository::open_on(Arc::new(scene.disk.clone()), scene.keys.clone()).await.unwrap();
+    let options = MendOptions::new(VerifyOptions::read_all()).with_drop(true);
+    let refused = repository.mend(&options, &mut |_| {}).await.unwrap_err();
+    assert!(refused.kind() == ErrorKind::Unsupported && refused.to_string().contains("repair --from"), "{refused}");
+}
