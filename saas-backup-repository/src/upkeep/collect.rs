@@ -330,3 +330,22 @@ fn numbers(present: &BTreeMap<String, u64>, folder: &str) -> Vec<u64> {
     let folder = format!("{folder}/");
     present.keys().filter(|name| name.starts_with(&folder)).filter_map(|name| sequence_of(name)).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_two_collections_did_adds_up() {
+        let told = |unit: u64| Collected {
+            objects: unit,
+            orphans: 2 * unit,
+            commits: 3 * unit,
+            bytes: 4 * unit,
+            denied: 5 * unit,
+            waiting: 6 * unit,
+            waiting_bytes: 7 * unit,
+        };
+        assert_eq!(told(10).plus(&told(4)), told(14));
+    }
+}

@@ -132,6 +132,34 @@ async fn every_change_is_found_and_no_read_gives_a_wrong_byte() {
     }
 }
 
+/// What a verification says of its own work is what it did: each object is looked for once, and each byte of data counted.
+#[tokio::test]
+async fn a_verification_counts_what_it_looks_for_and_what_it_reads() {
+    let clock = clock();
+    for keys in [Keys::none(), Keys::owner(Identity::generate())] {
+        let keys = options(&clock).with_keys(keys);
+        let (disk, ..) = scenario(&keys).await;
+        disk.replace("source/blog/pack/01M7YRRT80TMC703JS516CGGY0", vec![7; 1234]);
+        disk.replace("source/blog/blob/ab/cut", vec![7; 66]);
+        let repository = Repository::open_on(Arc::new(disk.clone()), keys).await.unwrap();
+        let of = |folders: &[&str]| {
+            let names = disk.names().into_iter().filter(|name| folders.iter().any(|one| name.contains(one)));
+            let sizes: Vec<u64> = names.map(|name| disk.object(&name).len() as u64).collect();
+            (sizes.len() as u64, sizes.iter().sum::<u64>())
+        };
+        let (commits, bytes_of_commits) = of(&["/commit/"]);
+        let there = repository.verify(&VerifyOptions::presence(), &mut |_| {}).await.unwrap();
+        assert_eq!((there.read, there.bytes), (commits, bytes_of_commits));
+        assert_eq!((there.orphans, there.orphan_bytes), (2, 1300));
+        // The naming key is told by the others.
+        assert_eq!(there.objects, of(&["source/"]).0 - 3);
+        let all = repository.verify(&VerifyOptions::read_all(), &mut |_| {}).await.unwrap();
+        let (data, bytes_of_data) = of(&["/data/", "/state/", "/blob/", "/pack/"]);
+        assert_eq!((all.read, all.bytes), (commits + data - 2, bytes_of_commits + bytes_of_data - 1300));
+        assert_eq!((all.objects, all.orphans, all.problems), (there.objects, 2, vec![]));
+    }
+}
+
 #[tokio::test]
 async fn points_before_a_broken_commit_are_read_and_later_ones_are_refused() {
     let clock = clock();
