@@ -162,8 +162,32 @@ async fn what_concerns_a_person_is_hidden_at_once_and_gone_in_the_end_and_the_re
             assert_eq!(scanned.found, BTreeSet::new());
             assert!(scanned.objects > 5 && scanned.damaged == 0, "{scanned:?}");
             assert!(matches!(scene.progress().await, ErasureProgress::Gone { .. }), "{:?}", scene.progress().await);
+            // What a writer left behind since then was never sealed to by what is erased.
+            scene.disk.replace("source/blog/keys/7ZZZZZZZZZZZZZZZZZZZZZZZZZ.age", "a key");
+            assert!(matches!(scene.progress().await, ErasureProgress::Gone { .. }), "{:?}", scene.progress().await);
             scene.check().await;
         }
+    }
+}
+
+/// What is held counts what is erased no more.
+#[tokio::test]
+async fn what_is_erased_is_counted_no_more() {
+    let held = async |source: &Source| {
+        let state = source.sink(mirror(true)).await.unwrap().state().await.unwrap();
+        state.held[&key("person").collection]
+    };
+    for mut scene in scenes().await {
+        let before = held(&scene.source().await).await;
+        scene.erase().await;
+        let after = held(&scene.source().await).await;
+        assert_eq!((before.blobs - after.blobs, before.blob_bytes - after.blob_bytes), (2, 2_500_900));
+        // Where records are remembered, they are counted, too.
+        let counted = Repository::init(options(&scene.clock)).await.unwrap().source("blog").unwrap();
+        tell(true, &counted, vec![holds("p", "one", "text"), holds("p", "two", "text")]).await;
+        assert_eq!(held(&counted).await.records, Some(2));
+        counted.erase(&Subject::record(key("one")), &request(), &mut |_| {}).await.unwrap();
+        assert_eq!(held(&counted).await.records, Some(1));
     }
 }
 
@@ -289,9 +313,13 @@ async fn a_source_s_own_request_is_taken_and_what_covers_parts_of_records_is_ref
     assert!(source.record(&key("packed"), &At::Now).await.unwrap().is_some());
     asked.scope = Some("versions-before".to_owned());
     assert_eq!(Subject::requested(&asked).unwrap_err().kind(), ErrorKind::Unsupported);
-    let wrong = EraseOptions::new("e-2").with_basis("because");
-    let error = source.erase(&Subject::record(key("packed")), &wrong, &mut |_| {}).await.unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::Configuration);
+    let of = |request: &str| EraseOptions::new(request);
+    for wrong in [of("e-2").with_basis("because"), of(""), of("two\nlines"), of(&"e".repeat(201))] {
+        let error = source.erase(&Subject::record(key("packed")), &wrong, &mut |_| {}).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Configuration, "{wrong:?}");
+    }
+    let longest = of(&"e".repeat(200)).with_dry_run(true);
+    assert!(source.erase(&Subject::record(key("packed")), &longest, &mut |_| {}).await.is_ok());
 }
 
 /// What is told of a record that was erased, and deleted since then, hides no change after it.
