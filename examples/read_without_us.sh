@@ -22,7 +22,7 @@ unseal() { if [ -z "$2" ]; then cat "$1"; else age -d -i <(age -d -i "$key" "$fo
 
 # lines SEGMENT PART: all lines of a family up to the latest point, of each key the oldest first.
 lines() {
-    local commit last='' offset kind size digest domain name
+    local commit last='' offset kind size digest domain name known=''
     for commit in "$folder"/commit/*; do
         if sed -n 1p "$commit" | jq -e .point >/dev/null; then last=$commit; fi
     done
@@ -34,12 +34,15 @@ lines() {
             unseal "$repository/$name" "$domain" | zstd -dc | tac
         done < <(jq -r '.objects // [] | .[] | "\(.kind) \(.sha256) \(.name) \(.domain // "")"' "$scratch/header")
         offset=$(sed -n 1,2p "$commit" | wc -c)
+        # A part that names no domain is sealed to the last of its family that was introduced.
+        domain=$(jq -r --arg kind "${2/delta/data}" '[.domains // [] | .[] | select(.kind == $kind) | .id] | last // ""' "$scratch/header")
+        known=${domain:-$known}
         while IFS=' ' read -r kind size digest domain; do
             cut_out "$commit" "$offset" "$size" >"$scratch/part"
             check "$scratch/part" "$digest" "$commit"
-            if [ "$kind" = "$2" ]; then unseal "$scratch/part" "$domain" | zstd -dc | tac; fi
+            if [ "$kind" = "$2" ]; then unseal "$scratch/part" "${domain:-$known}" | zstd -dc | tac; fi
             offset=$((offset + size))
-        done < <(jq -r '.parts[] | "\(.kind) \(.size) \(.sha256) \(.domain // "")"' "$scratch/header")
+        done < <(jq -r '.parts[] | "\(.[0]) \(.[1]) \(.[2]) \(.[3] // "")"' "$scratch/header")
         if [ "$commit" = "$last" ]; then return; fi
     done
 }

@@ -8,9 +8,9 @@
   read_repository.py REPOSITORY SOURCE check      compares digests, parents, and the sums of the live records
 
 It follows ../repository-format.md; the marks (§) name its sections. Sizes, SHA-256 digests and the chain of commits are
-checked whatever is read. Signatures are not, for the standard library has no Ed25519: accidents are told, attacks of
-those who may write to the folder are not. The lines of a source, or of the collection that is asked for, are held in
-memory. An error is one line, and the exit code 1."""
+checked whatever is read. Signatures are not, for the standard library has no Ed25519: accidents are told, attacks are
+not. The lines of a source, or of the collection that is asked for, are held in memory.
+An error is one line, and the exit code 1."""
 import argparse, base64, hashlib, hmac, json, os, re, shutil, subprocess, sys, tempfile
 from collections import namedtuple
 from pathlib import Path
@@ -55,7 +55,7 @@ def envelope(path, **expected):
     header = json.loads(line)
     if header["format"] != 1 or header.get("requires"):
         raise Failure(f"{path} is unsupported: format {header['format']}, requires {header.get('requires')}")
-    if any(header[name] != value for name, value in expected.items()):
+    if any(header.get(name, value) != value for name, value in expected.items()):
         raise Failure(f"{path} belongs somewhere else")
     return header, sha256(line), parts
 
@@ -67,15 +67,13 @@ def state(lines, at):
         if line.partition is None or line.sole:
             kept.clear()
         kept.pop(None if line.put else line.partition, None)
-        if line.put:
-            kept[line.partition] = line
+        kept.update({line.partition: line} if line.put else {})
     return max(kept.values(), default=None)
 
 
 def live(lines, at):
     """The records that are there at a sequence, in order: key and line."""
-    found = ((key, state(lines[key], at)) for key in sorted(lines))
-    return ((key, line.text) for key, line in found if line is not None)
+    return ((key, line.text) for key in sorted(lines) if (line := state(lines[key], at)))
 
 
 class Source:
@@ -83,8 +81,8 @@ class Source:
 
     def __init__(self, folder, name, key):
         self.folder, self.name, self.key, self.identities = folder, f"source/{name}", key, {}
-        self.pieces, self.objects, self.points, self.based = [], {}, {}, {"data": 0, "meta": 0}
-        self.layout, self.broken = {"sequence": 0}, None
+        self.pieces, self.objects, self.points, self.domains = [], {}, {}, {}
+        self.layout, self.broken, self.based = {"sequence": 0}, None, {"data": 0, "meta": 0}
         if not re.fullmatch(r"[a-z0-9][a-z0-9_.-]{0,63}", name) or not (folder / self.name).is_dir():
             raise Failure(f"there is no source {name}")
         header = (envelope(folder / "repo.json") or [{}])[0]
@@ -101,7 +99,7 @@ class Source:
         head, revoked = None, {w["writer"]: w["last"].get(self.place["source"], {}).get("sequence", 0) for w in stated}
         for path in sorted((self.folder / self.name / "commit").glob("[0-9]" * 20)):
             header, digest, parts = envelope(path, sequence=int(path.name), **self.place) or [None] * 3
-            surplus = len(parts) - sum(part["size"] for part in header.get("parts", [])) if header else -1
+            surplus = len(parts) - sum(part[1] for part in header["parts"]) if header else -1
             if surplus < 0 or header["sequence"] > revoked.get(header.get("writer"), ALWAYS):
                 continue
             parent, sequence = header["parent"], header["sequence"]
@@ -116,7 +114,7 @@ class Source:
             if "maintenance" in header and not self.maintains(header):
                 raise Failure(f"{path}: its writer may not maintain")
             if sequence > self.layout["sequence"]:
-                self.apply(header, f"{self.name}/commit/{path.name}", path.stat().st_size - len(parts))
+                self.apply(header, f"{self.name}/commit/{path.name}", path.stat().st_size - len(parts), len(parts))
 
     def maintains(self, header):
         path = self.folder / "writer" / f"{header.get('writer')}.json"
@@ -131,20 +129,19 @@ class Source:
                     continue
             except (Failure, ValueError, KeyError):  # passed over
                 continue
-            self.pieces, self.objects, self.points = [], {}, {}
-            for line in map(json.loads, run(UNPACK, part, path).splitlines()):
+            lines, self.pieces = [*map(json.loads, run(UNPACK, part, path).splitlines())], []
+            self.points = {line["sequence"]: line["point"] for line in lines if line["type"] == "point"}
+            self.objects = {line["object"]["name"]: line["object"] for line in lines if line["type"] == "object"}
+            self.domains = {line["kind"]: line["id"] for line in lines if line["type"] == "domain"}
+            for line in lines:
                 if line["type"] == "segment":
                     self.add(line["object"], line["sequence"], line["ordinal"], line)
                 elif line["type"] == "part":
                     self.add({**line, **line["place"], "name": line["place"]["object"]}, line["sequence"], ALWAYS, {})
-                elif line["type"] == "point":
-                    self.points[line["sequence"]] = line["point"]
-                elif line["type"] == "object":
-                    self.objects[line["object"]["name"]] = line["object"]
             return {"sequence": header["head"]["sequence"], "sha256": header["head"]["sha256"]}
         raise Failure("commits are missing, and no layout of a maintainer says what they said")
 
-    def apply(self, header, name, at):
+    def apply(self, header, name, at, stored):
         """What a commit adds (§6), after what it changes of those before it (§10)."""
         sequence, upkeep = header["sequence"], header.get("maintenance", {})
         for merge in upkeep.get("merges", []):
@@ -155,21 +152,24 @@ class Source:
         for known, member in ((self.points, "forgets"), (self.objects, "drops")):
             for gone in upkeep.get(member, []):
                 known.pop(gone, None)
-        self.points.update({sequence: header["point"]} if "point" in header else {})
+        point = {"finished": header["at"], "status": "complete", "bytes_added": stored, **header.get("point", {})}
+        self.points.update({sequence: {"started": point["finished"], **point}} if "point" in header else {})
+        self.domains.update((domain["kind"], domain["id"]) for domain in header.get("domains", []))
         for ordinal, thing in enumerate(header.get("objects", [])):
             if thing["kind"] in FAMILIES:
                 self.add(thing, sequence, ordinal, thing.get("covers", {}))
             elif thing["kind"] in ("blob", "pack"):
                 self.objects[thing["name"]] = thing
-        for part in header.get("parts", []):  # newer than all objects of the commit (§4)
-            if "maintenance" in header or part["kind"] not in ("digests", "erased"):
-                self.add({**part, "name": name, "at": at}, sequence, ALWAYS, {})
-            at += part["size"]
+        for kind, size, digest, *domain in header["parts"]:  # newer than all objects of the commit (§4)
+            part = {"kind": kind, "sha256": digest, "domain": (domain or [self.domains.get(FAMILIES.get(kind))])[0]}
+            if "maintenance" in header or kind not in ("digests", "erased"):
+                self.add({**part, "name": name, "at": at, "size": size}, sequence, ALWAYS, {})
+            at += size
 
     def add(self, stated, sequence, ordinal, covers):
-        kind, newest = FAMILIES.get(stated["kind"], stated["kind"]), covers.get("newest", sequence)
-        span = covers.get("oldest", newest), covers.get("until", ALWAYS)
-        self.pieces.append(Piece(kind, newest, ordinal, *span, stated))
+        newest, until = covers.get("newest", sequence), covers.get("until", ALWAYS)
+        kind, oldest = FAMILIES.get(stated["kind"], stated["kind"]), covers.get("oldest", newest)
+        self.pieces.append(Piece(kind, newest, ordinal, oldest, until, stated))
 
     def point(self, wanted):
         """The sequence of a point. Those before a break of the chain can be believed (§6)."""

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use saas_backup_core::{Digest, Error, ErrorKind, Result};
 
 use crate::commit::{CommitHeader, Covers, ObjectKind, ObjectRef, PartKind, PartRef, decode, encode};
-use crate::crypto::{Audience, Domain, DomainKind, Keyring, NamingKey, Sealer, Signer, SigningPurpose};
+use crate::crypto::{Audience, Domain, DomainKind, Keyring, NamingKey, Sealer, Signer};
 use crate::layout::{self, Author, Map};
 use crate::object::{Family, SegmentFile, SegmentIndex, Spare, compress, month, ulid_of};
 use crate::read::{BlobPart, blocking};
@@ -128,13 +128,14 @@ impl Committer {
 
     /// A commit that says nothing yet.
     pub(crate) fn header(&self, run: saas_backup_core::RunId) -> CommitHeader {
+        let is_signed = self.signer.is_some();
         CommitHeader {
             format: 1,
             requires: Vec::new(),
-            repository: self.shared.repository.clone(),
-            source: self.shared.name.clone(),
+            repository: if is_signed { String::new() } else { self.shared.repository.clone() },
+            source: if is_signed { String::new() } else { self.shared.name.clone() },
             sequence: 0,
-            nonce: self.shared.names.ulid().to_string(),
+            nonce: String::new(),
             parent: None,
             run,
             at: self.shared.clock.now(),
@@ -322,6 +323,9 @@ impl Committer {
         parts: &[Sealed],
         accept: impl Fn(&CommitHeader, &Map, u64) -> Result<()>,
     ) -> Result<()> {
+        if parts.iter().all(|part| part.domain.is_none()) {
+            header.nonce = self.shared.names.ulid().to_string();
+        }
         let parts: Vec<&[u8]> = parts.iter().map(|part| part.bytes.as_slice()).collect();
         for _ in 0..REBASES {
             let map = self.map();
@@ -336,16 +340,17 @@ impl Committer {
             }
             header.parent = map.head.as_ref().map(layout::Head::as_parent);
             let name = self.shared.names.commit(header.sequence);
-            let (object, sha256) = encode(&header, SigningPurpose::Commit, self.signer.as_ref(), &parts)?;
+            let stated = map.without_known_domains(&header);
+            let (object, sha256) = encode(&stated, self.shared.loader.commits(), self.signer.as_ref(), &parts)?;
             let envelope = decode(&object)?;
-            // The nonce in the header tells our commit from every other.
+            // The nonce in the header, or the digest of what is sealed, tells our commit from every other.
             let is_ours = |found: &Bytes| decode(found).is_ok_and(|found| found.header == envelope.header);
             match create(&*self.shared.store, &name, &object, is_ours).await? {
                 Owner::Us => {
                     self.count(object.len() as u64);
                     let mut inner = self.lock();
                     let map = Arc::make_mut(&mut inner.map);
-                    map.push(&name, &header, sha256, envelope.body_at, &envelope.body);
+                    map.push(&name, &stated, sha256, envelope.body_at, &envelope.body);
                     return Ok(());
                 }
                 Owner::Them(_) => {

@@ -88,9 +88,9 @@ pub fn envelope(input: &[u8]) {
     assert!(joined == input, "the pieces of an object are the object");
     assert_eq!(envelope.body_at as usize, input.len() - envelope.body.len());
     let unsigned = format!("sha256:{}", header_hash(&envelope.header));
-    assert_eq!(envelope.verify(SigningPurpose::Commit, None).is_ok(), envelope.signature == unsigned);
+    assert_eq!(envelope.verify(SigningPurpose::Layout, None).is_ok(), envelope.signature == unsigned);
     if let Ok(identity) = Identity::parse(KEY) {
-        assert!(envelope.verify(SigningPurpose::Commit, Some(&identity.root_key())).is_err(), "nobody signed it");
+        assert!(envelope.verify(SigningPurpose::Layout, Some(&identity.root_key())).is_err(), "nobody signed it");
     }
 }
 

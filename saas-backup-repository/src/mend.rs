@@ -6,7 +6,6 @@ use bytes::Bytes;
 use saas_backup_core::{Digest, ErrorKind, Result};
 
 use crate::commit::{CommitHeader, ObjectKind, decode};
-use crate::crypto::SigningPurpose;
 use crate::layout::Map;
 use crate::object::sequence_of;
 use crate::repository::Repository;
@@ -274,7 +273,7 @@ impl Layouts {
         let Ok(envelope) = decode(object) else { return Ok(None) };
         let Ok(header) = serde_json::from_slice::<CommitHeader>(&envelope.header) else { return Ok(None) };
         let trust = &shared.loader.trust;
-        if trust.verify(&*shared.store, SigningPurpose::Commit, &header.writer, &envelope).await.is_err() {
+        if trust.verify(&*shared.store, shared.loader.commits(), &header.writer, &envelope).await.is_err() {
             return Ok(None);
         }
         let mut whole = object.slice(..usize::try_from(envelope.body_at).unwrap_or(0)).to_vec();

@@ -91,7 +91,7 @@ pub(crate) fn value<T: DeserializeOwned>(text: &Bytes) -> Result<T> {
     })
 }
 
-/// A report as a row: without what the point says, what the coverage says, and what is 0 or nothing.
+/// A report as a row: without what the point says, what the coverage says, what is 0 or nothing, and what is usual.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub(crate) struct ReportRow(Map<String, Value>);
@@ -99,18 +99,24 @@ pub(crate) struct ReportRow(Map<String, Value>);
 impl ReportRow {
     pub(crate) fn new(report: &RunReport) -> Result<Self> {
         let Value::Object(mut row) = serde_json::to_value(report)? else { return Ok(Self(Map::new())) };
+        let started = row.get("started").cloned().unwrap_or_default();
         row.retain(|name, member| !OF_THE_POINT.contains(&name.as_str()) && !is_nothing(member));
-        for feed in each(row.get_mut("feeds")) {
+        each(row.get_mut("collections")).for_each(drop_zeros);
+        let counts = row.get("collections").cloned().unwrap_or_default();
+        for (id, feed) in entries(row.get_mut("feeds")) {
             feed.get_mut("counts").into_iter().for_each(drop_zeros);
             drop_zeros(feed);
+            leave_out(feed, &usual_feed(&counts, id));
         }
-        each(row.get_mut("collections")).for_each(drop_zeros);
-        for collection in each(row.get_mut("completeness").and_then(|all| all.get_mut("collections"))) {
+        let usual = usual_completeness(&started);
+        for (_, collection) in entries(row.get_mut("completeness").and_then(|all| all.get_mut("collections"))) {
             if let Value::Object(members) = collection {
                 // Of what may be unknown, 0 is news.
                 let is_none = |name: &str, member: &Value| name.starts_with("missing") && member.as_u64() == Some(0);
-                members.retain(|name, member| !is_nothing(member) && !is_none(name, member));
+                members
+                    .retain(|name, member| usual.contains_key(name) || !is_nothing(member) && !is_none(name, member));
             }
+            leave_out(collection, &usual);
         }
         Ok(Self(row))
     }
@@ -118,7 +124,15 @@ impl ReportRow {
     /// The report; `point` says what the row does not.
     pub(crate) fn into_report(self, point: &RunReport) -> Result<RunReport> {
         let Value::Object(mut all) = serde_json::to_value(point)? else { return Ok(point.clone()) };
+        let started = all.get("started").cloned().unwrap_or_default();
         all.extend(self.0);
+        let counts = all.get("collections").cloned().unwrap_or_default();
+        for (id, feed) in entries(all.get_mut("feeds")) {
+            fill_in(feed, usual_feed(&counts, id));
+        }
+        for (_, collection) in entries(all.get_mut("completeness").and_then(|all| all.get_mut("collections"))) {
+            fill_in(collection, usual_completeness(&started));
+        }
         serde_json::from_value(Value::Object(all))
             .map_err(|_| Error::new(ErrorKind::Integrity, "the report of a point does not have the form of one"))
     }
@@ -136,8 +150,41 @@ fn is_nothing(member: &Value) -> bool {
     }
 }
 
+/// What a feed's report says most often: it read changes, and counted what its collection did.
+fn usual_feed(collections: &Value, id: &str) -> Map<String, Value> {
+    let counts = collections.get(id).cloned().unwrap_or_default();
+    Map::from_iter([("status".to_owned(), Value::from("changes")), ("counts".to_owned(), counts)])
+}
+
+/// What is true most often of a collection: all is there, and deletions are known up to the run.
+fn usual_completeness(started: &Value) -> Map<String, Value> {
+    Map::from_iter([
+        ("visible".to_owned(), Value::from("all")),
+        ("complete".to_owned(), Value::from(true)),
+        ("deletions_as_of".to_owned(), started.clone()),
+    ])
+}
+
+fn leave_out(members: &mut Value, usual: &Map<String, Value>) {
+    if let Value::Object(members) = members {
+        members.retain(|name, member| usual.get(name) != Some(member));
+    }
+}
+
+fn fill_in(members: &mut Value, usual: Map<String, Value>) {
+    if let Value::Object(members) = members {
+        for (name, value) in usual {
+            members.entry(name).or_insert(value);
+        }
+    }
+}
+
 fn each(members: Option<&mut Value>) -> impl Iterator<Item = &mut Value> {
-    members.and_then(Value::as_object_mut).into_iter().flat_map(|members| members.values_mut())
+    entries(members).map(|(_, member)| member)
+}
+
+fn entries(members: Option<&mut Value>) -> impl Iterator<Item = (&String, &mut Value)> {
+    members.and_then(Value::as_object_mut).into_iter().flat_map(|members| members.iter_mut())
 }
 
 /// A feed's state as a row.
@@ -203,13 +250,22 @@ mod tests {
         report.collections.insert(name.clone(), counts);
         report.collections.insert(CollectionName::from_static("empty"), Counts::default());
         let text = r#"{"visible":"all","exists":0,"hidden":null,"held":7,"blobs":null,"blob_bytes":0,"missing_records":0,
-            "missing_blobs":2,"complete":false,"deletions_as_of":null,"reasons":["two attachments"]}"#;
+            "missing_blobs":2,"complete":false,"deletions_as_of":"1970-01-01T00:00:00Z","reasons":["two attachments"]}"#;
         let complete: CollectionCompleteness = serde_json::from_str(text).unwrap();
         assert_eq!((complete.exists, complete.visible), (Some(0), Visibility::All));
+        let mut unknown = complete.clone();
+        unknown.deletions_as_of = None;
         report.completeness.collections.insert(name, complete);
+        report.completeness.collections.insert(CollectionName::from_static("unknown"), unknown);
         let row = ReportRow::new(&report).unwrap();
         let text = serde_json::to_string(&row).unwrap();
-        assert!(!text.contains("null") && !text.contains("run") && !text.contains("missing_records"), "{text}");
+        assert!(
+            text.matches("null").count() == 1
+                && !text.contains("1970")
+                && !text.contains("run")
+                && !text.contains("missing_records"),
+            "{text}"
+        );
         assert_eq!(row.into_report(&point).unwrap(), report);
     }
 

@@ -43,7 +43,7 @@ impl<T: Serialize + DeserializeOwned> Signed<T> {
     pub(crate) fn encode(
         self,
         shared: &Shared,
-        purpose: SigningPurpose,
+        purpose: SigningPurpose<'_>,
         (writer, signer): (&str, Option<&Signer>),
         id: &str,
     ) -> Result<Bytes> {
@@ -67,7 +67,7 @@ impl<T: Serialize + DeserializeOwned> Signed<T> {
     ///
     /// [`ErrorKind::Integrity`] or [`ErrorKind::PermissionDenied`] if not; [`ErrorKind::UnsupportedVersion`] if it is newer
     /// than this version.
-    pub(crate) async fn read(shared: &Shared, purpose: SigningPurpose, id: &str, object: &Bytes) -> Result<Self> {
+    pub(crate) async fn read(shared: &Shared, purpose: SigningPurpose<'_>, id: &str, object: &Bytes) -> Result<Self> {
         let envelope = decode(object)?;
         check_version(&envelope.header)?;
         let header: Header<T> = serde_json::from_slice(&envelope.header).map_err(|_| damaged())?;

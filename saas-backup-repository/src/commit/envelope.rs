@@ -25,7 +25,7 @@ pub(crate) struct Envelope {
 /// Joins a header, its signature and the parts.
 pub(crate) fn encode(
     header: &impl Serialize,
-    purpose: SigningPurpose,
+    purpose: SigningPurpose<'_>,
     signer: Option<&Signer>,
     parts: &[&[u8]],
 ) -> Result<(Bytes, Digest)> {
@@ -68,7 +68,7 @@ impl Envelope {
     /// # Errors
     ///
     /// [`ErrorKind::Integrity`] if it is not the key's, or not the header's.
-    pub(crate) fn verify(&self, purpose: SigningPurpose, key: Option<&RootKey>) -> Result<()> {
+    pub(crate) fn verify(&self, purpose: SigningPurpose<'_>, key: Option<&RootKey>) -> Result<()> {
         let Some(key) = key else {
             let same = self.signature.strip_prefix(UNSIGNED) == Some(header_hash(&self.header).to_string().as_str());
             return if same { Ok(()) } else { Err(Error::new(ErrorKind::Integrity, "the header was changed")) };
@@ -85,24 +85,24 @@ mod tests {
     fn an_envelope_reads_back_and_keeps_its_hash() {
         let signer = Signer::from_seed([1; 32]);
         let header = serde_json::json!({"sequence": 1});
-        let (object, hash) = encode(&header, SigningPurpose::Commit, Some(&signer), &[b"one\n", b"two"]).unwrap();
+        let (object, hash) = encode(&header, SigningPurpose::Layout, Some(&signer), &[b"one\n", b"two"]).unwrap();
         let envelope = decode(&object).unwrap();
         assert_eq!(header_hash(&envelope.header), hash);
         assert_eq!(envelope.body.as_ref(), b"one\ntwo");
         assert_eq!(&object[envelope.body_at as usize..], b"one\ntwo");
-        assert!(envelope.verify(SigningPurpose::Commit, Some(&signer.root_key())).is_ok());
-        assert!(envelope.verify(SigningPurpose::Commit, Some(&Signer::from_seed([2; 32]).root_key())).is_err());
+        assert!(envelope.verify(SigningPurpose::Layout, Some(&signer.root_key())).is_ok());
+        assert!(envelope.verify(SigningPurpose::Layout, Some(&Signer::from_seed([2; 32]).root_key())).is_err());
         assert!(decode(&object.slice(..10)).is_err());
     }
 
     #[test]
     fn without_a_signer_a_digest_stands_in_its_place() {
-        let (object, _) = encode(&serde_json::json!({}), SigningPurpose::Commit, None, &[]).unwrap();
+        let (object, _) = encode(&serde_json::json!({}), SigningPurpose::Layout, None, &[]).unwrap();
         let key = Signer::from_seed([1; 32]).root_key();
         let envelope = decode(&object).unwrap();
-        assert!(envelope.verify(SigningPurpose::Commit, None).is_ok());
-        assert!(envelope.verify(SigningPurpose::Commit, Some(&key)).is_err());
+        assert!(envelope.verify(SigningPurpose::Layout, None).is_ok());
+        assert!(envelope.verify(SigningPurpose::Layout, Some(&key)).is_err());
         let changed = [b"[", object.get(1..).unwrap()].concat();
-        assert!(decode(&changed.into()).unwrap().verify(SigningPurpose::Commit, None).is_err());
+        assert!(decode(&changed.into()).unwrap().verify(SigningPurpose::Layout, None).is_err());
     }
 }

@@ -1,10 +1,10 @@
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use saas_backup_core::{Counts, Digest, Error, ErrorKind, Result, RunId, RunStatus};
 use serde::ser::Error as _;
 use serde::{Deserialize, Serialize, Serializer};
 use serde_json::Value;
 
-use crate::crypto::Domain;
+use crate::crypto::{Domain, DomainKind};
 use crate::object::Family;
 
 /// The version of the format that this crate writes and reads.
@@ -17,19 +17,23 @@ pub(crate) struct CommitHeader {
     /// What a reader must know beyond the format; an entry that it does not know means "unsupported".
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) requires: Vec<String>,
-    /// The repository.
+    /// The repository; empty where somebody signs, for the signature tells it.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
     pub(crate) repository: String,
-    /// The source.
+    /// The source; empty as above.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
     pub(crate) source: String,
     /// The number of the commit; begins at 1.
     pub(crate) sequence: u64,
-    /// Tells this attempt to create the commit from every other.
+    /// Tells this attempt to create the commit from every other; empty where a part is sealed, whose digest does.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
     pub(crate) nonce: String,
     /// The commit before it.
     pub(crate) parent: Option<Parent>,
     /// The run that it is a step of.
     pub(crate) run: RunId,
-    /// When it was made, by the writer's clock.
+    /// When it was made, by the writer's clock; where it ends a run, when that finished, if they are less than a second
+    /// apart.
     pub(crate) at: DateTime<Utc>,
     /// Who signs: the name of the writer's object; empty where nobody signs.
     #[serde(default, skip_serializing_if = "String::is_empty")]
@@ -40,7 +44,7 @@ pub(crate) struct CommitHeader {
     pub(crate) naming: String,
     /// There in the last commit of a run: it is a point in time.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) point: Option<PointHeader>,
+    pub(crate) point: Option<StatedPoint>,
     /// Keyed digests of the feeds whose position it moves: two writers that share none do not disturb each other.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) feeds: Vec<String>,
@@ -80,6 +84,65 @@ pub(crate) struct Parent {
     pub(crate) sequence: u64,
     /// SHA-256 of its header's line.
     pub(crate) sha256: Digest,
+}
+
+impl CommitHeader {
+    /// The point in time that it ends a run with.
+    pub(crate) fn point(&self) -> Option<PointHeader> {
+        let StatedPoint { started, finished, status, counts, bytes_added, labels } = self.point.clone()?;
+        let finished = finished.unwrap_or(self.at);
+        Some(PointHeader {
+            started: started.unwrap_or(finished),
+            finished,
+            status: status.unwrap_or(RunStatus::Complete),
+            counts,
+            bytes_added: bytes_added.or_else(|| self.size()),
+            labels,
+        })
+    }
+
+    /// Ends a run, once it has its parts.
+    pub(crate) fn set_point(&mut self, point: PointHeader) {
+        let PointHeader { started, finished, status, counts, bytes_added, labels } = point;
+        if (self.at - finished).abs() < TimeDelta::seconds(1) {
+            self.at = finished;
+        }
+        self.point = Some(StatedPoint {
+            started: Some(started).filter(|started| *started != finished),
+            finished: Some(finished).filter(|finished| *finished != self.at),
+            status: Some(status).filter(|status| *status != RunStatus::Complete),
+            counts,
+            bytes_added: bytes_added.filter(|bytes| Some(*bytes) != self.size()),
+            labels,
+        });
+    }
+
+    /// Bytes of all parts.
+    pub(crate) fn size(&self) -> Option<u64> {
+        self.parts.iter().try_fold(0_u64, |sum, part| sum.checked_add(part.size))
+    }
+}
+
+/// A point in a commit: what the commit says anyway is absent.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct StatedPoint {
+    /// Absent where it is `finished`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    started: Option<DateTime<Utc>>,
+    /// Absent where it is `at` of the commit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    finished: Option<DateTime<Utc>>,
+    /// Absent where it is `complete`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    status: Option<RunStatus>,
+    /// What is 0 is left out.
+    #[serde(default, serialize_with = "without_zeros")]
+    counts: Counts,
+    /// Absent where it is what the parts take.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    bytes_added: Option<u64>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    labels: Vec<String>,
 }
 
 /// What a point in time says of itself without a key.
@@ -232,13 +295,41 @@ pub(crate) enum ObjectKind {
 
 /// A part of the commit object itself.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "PartEntry", into = "PartEntry")]
 pub(crate) struct PartRef {
     pub(crate) kind: PartKind,
     pub(crate) size: u64,
     /// SHA-256 of its bytes as they are stored.
     pub(crate) sha256: Digest,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    /// The domain that it is sealed to; absent, too, where it is the last one of its kind that the timeline introduced.
     pub(crate) domain: Option<String>,
+}
+
+/// A part as the header lists it: its members in order, without names.
+#[derive(Serialize, Deserialize)]
+#[serde(untagged)]
+enum PartEntry {
+    Short(PartKind, u64, Digest),
+    Long(PartKind, u64, Digest, String),
+}
+
+impl From<PartEntry> for PartRef {
+    fn from(entry: PartEntry) -> Self {
+        match entry {
+            PartEntry::Short(kind, size, sha256) => Self { kind, size, sha256, domain: None },
+            PartEntry::Long(kind, size, sha256, domain) => Self { kind, size, sha256, domain: Some(domain) },
+        }
+    }
+}
+
+impl From<PartRef> for PartEntry {
+    fn from(part: PartRef) -> Self {
+        let PartRef { kind, size, sha256, domain } = part;
+        match domain {
+            None => Self::Short(kind, size, sha256),
+            Some(domain) => Self::Long(kind, size, sha256, domain),
+        }
+    }
 }
 
 /// What a part holds; each is compressed and then sealed.
@@ -262,6 +353,16 @@ pub(crate) enum PartKind {
     /// Something that a later version knows.
     #[serde(other)]
     Other,
+}
+
+impl PartKind {
+    /// The kind of domain that it is sealed to.
+    pub(crate) fn domain(self) -> DomainKind {
+        match self {
+            Self::Meta | Self::MetaIndex | Self::Erased | Self::Lost => DomainKind::Meta,
+            Self::Delta | Self::Index | Self::Digests | Self::Other => DomainKind::Data,
+        }
+    }
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes members by reference")]
@@ -326,5 +427,37 @@ mod tests {
             assert_eq!(check_version(newer.as_bytes()).unwrap_err().kind(), ErrorKind::UnsupportedVersion);
         }
         assert_eq!(check_version(b"{\"form").unwrap_err().kind(), ErrorKind::Integrity);
+    }
+
+    #[test]
+    fn a_point_reads_back_out_of_what_its_commit_states() {
+        let text = r#"{"format":1,"sequence":1,"parent":null,"run":"01J0000000000000000000000A","at":"2026-11-21T10:00:00.5Z",
+            "parts":[["meta",3,"e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"],
+            ["delta",4,"e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855","01J"]]}"#;
+        let header: CommitHeader = serde_json::from_str(text).unwrap();
+        let (usual, early) = (header.at - TimeDelta::milliseconds(400), header.at - TimeDelta::seconds(9));
+        let point = |started, finished, status, bytes_added| PointHeader {
+            started,
+            finished,
+            status,
+            counts: Counts::default(),
+            bytes_added: Some(bytes_added),
+            labels: Vec::new(),
+        };
+        for (point, stated) in [
+            (point(usual, usual, RunStatus::Complete, 7), vec!["counts"]),
+            (point(early, usual, RunStatus::Complete, 7), vec!["counts", "started"]),
+            (point(early, early, RunStatus::Complete, 8), vec!["bytes_added", "counts", "finished"]),
+            (point(usual, early, RunStatus::Failed, 7), vec!["counts", "finished", "started", "status"]),
+        ] {
+            let mut ended = header.clone();
+            ended.set_point(point.clone());
+            let line = serde_json::to_value(&ended).unwrap();
+            let mut names: Vec<&str> = line["point"].as_object().unwrap().keys().map(String::as_str).collect();
+            names.sort_unstable();
+            assert_eq!(names, stated);
+            let again: CommitHeader = serde_json::from_value(line).unwrap();
+            assert_eq!((&again, again.point()), (&ended, Some(point)));
+        }
     }
 }

@@ -15,10 +15,14 @@ pub(crate) type WriterKey = RootKey;
 
 /// What a signature is about; a signature for one purpose is none for another.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum SigningPurpose {
+pub(crate) enum SigningPurpose<'a> {
     Repository,
     Writer,
-    Commit,
+    /// A commit of this source of this repository, and of no other: its header need not say which.
+    Commit {
+        repository: &'a str,
+        source: &'a str,
+    },
     Layout,
     Evidence,
     Proof,
@@ -26,22 +30,24 @@ pub(crate) enum SigningPurpose {
     Roles,
 }
 
-impl SigningPurpose {
-    fn prefix(self) -> &'static [u8] {
-        match self {
-            Self::Repository => b"saas-backup repository 1: repo\n",
-            Self::Writer => b"saas-backup repository 1: writer\n",
-            Self::Commit => b"saas-backup repository 1: commit\n",
-            Self::Layout => b"saas-backup repository 1: layout\n",
-            Self::Evidence => b"saas-backup repository 1: evidence\n",
-            Self::Proof => b"saas-backup repository 1: proof\n",
-            Self::Merging => b"saas-backup repository 1: merging\n",
-            Self::Roles => b"saas-backup repository 1: roles\n",
-        }
+impl fmt::Display for SigningPurpose<'_> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::Repository => "repo",
+            Self::Writer => "writer",
+            Self::Commit { repository, source } => return write!(formatter, "commit {repository} {source}"),
+            Self::Layout => "layout",
+            Self::Evidence => "evidence",
+            Self::Proof => "proof",
+            Self::Merging => "merging",
+            Self::Roles => "roles",
+        })
     }
+}
 
+impl SigningPurpose<'_> {
     fn message(self, text: &[u8]) -> Vec<u8> {
-        [self.prefix(), text].concat()
+        [format!("saas-backup repository 1: {self}\n").as_bytes(), text].concat()
     }
 }
 
@@ -58,7 +64,7 @@ impl Signer {
     }
 
     /// The base64 of the signature.
-    pub(crate) fn sign(&self, purpose: SigningPurpose, text: &[u8]) -> String {
+    pub(crate) fn sign(&self, purpose: SigningPurpose<'_>, text: &[u8]) -> String {
         STANDARD.encode(self.0.sign(&purpose.message(text)).to_bytes())
     }
 }
@@ -69,7 +75,7 @@ impl RootKey {
     /// # Errors
     ///
     /// [`ErrorKind::Integrity`] if it is not this key's signature of the text.
-    pub(crate) fn verify(&self, purpose: SigningPurpose, text: &[u8], signature: &str) -> Result<()> {
+    pub(crate) fn verify(&self, purpose: SigningPurpose<'_>, text: &[u8], signature: &str) -> Result<()> {
         let wrong = || Error::new(ErrorKind::Integrity, "a signature does not match");
         let bytes: [u8; 64] =
             STANDARD.decode(signature).ok().and_then(|bytes| bytes.try_into().ok()).ok_or_else(wrong)?;
@@ -118,11 +124,16 @@ mod tests {
     #[test]
     fn a_signature_holds_for_its_text_and_purpose_alone() {
         let signer = Signer::from_seed([7; 32]);
-        let signature = signer.sign(SigningPurpose::Commit, b"text");
+        let commit = SigningPurpose::Commit { repository: "one", source: "blog" };
+        let signature = signer.sign(commit, b"text");
         let key: RootKey = signer.root_key().to_string().parse().unwrap();
-        assert!(key.verify(SigningPurpose::Commit, b"text", &signature).is_ok());
+        assert!(key.verify(commit, b"text", &signature).is_ok());
+        for (repository, source) in [("one", "shop"), ("two", "blog")] {
+            let elsewhere = SigningPurpose::Commit { repository, source };
+            assert!(key.verify(elsewhere, b"text", &signature).is_err());
+        }
         assert!(key.verify(SigningPurpose::Layout, b"text", &signature).is_err());
-        assert!(key.verify(SigningPurpose::Commit, b"texT", &signature).is_err());
-        assert!(key.verify(SigningPurpose::Commit, b"text", "").is_err());
+        assert!(key.verify(commit, b"texT", &signature).is_err());
+        assert!(key.verify(commit, b"text", "").is_err());
     }
 }

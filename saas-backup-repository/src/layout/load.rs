@@ -54,7 +54,7 @@ impl Trust {
     pub(crate) async fn verify(
         &self,
         store: &dyn Store,
-        purpose: SigningPurpose,
+        purpose: SigningPurpose<'_>,
         writer: &str,
         envelope: &Envelope,
     ) -> Result<bool> {
@@ -249,6 +249,11 @@ impl Loader {
             .map_err(|error| error.with_context("object", name))
     }
 
+    /// What the signatures of this source's commits are about.
+    pub(crate) fn commits(&self) -> SigningPurpose<'_> {
+        SigningPurpose::Commit { repository: &self.repository, source: &self.source }
+    }
+
     /// Reads one commit; `None` if it does not count: it was cut while it was written, or its writer was revoked before.
     pub(crate) async fn commit(&self, sequence: u64) -> Result<Option<(Envelope, CommitHeader, Digest)>> {
         self.read_commit(sequence, self.store.get(&self.names.commit(sequence), None).await?).await
@@ -266,7 +271,7 @@ impl Loader {
         check_version(&envelope.header).map_err(|error| error.with_context("object", &name))?;
         let header: CommitHeader =
             serde_json::from_slice(&envelope.header).map_err(|_| broken("the commit is damaged"))?;
-        let verified = self.trust.verify(&*self.store, SigningPurpose::Commit, &header.writer, &envelope).await;
+        let verified = self.trust.verify(&*self.store, self.commits(), &header.writer, &envelope).await;
         let maintains = verified.map_err(|error| error.with_context("object", &name))?;
         if header.maintenance.is_some() && !maintains {
             return Err(broken("a writer that may not maintain says what became of earlier commits"));
@@ -275,13 +280,13 @@ impl Loader {
         if header.maintenance.is_none() && header.objects.iter().any(|object| object.covers.is_some()) {
             return Err(broken("a commit that says nothing of earlier ones brings their lines"));
         }
-        if (header.repository.as_str(), header.source.as_str(), header.sequence)
-            != (self.repository.as_str(), self.source.as_str(), sequence)
-        {
+        // Where somebody signs, the signature tells the repository and the source.
+        let (repository, source) =
+            if self.trust.root().is_some() { ("", "") } else { (self.repository.as_str(), self.source.as_str()) };
+        if (header.repository.as_str(), header.source.as_str(), header.sequence) != (repository, source, sequence) {
             return Err(broken("the commit belongs somewhere else"));
         }
-        let length = header.parts.iter().try_fold(0_u64, |sum, part| sum.checked_add(part.size));
-        match length {
+        match header.size() {
             Some(length) if length == envelope.body.len() as u64 => {}
             Some(length) if length > envelope.body.len() as u64 => return Ok(None),
             _ => return Err(broken("the commit is longer than it says")),

@@ -151,7 +151,7 @@ pub(crate) struct Place {
 impl Map {
     /// Adds the next commit.
     pub(crate) fn push(&mut self, name: &str, header: &CommitHeader, sha256: Digest, body_at: u64, body: &Bytes) {
-        let sequence = header.sequence;
+        let (sequence, point) = (header.sequence, header.point());
         let before = self.head.take();
         let naming = match (header.naming.as_str(), &before) {
             ("", Some(before)) => before.naming.clone(),
@@ -161,8 +161,7 @@ impl Map {
             // Whether a run is under way, and how old its position is, stays as it was.
             Head { sequence, sha256, naming, ..head }
         } else {
-            let finished = header.point.is_some();
-            Head { sequence, sha256, run: header.run, at: header.at, finished, naming }
+            Head { sequence, sha256, run: header.run, at: header.at, finished: point.is_some(), naming }
         };
         self.head = Some(head);
         if let Some(maintenance) = &header.maintenance {
@@ -172,8 +171,8 @@ impl Map {
         let erases = header.maintenance.as_ref().is_some_and(|maintenance| maintenance.erases.is_some());
         self.since.push(Commit { sequence, feeds: header.feeds.clone(), drops, erases });
         self.domains.extend(header.domains.iter().cloned());
-        if let Some(point) = &header.point {
-            self.points.push((sequence, header.run, point.clone()));
+        if let Some(point) = point {
+            self.points.push((sequence, header.run, point));
         }
         for (ordinal, object) in header.objects.iter().enumerate() {
             let family = match object.kind {
@@ -214,12 +213,32 @@ impl Map {
                     sequence,
                     place: Place { object: name.to_owned(), at: body_at + offset, size: part.size },
                     sha256: part.sha256,
-                    domain: part.domain.clone(),
+                    domain: part.domain.clone().or_else(|| self.known_domain(header, part.kind)),
                     bytes: (start <= end && end <= body.len()).then(|| body.slice(start..end)),
                 });
             }
             offset += part.size;
         }
+    }
+
+    /// The domain that a part of the next commit is sealed to where it does not say which.
+    fn known_domain(&self, header: &CommitHeader, part: PartKind) -> Option<String> {
+        if header.maintenance.is_some() {
+            return None;
+        }
+        let domains = header.domains.iter().rev().chain(self.domains.iter().rev());
+        domains.filter(|domain| domain.kind == part.domain()).map(|domain| domain.id.clone()).next()
+    }
+
+    /// The header of the next commit without the domains that are known where it is read.
+    pub(crate) fn without_known_domains(&self, header: &CommitHeader) -> CommitHeader {
+        let mut stated = header.clone();
+        for part in &mut stated.parts {
+            if part.domain == self.known_domain(header, part.kind) {
+                part.domain = None;
+            }
+        }
+        stated
     }
 
     /// Takes what a maintainer says of earlier commits.

@@ -7,7 +7,6 @@ use bytes::Bytes;
 use futures::TryStreamExt as _;
 use saas_backup_core::{Error, ErrorKind, Result};
 
-use crate::commit::PartKind;
 use crate::committer::family_domain;
 use crate::crypto::{DomainKind, Wrapping};
 use crate::layout::Map;
@@ -88,10 +87,7 @@ pub(crate) fn is_rewriting(name: &str) -> bool {
 fn named(map: &Map, shared: &Shared) -> BTreeMap<String, DomainKind> {
     let segments = map.segments.iter().map(|segment| (segment.object.domain.as_ref(), family_domain(segment.family)));
     let others = map.others.iter().map(|object| (object.domain.as_ref(), DomainKind::Data));
-    let parts = map.parts.iter().map(|part| {
-        let is_meta = matches!(part.kind, PartKind::Meta | PartKind::MetaIndex | PartKind::Erased);
-        (part.domain.as_ref(), if is_meta { DomainKind::Meta } else { DomainKind::Data })
-    });
+    let parts = map.parts.iter().map(|part| (part.domain.as_ref(), part.kind.domain()));
     let months = map.domains.iter().map(|domain| (Some(&domain.id), domain.kind));
     let all = segments.chain(others).chain(parts).chain(months);
     let mut named: BTreeMap<String, DomainKind> =

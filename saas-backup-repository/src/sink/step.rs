@@ -54,6 +54,7 @@ impl Session {
 
     async fn commit_taken(self: &Arc<Self>, finish: Option<Finish<'_>>) -> Result<()> {
         let run = self.run()?;
+        let is_finished = finish.is_some();
         let (mut pending, feeds, domains) = {
             let mut inner = self.lock();
             let feeds: Vec<String> = inner
@@ -67,14 +68,6 @@ impl Session {
             (pending, feeds, self.committer.take_domains())
         };
         let mut header = self.committer.header(run);
-        header.point = finish.as_ref().map(|finish| PointHeader {
-            started: finish.report.started,
-            finished: finish.report.finished,
-            status: finish.report.status,
-            counts: finish.report.totals(),
-            bytes_added: None,
-            labels: self.shared().labels.clone(),
-        });
         (header.feeds, header.domains) = (feeds, domains);
         let mut sealed = Vec::new();
         for family in [Family::Meta, Family::Data] {
@@ -89,14 +82,20 @@ impl Session {
         }
         header.objects.extend(pending.objects);
         header.parts = sealed.iter().map(PartRef::of).collect();
-        if let Some(point) = &mut header.point {
-            let parts: u64 = header.parts.iter().map(|part| part.size).sum();
-            point.bytes_added = Some(self.committer.added().bytes + parts);
+        if let Some(Finish { report, .. }) = finish {
+            header.set_point(PointHeader {
+                started: report.started,
+                finished: report.finished,
+                status: report.status,
+                counts: report.totals(),
+                bytes_added: header.size().map(|parts| self.committer.added().bytes + parts),
+                labels: self.shared().labels.clone(),
+            });
         }
         self.committer.commit(header, &sealed, |header, after, known| self.may_follow(header, after, known)).await?;
         self.lock().durable_at = tokio::time::Instant::now();
         let map = self.committer.map();
-        let is_short = finish.is_some() && map.layouts < FEW_LAYOUTS;
+        let is_short = is_finished && map.layouts < FEW_LAYOUTS;
         if map.since.len() >= if is_short { LAYOUT_EVERY } else { LAYOUT_SELDOM } {
             self.committer.write_layout().await;
         }

@@ -26,6 +26,8 @@ pub(super) struct Tables {
     pub(super) coverage: Option<Coverage>,
     pub(super) reviews: Vec<Review>,
     pub(super) report: Option<RunReport>,
+    /// The row of the last report: one that says the same is not written again.
+    reported: Option<ReportRow>,
     moved: BTreeSet<FeedId>,
     changed_gaps: BTreeSet<String>,
     catalog_changed: bool,
@@ -90,6 +92,7 @@ impl Tables {
             tables.coverage = Some(reserved::value(&line.text)?);
         }
         tables.report = head.report().await?;
+        tables.reported = tables.report.as_ref().map(ReportRow::new).transpose()?;
         Ok(tables)
     }
 
@@ -264,7 +267,11 @@ impl Tables {
         }
         self.coverage_changed = false;
         if let Some(report) = &self.report {
-            put(out, reserved::key(reserved::REPORT, reserved::ONLY)?, &ReportRow::new(report)?)?;
+            let row = ReportRow::new(report)?;
+            if self.reported.as_ref() != Some(&row) {
+                put(out, reserved::key(reserved::REPORT, reserved::ONLY)?, &row)?;
+            }
+            self.reported = Some(row);
         }
         for review in reviews_before.iter().filter(|before| self.reviews.iter().all(|now| now.feed != before.feed)) {
             delete(out, reserved::key(reserved::REVIEWS, review.feed.as_str())?)?;

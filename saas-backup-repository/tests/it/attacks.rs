@@ -1,6 +1,6 @@
 //! Somebody who has a writer's keys, or the storage.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io::Read as _;
 use std::sync::Arc;
 
@@ -76,7 +76,7 @@ fn header(object: &Bytes) -> serde_json::Value {
 
 /// The objects and inline parts that a source's commits name: their bytes, kind and domain.
 fn sealed(disk: &FaultyStore) -> Vec<(Bytes, String, String)> {
-    let mut sealed = Vec::new();
+    let (mut sealed, mut domains) = (Vec::new(), HashMap::new());
     for name in disk.names().into_iter().filter(|name| name.contains("/commit/")) {
         let object = disk.object(&name);
         let header = header(&object);
@@ -84,12 +84,17 @@ fn sealed(disk: &FaultyStore) -> Vec<(Bytes, String, String)> {
         for one in header["objects"].as_array().into_iter().flatten() {
             sealed.push((disk.object(&text(one, "name")), text(one, "kind"), text(one, "domain")));
         }
+        for domain in header["domains"].as_array().into_iter().flatten() {
+            domains.insert(text(domain, "kind"), text(domain, "id"));
+        }
         let parts = header["parts"].as_array().unwrap();
-        let length: u64 = parts.iter().map(|part| part["size"].as_u64().unwrap()).sum();
+        let length: u64 = parts.iter().map(|part| part[1].as_u64().unwrap()).sum();
         let mut at = object.len() - length as usize;
         for part in parts {
-            let end = at + part["size"].as_u64().unwrap() as usize;
-            sealed.push((object.slice(at..end), text(part, "kind"), text(part, "domain")));
+            let end = at + part[1].as_u64().unwrap() as usize;
+            let kind = part[0].as_str().unwrap().to_owned();
+            let known = &domains[if kind.starts_with("meta") { "meta" } else { "data" }];
+            sealed.push((object.slice(at..end), kind, part[3].as_str().unwrap_or(known).to_owned()));
             at = end;
         }
     }

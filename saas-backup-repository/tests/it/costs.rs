@@ -224,3 +224,28 @@ async fn a_record_of_now_takes_few_requests_however_many_points_are_kept() {
     let report = blog.verify(&VerifyOptions::read_all(), &mut |_| {}).await.unwrap();
     assert_eq!(report.problems, []);
 }
+
+#[tokio::test]
+async fn a_run_that_changes_one_record_sends_little_beside_it() {
+    let clock = clock();
+    let keys = options(&clock).with_keys(Keys::owner(Identity::generate()));
+    let (disk, records) = (FaultyStore::default(), MemoryStore::new());
+    let repository = Repository::init_on(Arc::new(disk.clone()), keys).await.unwrap();
+    let source = repository.source("tenant-12345").unwrap();
+    let from = MemoryConnector::new(records.clone());
+    let mut beside = Vec::new();
+    for round in 0..5 {
+        let record = note("settings", &noise(round, 130));
+        let alone = zstd::bulk::compress(record.data.as_bytes(), 3).unwrap().len();
+        records.put(record);
+        let before = disk.names();
+        back_up(&from, &source, &clock).await.unwrap();
+        clock.advance(Duration::from_hours(1));
+        let new: Vec<String> = disk.names().into_iter().filter(|name| !before.contains(name)).collect();
+        if round > 0 {
+            assert_eq!(new.len(), 1, "{new:?}");
+            beside.push(disk.object(&new[0]).len() - alone);
+        }
+    }
+    assert!(beside.iter().all(|bytes| *bytes <= 1200), "{beside:?}");
+}

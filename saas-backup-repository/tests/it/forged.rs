@@ -30,6 +30,13 @@ pub(crate) fn signed_as(who: &str, purpose: &str, header: &Value, file: &SecretS
     [line.as_slice(), b"\n", signature.as_bytes(), b"\n"].concat()
 }
 
+/// What the signature of a commit of the source is about.
+fn commits(disk: &FaultyStore) -> String {
+    let object = disk.object("repo.json");
+    let owner: Value = serde_json::from_slice(object.split(|byte| *byte == b'\n').next().unwrap()).unwrap();
+    format!("commit {} blog", owner["id"].as_str().unwrap())
+}
+
 fn header(disk: &FaultyStore, sequence: u64) -> (Value, Digest) {
     let object = disk.object(&format!("source/blog/commit/{sequence:020}"));
     let line = object.split(|byte| *byte == b'\n').next().unwrap();
@@ -74,7 +81,7 @@ async fn only_a_maintainer_says_what_became_of_earlier_commits() {
     ] {
         let forged = disk.restarted();
         let commit = next(&forged, 3, &maintenance);
-        forged.replace("source/blog/commit/00000000000000000004", signed("commit", &commit, &agent.to_file()));
+        forged.replace("source/blog/commit/00000000000000000004", signed(&commits(&disk), &commit, &agent.to_file()));
         let source = blog(&forged, keys.clone()).await;
         assert_eq!(source.points().await.unwrap().len(), 3, "{maintenance}");
         let error = source.check().await.unwrap_err();
@@ -90,7 +97,7 @@ async fn only_a_maintainer_says_what_became_of_earlier_commits() {
         "sha256": Digest::of(b""), "covers": { "oldest": 1, "newest": 1 },
     }]);
     let forged = disk.restarted();
-    forged.replace("source/blog/commit/00000000000000000004", signed("commit", &commit, &agent.to_file()));
+    forged.replace("source/blog/commit/00000000000000000004", signed(&commits(&disk), &commit, &agent.to_file()));
     let error = blog(&forged, keys.clone()).await.check().await.unwrap_err();
     assert!(error.to_string().contains("brings their lines"), "{error}");
     // The same, said by who may: so it is the right that is missing, and nothing else.
@@ -98,10 +105,29 @@ async fn only_a_maintainer_says_what_became_of_earlier_commits() {
     let owners = disk.restarted();
     blog(&owners, keys.clone()).await.forget(&BTreeSet::from([1])).await.unwrap();
     commit["writer"] = header(&owners, 4).0["writer"].clone();
-    disk.replace("source/blog/commit/00000000000000000004", signed("commit", &commit, &identity.to_file()));
+    disk.replace("source/blog/commit/00000000000000000004", signed(&commits(&disk), &commit, &identity.to_file()));
     let source = blog(&disk, keys).await;
     source.check().await.unwrap();
     assert_eq!(source.points().await.unwrap().len(), 1);
+}
+
+/// The header of a signed commit does not say where it belongs: its signature does.
+#[tokio::test]
+async fn a_commit_of_another_source_counts_nowhere_else() {
+    let keys = Keys::owner(Identity::generate());
+    let disk = FaultyStore::default();
+    let repository =
+        Repository::init_on(Arc::new(disk.clone()), options(&clock()).with_keys(keys.clone())).await.unwrap();
+    let account = MemoryStore::new();
+    account.put(note("1", "text"));
+    for name in ["blog", "shop"] {
+        back_up(&MemoryConnector::new(account.clone()), &repository.source(name).unwrap(), &clock()).await.unwrap();
+    }
+    blog(&disk, keys.clone()).await.check().await.unwrap();
+    let commit = disk.object("source/shop/commit/00000000000000000001");
+    disk.replace("source/blog/commit/00000000000000000001", commit.to_vec());
+    let error = blog(&disk, keys).await.check().await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Integrity);
 }
 
 /// A thief of a writer's key hides nothing, and states no digests.
@@ -116,10 +142,11 @@ async fn what_a_writer_calls_erased_stays() {
     back_up(&MemoryConnector::new(account.clone()), &blog(&disk, keys.clone()).await, &clock()).await.unwrap();
     let (mut commit, body) = (next(&disk, 1, &json!({})), b"whatever is in it");
     commit.as_object_mut().unwrap().remove("maintenance");
-    let domain = header(&disk, 1).0["parts"][0]["domain"].clone();
-    let part = |kind: &str| json!({ "kind": kind, "size": body.len(), "sha256": Digest::of(body), "domain": domain });
+    let domain = header(&disk, 1).0["domains"][0]["id"].clone();
+    assert!(domain.is_string());
+    let part = |kind: &str| json!([kind, body.len(), Digest::of(body), domain]);
     commit["parts"] = json!([part("erased"), part("digests")]);
-    let forged = [signed("commit", &commit, &agent.to_file()), body.to_vec(), body.to_vec()].concat();
+    let forged = [signed(&commits(&disk), &commit, &agent.to_file()), body.to_vec(), body.to_vec()].concat();
     disk.replace("source/blog/commit/00000000000000000002", forged);
     let source = blog(&disk, keys).await;
     source.check().await.unwrap();
@@ -184,8 +211,8 @@ async fn a_merge_that_does_not_find_what_was_stated_changes_nothing() {
     blog(&disk, Keys::none()).await.compact(&all, &mut |_| {}).await.unwrap();
     let (merge, _) = header(&disk, 4);
     let parts = merge["parts"].as_array().unwrap();
-    let digests = parts.iter().position(|part| part["kind"] == "digests").unwrap();
-    let before: u64 = parts[..digests].iter().map(|part| part["size"].as_u64().unwrap()).sum();
+    let digests = parts.iter().position(|part| part[0] == "digests").unwrap();
+    let before: u64 = parts[..digests].iter().map(|part| part[1].as_u64().unwrap()).sum();
     let object = disk.object("source/blog/commit/00000000000000000004");
     let body = object.splitn(3, |byte| *byte == b'\n').nth(2).unwrap();
     let mut stated: Value = serde_json::from_slice(&zstd::decode_all(&body[before as usize..]).unwrap()).unwrap();
@@ -196,7 +223,7 @@ async fn a_merge_that_does_not_find_what_was_stated_changes_nothing() {
         let part = zstd::encode_all(serde_json::to_vec(&stated).unwrap().as_slice(), 3).unwrap();
         let forged = disk.restarted();
         let mut commit = next(&forged, 4, &json!({}));
-        commit["parts"] = json!([{ "kind": "digests", "size": part.len(), "sha256": Digest::of(&part) }]);
+        commit["parts"] = json!([["digests", part.len(), Digest::of(&part)]]);
         let line = serde_json::to_vec(&commit).unwrap();
         let signature = format!("\nsha256:{}\n", Digest::of(&line));
         forged.replace("source/blog/commit/00000000000000000005", [line, signature.into_bytes(), part].concat());
