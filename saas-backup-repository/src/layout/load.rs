@@ -86,6 +86,23 @@ pub(crate) struct Loader {
     pub(crate) source: String,
 }
 
+/// Numbers of cut writes and of writers that were faster, at most; what lies farther ahead nobody wrote who follows the format.
+const FARTHEST: u64 = 1_000_000;
+
+/// The last number that is taken, at least `after`.
+///
+/// # Errors
+///
+/// [`ErrorKind::Integrity`] if it lies so far ahead that somebody put it there to use up the numbers.
+pub(crate) fn check_near(last: u64, after: u64, name: impl Fn(u64) -> String) -> Result<u64> {
+    if last.saturating_sub(after) <= FARTHEST && last < u64::MAX {
+        return Ok(last.max(after));
+    }
+    let message =
+        "an object lies far beyond the last one of its kind: somebody put it there; remove it from the storage";
+    Err(Error::new(ErrorKind::Integrity, message).with_context("object", name(last)))
+}
+
 impl Loader {
     /// Reads what is new since `known`, or everything where that is no more fresh.
     ///
@@ -193,7 +210,8 @@ impl Loader {
     pub(crate) async fn last_taken(&self, after: u64) -> Result<u64> {
         let after_name = self.names.commit(after);
         let after_name = (after > 0).then_some(after_name.as_str());
-        Ok(self.sequences(&self.names.commits(), after_name).await?.last().copied().unwrap_or(after).max(after))
+        let last = self.sequences(&self.names.commits(), after_name).await?.last().copied();
+        check_near(last.unwrap_or(after), after, |last| self.names.commit(last))
     }
 
     pub(crate) async fn sequences(&self, folder: &str, after: Option<&str>) -> Result<Vec<u64>> {

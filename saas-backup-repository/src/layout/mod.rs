@@ -8,5 +8,5 @@ mod upkeep;
 
 pub(crate) use self::fetch::fetched;
 pub(crate) use self::file::{Author, write};
-pub(crate) use self::load::{Loader, Trust};
+pub(crate) use self::load::{Loader, Trust, check_near};
 pub(crate) use self::map::{Head, Map, Part, Segment};

@@ -10,7 +10,7 @@ use ulid::Ulid;
 
 use crate::commit::{Parent, check_version, decode, encode};
 use crate::crypto::{AgentKey, Identity, Recipient, RootKey, Signer, SigningPurpose};
-use crate::layout::Trust;
+use crate::layout::{Trust, check_near};
 use crate::object::sequence_of;
 use crate::repository::Repository;
 use crate::store::{Owner, Store, create};
@@ -207,7 +207,7 @@ impl Repository {
             if next == *known && taken.is_empty() {
                 return Ok(known);
             }
-            next.number = taken.last().copied().unwrap_or(known.number) + 1;
+            next.number = check_near(taken.last().copied().unwrap_or_default(), known.number, name)? + 1;
             (next.format, next.at, next.repository) = (1, self.clock().now(), self.id().to_owned());
             let (object, _): (Bytes, Digest) = encode(&next, SigningPurpose::Roles, Some(&signer), &[])?;
             let is_ours = |found: &Bytes| *found == object;

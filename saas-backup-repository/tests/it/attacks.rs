@@ -197,6 +197,33 @@ async fn a_writer_asks_the_storage_to_replace_and_delete_nothing() {
     assert_eq!(texts(live(&scene.blog().await, At::Now).await.unwrap()), texts(account.live()));
 }
 
+/// Who may create objects cannot use up the numbers of commits and statements unnoticed.
+#[tokio::test]
+async fn an_object_far_beyond_the_last_one_of_its_kind_is_named_and_nothing_is_written_behind_it() {
+    let scene = Scene::new().await;
+    let account = MemoryStore::new();
+    grow(&account, 0);
+    scene.write("blog", &account).await.unwrap();
+    let before = live(&scene.blog().await, At::Now).await.unwrap();
+    for (far, round) in [(u64::MAX, 1), (1_000_000_000_000, 2)] {
+        let (commit, statement) = (format!("source/blog/commit/{far:020}"), format!("roles/{far:020}"));
+        scene.disk.replace(&commit, "no commit");
+        scene.disk.replace(&statement, "no statement");
+        grow(&account, round);
+        let refused = scene.write("blog", &account).await.unwrap_err();
+        assert_eq!(refused.kind(), ErrorKind::Integrity);
+        assert!(refused.to_string().contains(&commit), "{refused}");
+        let owner = scene.open(&scene.owner).await;
+        let refused = owner.add_recipient(&Identity::generate().recipient()).await.unwrap_err();
+        assert_eq!(refused.kind(), ErrorKind::Integrity);
+        assert!(refused.to_string().contains(&statement), "{refused}");
+        scene.disk.remove(&commit);
+        scene.disk.remove(&statement);
+    }
+    scene.write("blog", &account).await.unwrap();
+    assert_ne!(live(&scene.blog().await, At::Now).await.unwrap(), before);
+}
+
 /// A writer vouches for nobody: neither through this crate nor with a signature of its own key.
 #[tokio::test]
 async fn a_writer_makes_no_writers() {
