@@ -39,7 +39,7 @@ fn what_this_version_does_not_do_is_refused() {
     let sandbox = Sandbox::new();
     sandbox.configure("[repository]\nurl = \"r\"\n\n[[alert]]\nkind = \"mail\"\n");
     let ran = sandbox.run(&["status"]).expect(2);
-    assert!(ran.stderr.contains("sends no alerts yet (key: alert, line: 4"), "{}", ran.stderr);
+    assert!(ran.stderr.contains("no alerts of this kind yet (kind: mail, line: 5"), "{}", ran.stderr);
 }
 
 #[test]

@@ -19,7 +19,7 @@ const VERSION: u32 = 1;
 /// Signals that are on their way at a time.
 const AT_ONCE: usize = 8;
 /// How long a route may take, its own retries included.
-const PATIENCE: Duration = Duration::from_mins(2);
+const PATIENCE: Duration = Duration::from_secs(45);
 /// The wait after the first delivery that failed; each further one doubles it.
 const FIRST_WAIT: TimeDelta = TimeDelta::minutes(1);
 const LONGEST_WAIT: TimeDelta = TimeDelta::hours(1);

@@ -1,4 +1,5 @@
 use std::sync::Arc;
+use std::time::Duration;
 
 use saas_backup_core::{CancellationToken, Error, ErrorKind, NoProgress, Progress, Result, TransferOptions};
 use saas_backup_ops::{History, RunResult, Scheduler, SchedulerHandle, SchedulerOptions, Task};
@@ -7,6 +8,9 @@ use tokio::sync::Notify;
 
 use super::Project;
 use super::alerts::{EVERY, Watch};
+
+/// How long people may be told things once the last run has ended.
+const LAST_WORDS: Duration = Duration::from_secs(30);
 
 /// How to run the scheduler.
 #[derive(Clone, Debug)]
@@ -96,18 +100,31 @@ impl Serving {
             stop,
         );
         let Some(mut watch) = watch else { return runs.await };
+        let over = CancellationToken::new();
+        let runs = async {
+            runs.await;
+            over.cancel();
+            tokio::time::sleep(LAST_WORDS).await;
+        };
         let looking = async {
             loop {
+                // What the last runs did is told, too.
+                let is_last = over.is_cancelled();
                 look(&mut watch, &project).await;
-                // An early end of the wait means that a run has ended.
-                let _ = tokio::time::timeout(EVERY, ended.notified()).await;
+                if is_last {
+                    return;
+                }
+                tokio::select! {
+                    () = over.cancelled() => {}
+                    () = ended.notified() => {}
+                    () = tokio::time::sleep(EVERY) => {}
+                }
             }
         };
         tokio::select! {
             () = runs => {}
             () = looking => {}
         }
-        look(&mut watch, &project).await;
     }
 }
 
