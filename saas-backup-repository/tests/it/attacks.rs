@@ -214,7 +214,7 @@ async fn an_object_far_beyond_the_last_one_of_its_kind_is_named_and_nothing_is_w
         assert_eq!(refused.kind(), ErrorKind::Integrity);
         assert!(refused.to_string().contains(&commit), "{refused}");
         let owner = scene.open(&scene.owner).await;
-        let refused = owner.add_recipient(&Identity::generate().recipient()).await.unwrap_err();
+        let refused = owner.add_recipient(Identity::generate().recipient()).await.unwrap_err();
         assert_eq!(refused.kind(), ErrorKind::Integrity);
         assert!(refused.to_string().contains(&statement), "{refused}");
         scene.disk.remove(&commit);
