@@ -1,4 +1,5 @@
 //! Who is told what, along routes that fail and come back, and over restarts.
+#![expect(clippy::unwrap_used, reason = "tests fail loudly")]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};

@@ -1,4 +1,5 @@
 //! What services hear that alerts go to: payloads as their documentation has them, and services that misbehave.
+#![expect(clippy::unwrap_used, reason = "tests fail loudly")]
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -47,10 +48,10 @@ impl Service {
         let router = Router::new().fallback(move |request: Request| {
             let (answers, noted) = (Arc::clone(&answers), Arc::clone(&noted));
             async move {
-                let (head, body) = request.into_parts();
+                let (parts, body) = request.into_parts();
                 let body = axum::body::to_bytes(body, 1 << 20).await.unwrap();
                 let mut noted = noted.lock().unwrap();
-                noted.push(Heard { path: head.uri.path().to_owned(), headers: head.headers, body });
+                noted.push(Heard { path: parts.uri.path().to_owned(), headers: parts.headers, body });
                 let taken = answers.lock().unwrap().get_mut(noted.len() - 1).and_then(Option::take);
                 taken.unwrap_or_else(|| (StatusCode::OK, "ok").into_response())
             }

@@ -21,9 +21,9 @@ fn told(world: &World) -> Arc<Project> {
 /// What the program was told: the action and the key.
 fn heard(world: &World) -> Vec<(String, String)> {
     let text = std::fs::read_to_string(world.folder.path().join("told")).unwrap_or_default();
-    let word = |line: &serde_json::Value, name: &str| line[name].as_str().unwrap().to_owned();
+    let member = |line: &serde_json::Value, name: &str| line[name].as_str().unwrap().to_owned();
     let lines = text.lines().map(|line| serde_json::from_str(line).unwrap());
-    lines.map(|line: serde_json::Value| (word(&line, "action"), word(&line, "key"))).collect()
+    lines.map(|line: serde_json::Value| (member(&line, "action"), member(&line, "key"))).collect()
 }
 
 fn pairs(expected: &[(&str, &str)]) -> Vec<(String, String)> {
