@@ -29,6 +29,8 @@ pub enum FeedKind {
     /// One position over many collections: a change feed, a replication slot.
     ///
     /// Read without a cursor it emits one checkpoint, its position now, and `Done` with [`Changes`](crate::Extent::Changes).
+    /// When it covers more collections than before, these are read in full and then followed from the cursor that the log
+    /// has; one that cannot tell of them answers [`CursorExpired`](crate::ErrorKind::CursorExpired).
     Log,
 }
 

@@ -297,7 +297,7 @@ impl Shared {
         Ok(())
     }
 
-    /// Judges the records of a partition that the source lists no longer, as a full read of it would that sees none;
+    /// Judges the records of a slice that the source lists no longer, as a full read of it would that sees none;
     /// `in_company`: other partitions of the collection were listed.
     pub(super) async fn judge_vanished(&self, feed: &Feed, in_company: bool) -> Result<()> {
         let mut sink = FeedWriter::open(self, feed).await?;
@@ -305,7 +305,7 @@ impl Shared {
         sink.saw_anything = in_company;
         let verdicts = Verdicts { pass: Verdict::Gone, stop: Verdict::Restart };
         self.judge_extent(&feed.id, &feed.scope(), verdicts, &mut sink).await?;
-        self.tally.reset(&feed.id, "the source lists the partition no longer");
+        self.tally.reset(&feed.id, "the source lists it no longer");
         self.note(feed, FeedStatus::Full, None);
         sink.writer.close().await
     }

@@ -70,11 +70,13 @@ impl Slices {
         }
     }
 
-    /// Whether a feed is a partition that is not in the list, while the collection is not listed as a whole.
+    /// Whether a feed is a partition that is not in the list, while the collection is not listed as a whole; or a whole
+    /// collection of which nothing is.
     pub(super) fn lacks(&self, feed: &Feed) -> bool {
         match &feed.kind {
             FeedKind::Slice { collection, partition: Some(partition) } => !self.hold(collection, partition),
-            _ => false,
+            FeedKind::Slice { collection, partition: None } => !self.any_of(collection),
+            FeedKind::Log => false,
         }
     }
 

@@ -5,12 +5,13 @@ use chrono::TimeDelta;
 use tokio::task::JoinSet;
 
 use super::Shared;
+use super::batch::{Batch, FeedWriter};
 use super::feed::{Ended, Job, expired, slice_of};
 use super::listing::{Listing, Slices};
 use super::stand_in::is_stand_in;
 use crate::{
-    CollectionName, Epoch, Error, ErrorKind, Feed, FeedId, FeedReport, FeedState, FeedStatus, Gap, Key, Only, OpenGap,
-    Problem, Reset, Result,
+    CollectionName, Epoch, Error, ErrorKind, Event, Feed, FeedId, FeedReport, FeedState, FeedStatus, Gap, Key, Only,
+    OpenGap, Problem, Reset, ResetReason, Result,
 };
 
 /// Rounds of resets in one run before a feed is given up.
@@ -92,7 +93,7 @@ impl Run {
         }
     }
 
-    /// Judges what is held of partitions that the source lists no longer: no feed reads them any more.
+    /// Judges what is held of partitions and collections that the source lists no longer: no feed reads them any more.
     async fn judge_vanished(&mut self, listed: &Slices) -> Result<()> {
         let listed_all = |run: &Self| !run.cancelled && !run.list_failed;
         if !self.shared.mirrors() || self.shared.options.records.is_some() || !listed_all(self) {
@@ -117,7 +118,10 @@ impl Run {
             return Ok(());
         }
         vanished.retain(|feed| listed.lacks(feed));
-        for feed in vanished.into_iter().filter_map(|feed| self.restricted(feed)) {
+        // The catalog lacks a collection that is gone, too.
+        let everything = self.shared.options.collections.is_none();
+        for feed in vanished.into_iter().filter_map(|feed| if everything { Some(feed) } else { self.restricted(feed) })
+        {
             let Some(collection) = slice_of(&feed) else { continue };
             // The list itself has holes, and a gap says so.
             let is_hole = |gap: &Gap| &gap.collection == collection && gap.id.is_none() && gap.partition.is_none();
@@ -175,19 +179,25 @@ impl Run {
         if !self.shared.mirrors() {
             return Ok(true);
         }
-        let reset = match self.feeds.get(&log.id) {
-            // A position that did not cover a collection says nothing of what happened to it.
-            Some(state) if state.cursor.is_some() => {
-                let new = log.covers.iter().filter(|name| !state.feed.covers.contains(name));
-                let new: Vec<CollectionName> = new.cloned().collect();
-                if new.is_empty() {
-                    return Ok(true);
-                }
-                Reset::new(new, crate::ResetReason::CoverageChanged)
-            }
-            _ => expired(log),
+        let Some(state) = self.feeds.get(&log.id).filter(|state| state.cursor.is_some()) else {
+            return self.reposition(log, expired(log)).await;
         };
-        self.reposition(log, reset).await
+        let new = log.covers.iter().filter(|name| !state.feed.covers.contains(name));
+        let new: Vec<CollectionName> = new.cloned().collect();
+        if !new.is_empty() {
+            self.widen(log, Reset::new(new, ResetReason::CoverageChanged)).await?;
+        }
+        Ok(true)
+    }
+
+    /// Drops what is known of collections that a log covers from now on: they are read in full, and then followed from
+    /// the position that it has. A newer one would pass over what happened to the others meanwhile.
+    async fn widen(&mut self, log: &Feed, reset: Reset) -> Result<()> {
+        self.forget_slices(&reset.collections, log);
+        let mut sink = FeedWriter::open(&self.shared, log).await?;
+        sink.write(Batch { events: vec![Event::Reset(reset)], ..Batch::default() }).await?;
+        sink.flush().await?;
+        sink.writer.close().await
     }
 
     async fn reposition(&mut self, log: &Feed, reset: Reset) -> Result<bool> {

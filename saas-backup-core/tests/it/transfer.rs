@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use chrono::DateTime;
 use saas_backup_core::memory::{MemoryConnector, MemoryStore};
+use saas_backup_core::testkit::FakeProvider;
 use saas_backup_core::{
     At, BlobId, BlobRef, BlobStatus, CancellationToken, Catalog, Collection, CollectionName, DeletionGuard, ErrorKind,
     FeedStatus, IdMap, Json, Key, Kind, ManualClock, Progress, ProgressEvent, Record, RecordId, RefRule, Reference,
@@ -105,6 +106,43 @@ async fn an_empty_answer_is_not_a_deletion() {
     let stopped = transfer(&MemoryConnector::new(empty), &target, options).await.unwrap();
     assert_eq!(stopped.report.status, RunStatus::NeedsReview);
     assert_eq!(there.live().len(), 5);
+}
+
+#[tokio::test]
+async fn what_happens_while_a_collection_joins_a_log_is_not_lost() {
+    let provider = FakeProvider::new().with_log(&[FakeProvider::tasks()]);
+    let task = provider.put_task("home", "t1", "first");
+    provider.put_comment("c1", "t1", "first");
+    let target = MemoryConnector::new(MemoryStore::new());
+    transfer(&provider, &target, backup()).await.unwrap();
+
+    provider.update(&task, |task| task.data = Json::parse(r#"{"title":"second"}"#).unwrap());
+    let comment = provider.put_comment("c2", "t1", "second");
+    let provider = provider.with_log(&[FakeProvider::tasks(), FakeProvider::comments()]);
+    let joined = transfer(&provider, &target, backup()).await.unwrap();
+    assert_eq!(joined.report.status, RunStatus::Complete);
+    let live = target.store().live();
+    assert_eq!(live[&task].data.as_str(), r#"{"title":"second"}"#);
+    assert!(live.contains_key(&comment));
+}
+
+#[tokio::test]
+async fn a_collection_that_the_source_lists_no_longer_is_gone_once_somebody_agrees() {
+    let (here, there) = (note_store(3), MemoryStore::new());
+    here.put(record("files", "1", "first"));
+    let (source, target) = (MemoryConnector::new(here.clone()), MemoryConnector::new(there.clone()));
+    transfer(&source, &target, backup()).await.unwrap();
+
+    let without = MemoryConnector::new(note_store(3));
+    let stopped = transfer(&without, &target, backup()).await.unwrap();
+    assert_eq!(stopped.report.status, RunStatus::NeedsReview);
+    assert_eq!(there.live().len(), 4);
+    let notes = CollectionName::from_static("notes");
+    let restricted = backup().with_collections(vec![notes]).with_accepted_deletions(true);
+    transfer(&without, &target, restricted).await.unwrap();
+    assert_eq!(there.live().len(), 4, "a run of some collections says nothing of the others");
+    transfer(&without, &target, backup().with_accepted_deletions(true)).await.unwrap();
+    assert_eq!(there.live().len(), 3);
 }
 
 fn with_blob(id: &str, blob: &BlobId) -> Record {
