@@ -10,14 +10,11 @@
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a program prints")]
 
 use std::env;
-use std::fs;
 use std::path::Path;
 use std::process::ExitCode;
 
-use examples::{account, script};
-use saas_backup_core::{ErrorKind, Result, RunStatus, TransferOptions, transfer};
-use saas_backup_repository::{Identity, Keys, Repository, RepositoryOptions};
-use secrecy::ExposeSecret as _;
+use examples::{account, keyed, script};
+use saas_backup_core::{Result, RunStatus, TransferOptions, transfer};
 
 const HELP: &str = "\
 Backs an account up into an encrypted repository. The first run copies everything, each later one what changed.
@@ -60,7 +57,7 @@ async fn main() -> ExitCode {
 async fn run(key: &Path) -> Result<RunStatus> {
     let account = account::of_environment().await?;
     let url = env::var("BACKUP_URL").unwrap_or_else(|_| "backup".to_owned());
-    let repository = repository(&url, key).await?;
+    let repository = keyed::repository(&url, key).await?;
     let copy = repository.source("account")?;
 
     let done = transfer(&account, &copy, TransferOptions::backup()).await?;
@@ -78,28 +75,4 @@ async fn run(key: &Path) -> Result<RunStatus> {
         println!("point in time {}: {}", point.sequence, point.finished);
     }
     Ok(done.report.status)
-}
-
-/// Opens the repository, or makes it.
-async fn repository(url: &str, key: &Path) -> Result<Repository> {
-    let options = RepositoryOptions::parse(url)?.with_keys(Keys::owner(identity(key)?));
-    match Repository::open(options.clone()).await {
-        Err(error) if error.kind() == ErrorKind::NotFound => Repository::init(options).await,
-        opened => opened,
-    }
-}
-
-/// The key in the file, or a new one that is kept there.
-fn identity(file: &Path) -> Result<Identity> {
-    if file.exists() {
-        return Identity::parse(&fs::read_to_string(file)?);
-    }
-    let identity = Identity::generate();
-    let mut options = fs::OpenOptions::new();
-    options.write(true).create_new(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    std::io::Write::write_all(&mut options.open(file)?, identity.to_file().expose_secret().as_bytes())?;
-    println!("made the key {}: keep a copy where the backup is not\n", file.display());
-    Ok(identity)
 }

@@ -9,10 +9,13 @@
 //! | `wordpress` (default) | WordPress sites, backup and restore |
 //! | `http` | the shared HTTP client alone |
 //! | `open-export` (default) | services that speak the Open Export Protocol |
+//! | `postgres` | PostgreSQL databases, backup and restore |
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 #[cfg(feature = "open-export")]
 pub mod open_export;
+#[cfg(feature = "postgres")]
+pub mod postgres;
 #[cfg(feature = "wordpress")]
 pub mod wordpress;
 

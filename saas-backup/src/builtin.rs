@@ -30,6 +30,8 @@ const BUILT_IN: &[AddTo] = &[
     open_export,
     #[cfg(feature = "parquet")]
     parquet,
+    #[cfg(feature = "postgres")]
+    postgres,
     #[cfg(feature = "sqlite")]
     sqlite,
     #[cfg(feature = "vcf")]
@@ -148,6 +150,24 @@ fn open_export(registry: &mut Registry) {
             "Captures every collection of the service's export, with relationships, permissions, the trash and\n\
              attachments; increments and deletions come from its log of changes. Reads only: nothing is restored.\n\
              A token that may read the export is enough.",
+        );
+}
+
+#[cfg(feature = "postgres")]
+fn postgres(registry: &mut Registry) {
+    use std::sync::Arc;
+
+    use saas_backup_connectors::postgres::{Postgres, PostgresConfig};
+
+    registry
+        .connector("postgres", "PostgreSQL databases, also on RDS, Aurora and Cloud SQL", |config: PostgresConfig, context| {
+            Ok(Arc::new(Postgres::new(config.in_folder(&context.base))?))
+        })
+        .document(
+            "Captures every table from one consistent view, definitions, sequences, rights and large objects; increments\n\
+             are read from the server's log by a replication slot, one for each repository. Restores into an empty\n\
+             database, or rows into the one that lost them, in one transaction. The role needs SELECT on all tables and the\n\
+             right to replicate; whatever is missing is said with its GRANT. docs/connectors/postgres.md says it all.",
         );
 }
 

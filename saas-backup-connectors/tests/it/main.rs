@@ -3,6 +3,8 @@
 
 #[cfg(feature = "wordpress")]
 mod fake_wordpress;
+#[cfg(feature = "postgres")]
+mod live_postgres;
 #[cfg(feature = "wordpress")]
 mod live_wordpress;
 #[cfg(feature = "open-export")]

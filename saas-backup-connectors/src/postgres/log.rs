@@ -1,0 +1,367 @@
+//! The server's log: one position over all tables that it can tell of.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::StreamExt as _;
+use saas_backup_core::{
+    CollectionName, Deletion, DeletionReason, Done, Emitter, Error, ErrorKind, Event, Feed, Gap, Key, Only, RecordId,
+    Reset, ResetReason, Result,
+};
+use tokio_postgres::binary_copy::BinaryCopyOutStream;
+use tokio_postgres::types::{PgLsn, Type};
+
+use super::catalog::{DEFINITIONS, SEQUENCES};
+use super::client::Connection;
+use super::error::refused;
+use super::pgoutput::{Message, Relation, Tuple, Value};
+use super::position::Position;
+use super::snapshot::Shared;
+use super::structure::{Structure, Table, short_digest};
+use super::view::{glance, running};
+use super::{definitions, rows, sequences};
+
+/// Events between two checkpoints, at least.
+const CHECKPOINT_EVERY: usize = 4096;
+/// How often rows are read again of which the log left something out, before the point is taken as it is.
+const MAX_PASSES: u32 = 5;
+/// Rows that are read again at once.
+const INCOMPLETE_AT_ONCE: usize = 500;
+/// How long to wait until what was committed is in the log: sessions may commit without waiting for it.
+const FLUSH_TRIES: u32 = 250;
+const FLUSH_WAIT: Duration = Duration::from_millis(20);
+
+/// Says where the log stands now, before anything is read.
+pub(super) async fn begin(shared: Arc<Shared>, feed: Feed, out: Emitter) -> Result<()> {
+    let database = &shared.database;
+    let mut session = database.server.connect().await?;
+    let shapes = Now::read(&mut session, &shared, &feed).await?.shapes;
+    let lsn = database.slot.begin(&session).await?;
+    shared.log_begins(running(&session).await?);
+    out.emit(Event::Checkpoint(Position { lsn, shapes }.to_cursor()?)).await?;
+    out.emit(Event::Done(Done::changes(feed.scope()))).await
+}
+
+/// Reads what was committed since `from`.
+pub(super) async fn follow(shared: Arc<Shared>, feed: Feed, from: Position, only: Only, out: Emitter) -> Result<()> {
+    shared.close_view().await;
+    let database = &shared.database;
+    let mut session = database.server.connect().await?;
+    let Some(health) = database.slot.health(&session).await? else {
+        return Err(expired("the replication slot is gone"));
+    };
+    if !health.usable {
+        return Err(expired("the server gave up the log of the replication slot (max_slot_wal_keep_size)"));
+    }
+    if health.confirmed > from.lsn || from.lsn > health.now {
+        return Err(expired("the replication slot is elsewhere than this copy: each copy needs a slot of its own"));
+    }
+    if health.confirmed < from.lsn {
+        database.slot.advance(&session, from.lsn).await?;
+    }
+    let now = Now::read(&mut session, &shared, &feed).await?;
+    let mut reader = LogReader {
+        shared: &shared,
+        session: &session,
+        tables: now.tables(&feed),
+        known: BTreeMap::new(),
+        reset: now.changed(&shared, &feed, &from),
+        only,
+        shapes: from.shapes,
+        incomplete: BTreeMap::new(),
+        seen: BTreeSet::new(),
+        since_checkpoint: 0,
+        again: false,
+        out,
+    };
+    reader.tell_reset(reader.reset.iter().cloned().collect(), ResetReason::SchemaBreak).await?;
+    let mut at = from.lsn;
+    for _ in 0..MAX_PASSES {
+        let end = flushed(&session).await?.max(at);
+        reader.pass(at, end).await?;
+        at = end;
+        if !std::mem::take(&mut reader.again) {
+            break;
+        }
+    }
+    reader.tell_unseen(&feed).await?;
+    let mut shapes = now.shapes;
+    if feed.covers.iter().any(|name| name.as_str() == SEQUENCES && reader.only.wants(name)) {
+        let shape = reader.tell_sequences().await?;
+        shapes.insert(SEQUENCES.to_owned(), shape);
+    }
+    reader.out.emit(Event::Checkpoint(Position { lsn: at, shapes }.to_cursor()?)).await?;
+    reader.out.emit(Event::Done(Done::changes(feed.scope()))).await
+}
+
+/// What the tables are now, and the digests that tell when they are something else.
+struct Now {
+    structure: Structure,
+    shapes: BTreeMap<String, String>,
+}
+
+impl Now {
+    async fn read(session: &mut Connection, shared: &Shared, feed: &Feed) -> Result<Self> {
+        let settings = &shared.database.settings;
+        let view = glance(session).await?;
+        let structure = Structure::read(&view, &settings.schemas, &settings.username).await?;
+        let definitions = definitions::shape(&definitions::read(&view, &settings.schemas).await?)?;
+        view.commit().await.map_err(refused("a transaction cannot be ended"))?;
+        let tables = structure.tables.iter().filter(|table| feed.covers.contains(&table.collection));
+        let mut shapes: BTreeMap<String, String> =
+            tables.map(|table| (table.collection.as_str().to_owned(), table.full_shape())).collect();
+        if feed.covers.iter().any(|name| name.as_str() == DEFINITIONS) {
+            shapes.insert(DEFINITIONS.to_owned(), definitions);
+        }
+        Ok(Self { structure, shapes })
+    }
+
+    fn tables(&self, feed: &Feed) -> BTreeMap<u32, Arc<Table>> {
+        let covered = self.structure.tables.iter().filter(|table| feed.covers.contains(&table.collection));
+        covered.map(|table| (table.oid, Arc::clone(table))).collect()
+    }
+
+    /// The collections that were read in another form than they have now.
+    fn changed(&self, shared: &Shared, feed: &Feed, from: &Position) -> BTreeSet<CollectionName> {
+        let read = shared.shapes_read();
+        let differs = |name: &&CollectionName| {
+            let before = read.get(name.as_str()).or_else(|| from.shapes.get(name.as_str()));
+            self.shapes.get(name.as_str()).is_some_and(|now| before != Some(now))
+        };
+        feed.covers.iter().filter(differs).cloned().collect()
+    }
+}
+
+/// A table of the log, and which of its columns is which of ours; `None` if the log tells of another form of it.
+type Known = Option<(Arc<Table>, Vec<usize>)>;
+
+struct LogReader<'a> {
+    shared: &'a Shared,
+    session: &'a Connection,
+    tables: BTreeMap<u32, Arc<Table>>,
+    known: BTreeMap<u32, Known>,
+    /// Collections that must be read in full, of which nothing more is told.
+    reset: BTreeSet<CollectionName>,
+    only: Only,
+    shapes: BTreeMap<String, String>,
+    /// Rows of which the log left large values out.
+    incomplete: BTreeMap<u32, Vec<RecordId>>,
+    /// Transactions that were told of, by the lower half of their number.
+    seen: BTreeSet<u32>,
+    since_checkpoint: usize,
+    /// Rows were read as they are now, which is later than the log was read to.
+    again: bool,
+    out: Emitter,
+}
+
+impl LogReader<'_> {
+    /// Tells what was committed from one position up to another.
+    async fn pass(&mut self, from: PgLsn, to: PgLsn) -> Result<()> {
+        let unreadable = refused("the server's log cannot be read");
+        // A publication that was made anew is none for what came before it.
+        let lost = |error: tokio_postgres::Error| match unreadable(error) {
+            error if error.kind() == ErrorKind::NotFound => expired("the publication is gone, or was made anew"),
+            error => error,
+        };
+        let session = self.shared.database.server.connect().await?;
+        let copy = session.copy_out(&self.shared.database.slot.changes(to)).await.map_err(&lost)?;
+        let mut stream = Box::pin(BinaryCopyOutStream::new(copy, &[Type::BYTEA]));
+        let mut skips = false;
+        while let Some(row) = stream.next().await {
+            let row = row.map_err(&lost)?;
+            let message: &[u8] = row.try_get(0).map_err(&lost)?;
+            match Message::read(bytes::Bytes::copy_from_slice(message))? {
+                Message::Begin { commit, transaction } => {
+                    skips = PgLsn::from(commit) < from;
+                    self.seen.insert(transaction);
+                }
+                Message::Relation(relation) => self.meet(relation).await?,
+                Message::Commit { end } if !skips => self.committed(PgLsn::from(end)).await?,
+                message if !skips => self.tell(message).await?,
+                _ => {}
+            }
+        }
+        self.complete().await
+    }
+
+    /// Learns how a table looks from here on.
+    async fn meet(&mut self, relation: Relation) -> Result<()> {
+        let Some(table) = self.tables.get(&relation.oid) else { return Ok(()) };
+        let same = table.log_shape()
+            == Table::shape(relation.columns.iter().map(|(name, oid, modifier)| (name.as_str(), *oid, *modifier)));
+        let table = Arc::clone(table);
+        if same {
+            let places = table.places(relation.columns.iter().map(|(name, _, _)| name.as_str()));
+            self.known.insert(relation.oid, Some((table, places)));
+            return Ok(());
+        }
+        self.known.insert(relation.oid, None);
+        if self.reset.insert(table.collection.clone()) {
+            self.tell_reset(vec![table.collection.clone()], ResetReason::SchemaBreak).await?;
+        }
+        Ok(())
+    }
+
+    async fn committed(&mut self, end: PgLsn) -> Result<()> {
+        if self.since_checkpoint < CHECKPOINT_EVERY {
+            return Ok(());
+        }
+        self.complete().await?;
+        self.since_checkpoint = 0;
+        let position = Position { lsn: end, shapes: self.shapes.clone() };
+        self.out.emit(Event::Checkpoint(position.to_cursor()?)).await
+    }
+
+    async fn tell(&mut self, message: Message) -> Result<()> {
+        match message {
+            Message::Insert { relation, new } => self.put(relation, None, &new).await,
+            Message::Update { relation, old, new } => self.put(relation, old.as_ref(), &new).await,
+            Message::Delete { relation, old } => {
+                let Some((table, places)) = self.table(relation) else { return Ok(()) };
+                let id = table.id(|place| text(&old, &places, place))?;
+                self.delete(&table, id).await
+            }
+            Message::Truncate { relations } => {
+                let mut collections = Vec::new();
+                for relation in relations {
+                    if let Some(table) = self.tables.get(&relation).cloned()
+                        && self.only.wants(&table.collection)
+                        && self.reset.insert(table.collection.clone())
+                    {
+                        collections.push(table.collection.clone());
+                    }
+                }
+                self.tell_reset(collections, ResetReason::TooManyChanges).await
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// The table of a change that is to be told.
+    fn table(&self, relation: u32) -> Option<(Arc<Table>, Vec<usize>)> {
+        let (table, places) = self.known.get(&relation)?.as_ref()?;
+        let wanted = self.only.wants(&table.collection) && !self.reset.contains(&table.collection);
+        wanted.then(|| (Arc::clone(table), places.clone()))
+    }
+
+    async fn put(&mut self, relation: u32, old: Option<&Tuple>, new: &Tuple) -> Result<()> {
+        let Some((table, places)) = self.table(relation) else { return Ok(()) };
+        // A key may be a large value that did not change.
+        let value = |place: usize| match new.get(*places.get(place)?) {
+            Some(Value::Unchanged) => old.and_then(|old| text(old, &places, place)),
+            _ => text(new, &places, place),
+        };
+        let id = table.id(value)?;
+        if let Some(old) = old {
+            let before = table.id(|place| text(old, &places, place))?;
+            if before != id {
+                self.delete(&table, before).await?;
+            }
+        }
+        let is_left_out = |(at, value): (usize, &Value)| {
+            *value == Value::Unchanged && !matches!(old.and_then(|old| old.get(at)), Some(Value::Text(_)))
+        };
+        if new.iter().enumerate().any(is_left_out) {
+            let rows = self.incomplete.entry(relation).or_default();
+            rows.push(id);
+            return if rows.len() >= INCOMPLETE_AT_ONCE { self.complete().await } else { Ok(()) };
+        }
+        let event = match table.record(id.clone(), value, &mut Vec::new()) {
+            Ok(record) => Event::Put(Box::new(record)),
+            Err(error) => Event::Gap(Gap::record(&Key::new(table.collection.clone(), id), &error)),
+        };
+        self.emit(event).await
+    }
+
+    async fn delete(&mut self, table: &Table, id: RecordId) -> Result<()> {
+        let key = Key::new(table.collection.clone(), id);
+        self.emit(Event::Delete(Deletion::new(key, DeletionReason::Deleted))).await
+    }
+
+    /// Reads the rows as they are now of which the log left something out. One that is gone was deleted since, and the
+    /// next pass tells of it.
+    async fn complete(&mut self) -> Result<()> {
+        for (relation, ids) in std::mem::take(&mut self.incomplete) {
+            let Some((table, _)) = self.table(relation) else { continue };
+            for event in rows::again(self.session, &table, &ids, false).await? {
+                self.emit(event).await?;
+            }
+            self.again = true;
+        }
+        Ok(())
+    }
+
+    async fn emit(&mut self, event: Event) -> Result<()> {
+        self.since_checkpoint += 1;
+        self.out.emit(event).await
+    }
+
+    async fn tell_reset(&self, collections: Vec<CollectionName>, reason: ResetReason) -> Result<()> {
+        if collections.is_empty() {
+            return Ok(());
+        }
+        self.out.emit(Event::Reset(Reset::new(collections, reason))).await
+    }
+
+    /// A transaction may have written its commit before the log's first position and have become visible only after
+    /// the view was opened: then nothing told of it.
+    async fn tell_unseen(&self, feed: &Feed) -> Result<()> {
+        for transaction in self.shared.suspects() {
+            let low = u32::try_from(transaction & u64::from(u32::MAX)).unwrap_or_default();
+            if !self.seen.contains(&low) && has_committed(self.session, transaction).await? {
+                let names = feed.covers.iter().filter(|name| !self.reset.contains(*name));
+                return self.tell_reset(names.cloned().collect(), ResetReason::TooManyChanges).await;
+            }
+        }
+        Ok(())
+    }
+
+    /// Tells where the sequences stand, if one moved; the log does not.
+    async fn tell_sequences(&self) -> Result<String> {
+        let records = sequences::read(&**self.session, &self.shared.database.settings.schemas).await?;
+        let states: Vec<&str> = records.iter().map(|record| record.data.as_str()).collect();
+        let shape = short_digest(&states.join("\n"));
+        if self.shapes.get(SEQUENCES) != Some(&shape) {
+            for record in records {
+                self.out.emit(Event::Put(Box::new(record))).await?;
+            }
+        }
+        Ok(shape)
+    }
+}
+
+/// The value of one of the table's columns in a row of the log.
+fn text<'a>(tuple: &'a Tuple, places: &[usize], place: usize) -> Option<&'a [u8]> {
+    match tuple.get(*places.get(place)?)? {
+        Value::Text(text) => Some(text),
+        Value::Null | Value::Unchanged => None,
+    }
+}
+
+/// The end of the log, once all of it is on the server's disk: only that is told.
+async fn flushed(session: &Connection) -> Result<PgLsn> {
+    let failed = refused("the end of the server's log cannot be found");
+    let row = session.query_one("SELECT pg_current_wal_insert_lsn()", &[]).await.map_err(&failed)?;
+    let end: PgLsn = row.get(0);
+    for _ in 0..FLUSH_TRIES {
+        let row = session.query_one("SELECT pg_current_wal_flush_lsn()", &[]).await.map_err(&failed)?;
+        if row.get::<_, PgLsn>(0) >= end {
+            break;
+        }
+        tokio::time::sleep(FLUSH_WAIT).await;
+    }
+    Ok(end)
+}
+
+async fn has_committed(session: &Connection, transaction: u64) -> Result<bool> {
+    let row = session
+        .query_one("SELECT coalesce(pg_xact_status($1::text::xid8) = 'committed', true)", &[&transaction.to_string()])
+        .await
+        .map_err(refused("a transaction cannot be looked up"))?;
+    Ok(row.get(0))
+}
+
+fn expired(reason: &'static str) -> Error {
+    Error::new(ErrorKind::CursorExpired, reason)
+}

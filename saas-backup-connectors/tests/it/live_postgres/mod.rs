@@ -1,0 +1,5 @@
+//! Against a real PostgreSQL: `testing/servers up postgres`.
+
+mod changes;
+mod support;
+mod whole;
