@@ -90,7 +90,12 @@ async fn run(arguments: Arguments) -> Result<RunStatus> {
         let done = transfer(&copy, &*database()?, options).await?;
         script::tell(&done.report);
         for refusal in &done.report.refused {
-            println!("refused: {}: {}; {}", refusal.key, refusal.problem.title, refusal.problem.detail.as_deref().unwrap_or_default());
+            println!(
+                "refused: {}: {}; {}",
+                refusal.key,
+                refusal.problem.title,
+                refusal.problem.detail.as_deref().unwrap_or_default()
+            );
         }
         return Ok(done.report.status);
     }

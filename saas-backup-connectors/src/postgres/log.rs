@@ -1,10 +1,13 @@
 //! The server's log: one position over all tables that it can tell of.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use futures::StreamExt as _;
+use futures::stream::Fuse;
 use saas_backup_core::{
     CollectionName, Deletion, DeletionReason, Done, Emitter, Error, ErrorKind, Event, Feed, Gap, Key, Only, RecordId,
     Reset, ResetReason, Result,
@@ -17,6 +20,7 @@ use super::client::Connection;
 use super::error::refused;
 use super::pgoutput::{Message, Relation, Tuple, Value};
 use super::position::Position;
+use super::slot::Fork;
 use super::snapshot::Shared;
 use super::structure::{Structure, Table, short_digest};
 use super::view::{glance, running};
@@ -24,8 +28,10 @@ use super::{definitions, rows, sequences};
 
 /// Events between two checkpoints, at least.
 const CHECKPOINT_EVERY: usize = 4096;
-/// How often rows are read again of which the log left something out, before the point is taken as it is.
-const MAX_PASSES: u32 = 5;
+/// How often the log is read on where large values changed while they were read, before the point is taken as it is.
+const MAX_PASSES: u32 = 50;
+/// Messages that the server writes into a temporary file at once.
+const MESSAGES_AT_ONCE: usize = 500_000;
 /// Rows that are read again at once.
 const INCOMPLETE_AT_ONCE: usize = 500;
 /// How long to wait until what was committed is in the log: sessions may commit without waiting for it.
@@ -61,7 +67,10 @@ pub(super) async fn follow(shared: Arc<Shared>, feed: Feed, from: Position, only
         database.slot.advance(&session, from.lsn).await?;
     }
     let now = Now::read(&mut session, &shared, &feed).await?;
+    let decoder = database.server.connect().await?;
+    let fork = database.slot.fork(&decoder).await?;
     let mut reader = LogReader {
+        decoder: Arc::new(Decoder { session: decoder, fork, from: from.lsn }),
         shared: &shared,
         session: &session,
         tables: now.tables(&feed),
@@ -70,18 +79,22 @@ pub(super) async fn follow(shared: Arc<Shared>, feed: Feed, from: Position, only
         only,
         shapes: from.shapes,
         incomplete: BTreeMap::new(),
+        completed: BTreeMap::new(),
         seen: BTreeSet::new(),
         since_checkpoint: 0,
-        again: false,
         out,
     };
     reader.tell_reset(reader.reset.iter().cloned().collect(), ResetReason::SchemaBreak).await?;
-    let mut at = from.lsn;
-    for _ in 0..MAX_PASSES {
+    let (mut at, mut passes) = (from.lsn, 0);
+    loop {
         let end = flushed(&session).await?.max(at);
-        reader.pass(at, end).await?;
-        at = end;
-        if !std::mem::take(&mut reader.again) {
+        reader.pass(end).await?;
+        (at, passes) = (end, passes + 1);
+        if reader.is_exact().await? {
+            break;
+        }
+        if passes == MAX_PASSES {
+            tracing::warn!("large values change faster than they are read: some are newer than the point in time");
             break;
         }
     }
@@ -137,6 +150,7 @@ impl Now {
 type Known = Option<(Arc<Table>, Vec<usize>)>;
 
 struct LogReader<'a> {
+    decoder: Arc<Decoder>,
     shared: &'a Shared,
     session: &'a Connection,
     tables: BTreeMap<u32, Arc<Table>>,
@@ -145,44 +159,76 @@ struct LogReader<'a> {
     reset: BTreeSet<CollectionName>,
     only: Only,
     shapes: BTreeMap<String, String>,
-    /// Rows of which the log left large values out.
-    incomplete: BTreeMap<u32, Vec<RecordId>>,
+    /// Rows of which the log left large values out, as far as it told them.
+    incomplete: BTreeMap<u32, BTreeMap<RecordId, Tuple>>,
+    /// Rows whose large values were read later than the log was, by table and id.
+    completed: BTreeMap<(u32, RecordId), Completed>,
     /// Transactions that were told of, by the lower half of their number.
     seen: BTreeSet<u32>,
     since_checkpoint: usize,
-    /// Rows were read as they are now, which is later than the log was read to.
-    again: bool,
     out: Emitter,
 }
 
+/// A row that was read again.
+#[derive(Debug)]
+struct Completed {
+    /// The transaction that wrote it last; `None` if it is gone.
+    writer: Option<u32>,
+    /// Which of the log's columns were taken from it.
+    taken: Vec<usize>,
+}
+
 impl LogReader<'_> {
-    /// Tells what was committed from one position up to another.
-    async fn pass(&mut self, from: PgLsn, to: PgLsn) -> Result<()> {
-        let unreadable = refused("the server's log cannot be read");
-        // A publication that was made anew is none for what came before it.
-        let lost = |error: tokio_postgres::Error| match unreadable(error) {
-            error if error.kind() == ErrorKind::NotFound => expired("the publication is gone, or was made anew"),
-            error => error,
-        };
-        let session = self.shared.database.server.connect().await?;
-        let copy = session.copy_out(&self.shared.database.slot.changes(to)).await.map_err(&lost)?;
-        let mut stream = Box::pin(BinaryCopyOutStream::new(copy, &[Type::BYTEA]));
-        let mut skips = false;
-        while let Some(row) = stream.next().await {
-            let row = row.map_err(&lost)?;
-            let message: &[u8] = row.try_get(0).map_err(&lost)?;
-            match Message::read(bytes::Bytes::copy_from_slice(message))? {
-                Message::Begin { commit, transaction } => {
-                    skips = PgLsn::from(commit) < from;
+    /// Tells what was committed up to a position.
+    async fn pass(&mut self, to: PgLsn) -> Result<()> {
+        let decoder = Arc::clone(&self.decoder);
+        let mut messages = decoder.messages(to, true).await?;
+        while let Some(message) = messages.next().await? {
+            match message {
+                Message::Begin { transaction, .. } => {
                     self.seen.insert(transaction);
                 }
                 Message::Relation(relation) => self.meet(relation).await?,
-                Message::Commit { end } if !skips => self.committed(PgLsn::from(end)).await?,
-                message if !skips => self.tell(message).await?,
-                _ => {}
+                Message::Commit { end } => self.committed(PgLsn::from(end)).await?,
+                message => self.tell(message).await?,
             }
         }
         self.complete().await
+    }
+
+    /// Whether what was read again is what it was where the log was read to: nobody wrote the row since, or left the values
+    /// alone that were taken from it.
+    async fn is_exact(&mut self) -> Result<bool> {
+        let seen = &self.seen;
+        self.completed.retain(|_, row| !row.writer.is_some_and(|writer| seen.contains(&writer)));
+        let completed = std::mem::take(&mut self.completed);
+        if completed.is_empty() {
+            return Ok(true);
+        }
+        let now = flushed(self.session).await?;
+        let decoder = Arc::clone(&self.decoder);
+        let mut messages = decoder.messages(now, false).await?;
+        while let Some(message) = messages.next().await? {
+            let (relation, row) = match &message {
+                Message::Relation(relation) => {
+                    self.meet(relation.clone()).await?;
+                    continue;
+                }
+                Message::Insert { relation, new } => (*relation, new),
+                Message::Update { relation, old, new } => (*relation, old.as_ref().unwrap_or(new)),
+                Message::Delete { relation, old } => (*relation, old),
+                Message::Truncate { .. } => return Ok(false),
+                _ => continue,
+            };
+            let Some((table, places)) = self.table(relation) else { continue };
+            let id = table.id(|place| text(row, &places, place))?;
+            let Some(read) = completed.get(&(relation, id)) else { continue };
+            let leaves_alone = |new: &Tuple| read.taken.iter().all(|at| new.get(*at) == Some(&Value::Unchanged));
+            if !matches!(&message, Message::Update { new, .. } if leaves_alone(new)) {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     /// Learns how a table looks from here on.
@@ -215,12 +261,12 @@ impl LogReader<'_> {
 
     async fn tell(&mut self, message: Message) -> Result<()> {
         match message {
-            Message::Insert { relation, new } => self.put(relation, None, &new).await,
-            Message::Update { relation, old, new } => self.put(relation, old.as_ref(), &new).await,
+            Message::Insert { relation, new } => self.put(relation, None, new).await,
+            Message::Update { relation, old, new } => self.put(relation, old.as_ref(), new).await,
             Message::Delete { relation, old } => {
                 let Some((table, places)) = self.table(relation) else { return Ok(()) };
                 let id = table.id(|place| text(&old, &places, place))?;
-                self.delete(&table, id).await
+                self.delete(relation, &table, id).await
             }
             Message::Truncate { relations } => {
                 let mut collections = Vec::new();
@@ -245,49 +291,58 @@ impl LogReader<'_> {
         wanted.then(|| (Arc::clone(table), places.clone()))
     }
 
-    async fn put(&mut self, relation: u32, old: Option<&Tuple>, new: &Tuple) -> Result<()> {
+    async fn put(&mut self, relation: u32, old: Option<&Tuple>, mut new: Tuple) -> Result<()> {
         let Some((table, places)) = self.table(relation) else { return Ok(()) };
-        // A key may be a large value that did not change.
-        let value = |place: usize| match new.get(*places.get(place)?) {
-            Some(Value::Unchanged) => old.and_then(|old| text(old, &places, place)),
-            _ => text(new, &places, place),
-        };
-        let id = table.id(value)?;
-        if let Some(old) = old {
-            let before = table.id(|place| text(old, &places, place))?;
-            if before != id {
-                self.delete(&table, before).await?;
-            }
+        fill(&mut new, old);
+        let before = old.map(|old| table.id(|place| text(old, &places, place))).transpose()?;
+        let id = table.id(|place| text(&new, &places, place))?;
+        // What was told of the row before, and waits.
+        let told = self.forget(relation, before.as_ref().unwrap_or(&id));
+        fill(&mut new, told.as_ref());
+        if let Some(before) = before.filter(|before| *before != id) {
+            self.delete(relation, &table, before).await?;
         }
-        let is_left_out = |(at, value): (usize, &Value)| {
-            *value == Value::Unchanged && !matches!(old.and_then(|old| old.get(at)), Some(Value::Text(_)))
-        };
-        if new.iter().enumerate().any(is_left_out) {
+        if new.contains(&Value::Unchanged) {
             let rows = self.incomplete.entry(relation).or_default();
-            rows.push(id);
+            rows.insert(id, new);
             return if rows.len() >= INCOMPLETE_AT_ONCE { self.complete().await } else { Ok(()) };
         }
-        let event = match table.record(id.clone(), value, &mut Vec::new()) {
-            Ok(record) => Event::Put(Box::new(record)),
-            Err(error) => Event::Gap(Gap::record(&Key::new(table.collection.clone(), id), &error)),
-        };
-        self.emit(event).await
+        self.emit(event(&table, id, |place| text(&new, &places, place))).await
     }
 
-    async fn delete(&mut self, table: &Table, id: RecordId) -> Result<()> {
+    async fn delete(&mut self, relation: u32, table: &Table, id: RecordId) -> Result<()> {
+        self.forget(relation, &id);
         let key = Key::new(table.collection.clone(), id);
         self.emit(Event::Delete(Deletion::new(key, DeletionReason::Deleted))).await
     }
 
-    /// Reads the rows as they are now of which the log left something out. One that is gone was deleted since, and the
-    /// next pass tells of it.
+    /// What comes next is newer than what was told of a row, or read of it.
+    fn forget(&mut self, relation: u32, id: &RecordId) -> Option<Tuple> {
+        self.completed.remove(&(relation, id.clone()));
+        self.incomplete.get_mut(&relation)?.remove(id)
+    }
+
+    /// Takes what the log left out from the rows as they are now. One that is gone was deleted since, and the log tells
+    /// of it later.
     async fn complete(&mut self) -> Result<()> {
-        for (relation, ids) in std::mem::take(&mut self.incomplete) {
-            let Some((table, _)) = self.table(relation) else { continue };
-            for event in rows::again(self.session, &table, &ids, false).await? {
-                self.emit(event).await?;
+        for (relation, told) in std::mem::take(&mut self.incomplete) {
+            let Some((table, places)) = self.table(relation) else { continue };
+            let conditions = told.values().filter_map(|row| table.key_condition(|place| text(row, &places, place)));
+            let mut found = rows::now(self.session, &table, &conditions.collect::<Vec<_>>()).await?;
+            for (id, tuple) in told {
+                let is_left_out = |(at, value): (usize, &Value)| (*value == Value::Unchanged).then_some(at);
+                let taken = tuple.iter().enumerate().filter_map(is_left_out).collect();
+                let row = found.remove(&id);
+                let writer = row.as_ref().map(|row| row.writer);
+                if let Some(row) = row {
+                    let value = |place: usize| match tuple.get(*places.get(place)?) {
+                        Some(Value::Unchanged) => row.value(place),
+                        _ => text(&tuple, &places, place),
+                    };
+                    self.emit(event(&table, id.clone(), value)).await?;
+                }
+                self.completed.insert((relation, id), Completed { writer, taken });
             }
-            self.again = true;
         }
         Ok(())
     }
@@ -328,6 +383,90 @@ impl LogReader<'_> {
             }
         }
         Ok(shape)
+    }
+}
+
+/// The messages of the transactions that were committed up to a position.
+struct Messages<'a> {
+    decoder: &'a Decoder,
+    to: PgLsn,
+    takes: bool,
+    stream: Fuse<Pin<Box<BinaryCopyOutStream>>>,
+    /// Messages of this question, of which each gives so many and the rest of a transaction.
+    count: usize,
+    /// The transaction at hand was committed before the position.
+    skips: bool,
+}
+
+/// A session that reads the log.
+struct Decoder {
+    session: Connection,
+    fork: Fork,
+    /// What was committed before is not told.
+    from: PgLsn,
+}
+
+impl Decoder {
+    /// What was committed up to a position, from where the last reading ended that took what it read.
+    async fn messages(&self, to: PgLsn, takes: bool) -> Result<Messages<'_>> {
+        let stream = self.ask(to, takes).await?;
+        Ok(Messages { decoder: self, to, takes, stream, count: 0, skips: false })
+    }
+
+    async fn ask(&self, to: PgLsn, takes: bool) -> Result<Fuse<Pin<Box<BinaryCopyOutStream>>>> {
+        // What is not taken comes again from its beginning: it is asked for at once.
+        let most = if takes { MESSAGES_AT_ONCE } else { i32::MAX as usize };
+        let copy = self.session.copy_out(&self.fork.changes(to, most, takes)).await.map_err(unreadable)?;
+        Ok(Box::pin(BinaryCopyOutStream::new(copy, &[Type::BYTEA])).fuse())
+    }
+}
+
+impl Messages<'_> {
+    async fn next(&mut self) -> Result<Option<Message>> {
+        loop {
+            let Some(row) = self.stream.next().await else {
+                if !self.takes || self.count < MESSAGES_AT_ONCE {
+                    return Ok(None);
+                }
+                self.count = 0;
+                self.stream = self.decoder.ask(self.to, self.takes).await?;
+                continue;
+            };
+            self.count += 1;
+            let row = row.map_err(unreadable)?;
+            let message: &[u8] = row.try_get(0).map_err(unreadable)?;
+            let message = Message::read(Bytes::copy_from_slice(message))?;
+            if let Message::Begin { commit, .. } = &message {
+                self.skips = PgLsn::from(*commit) < self.decoder.from;
+            }
+            if !self.skips || matches!(message, Message::Relation(_)) {
+                return Ok(Some(message));
+            }
+        }
+    }
+}
+
+/// A publication that was made anew is none for what came before it.
+fn unreadable(error: tokio_postgres::Error) -> Error {
+    match refused("the server's log cannot be read")(error) {
+        error if error.kind() == ErrorKind::NotFound => expired("the publication is gone, or was made anew"),
+        error => error,
+    }
+}
+
+/// Takes what a row leaves out from an earlier state of it.
+fn fill(new: &mut Tuple, before: Option<&Tuple>) {
+    for (value, before) in new.iter_mut().zip(before.into_iter().flatten()) {
+        if *value == Value::Unchanged && matches!(before, Value::Text(_)) {
+            value.clone_from(before);
+        }
+    }
+}
+
+fn event<'a>(table: &Table, id: RecordId, value: impl Fn(usize) -> Option<&'a [u8]>) -> Event {
+    match table.record(id.clone(), value, &mut Vec::new()) {
+        Ok(record) => Event::Put(Box::new(record)),
+        Err(error) => Event::Gap(Gap::record(&Key::new(table.collection.clone(), id), &error)),
     }
 }
 

@@ -1,12 +1,13 @@
 //! Rows of tables, as records.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::pin::Pin;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use futures::StreamExt as _;
 use futures::stream::Fuse;
-use saas_backup_core::{Deletion, DeletionReason, Event, Gap, Key, RecordId, Result};
+use saas_backup_core::{Deletion, DeletionReason, Error, ErrorKind, Event, Gap, Key, RecordId, Result};
 use tokio_postgres::CopyOutStream;
 
 use super::client::Connection;
@@ -74,21 +75,16 @@ fn event(table: &Table, line: &Bytes, scratch: &mut Scratch) -> Result<Event> {
     })
 }
 
-/// Reads some rows again as they are now. `is_gone` says what becomes of those that do not exist.
-pub(super) async fn again(
-    session: &Connection,
-    table: &Table,
-    ids: &[RecordId],
-    tell_gone: bool,
-) -> Result<Vec<Event>> {
+/// Reads some rows again as they are now; one that does not exist is a deletion.
+pub(super) async fn again(session: &Connection, table: &Table, ids: &[RecordId]) -> Result<Vec<Event>> {
     let mut events = Vec::new();
     let mut scratch = Scratch::default();
     for ids in ids.chunks(ROWS_AT_ONCE) {
-        let mut missing: std::collections::BTreeSet<&RecordId> = ids.iter().collect();
+        let mut missing: BTreeSet<&RecordId> = ids.iter().collect();
         let (mut conditions, mut unknown) = (Vec::new(), Vec::new());
         for id in ids {
             match table.condition(id.as_str()) {
-                Some(condition) => conditions.push(format!("({condition})")),
+                Some(condition) => conditions.push(condition),
                 None => unknown.push(id),
             }
         }
@@ -112,18 +108,51 @@ pub(super) async fn again(
         }
         for id in unknown {
             missing.remove(id);
-            let error = saas_backup_core::Error::new(
-                saas_backup_core::ErrorKind::Unsupported,
-                "the row's key is too long to ask for it alone",
-            );
+            let error = Error::new(ErrorKind::Unsupported, "the row's key is too long to ask for it alone");
             events.push(Event::Gap(Gap::record(&Key::new(table.collection.clone(), id.clone()), &error)));
         }
-        if tell_gone {
-            events.extend(missing.into_iter().map(|id| {
-                let key = Key::new(table.collection.clone(), id.clone());
-                Event::Delete(Deletion::new(key, DeletionReason::Deleted))
-            }));
-        }
+        events.extend(missing.into_iter().map(|id| {
+            let key = Key::new(table.collection.clone(), id.clone());
+            Event::Delete(Deletion::new(key, DeletionReason::Deleted))
+        }));
     }
     Ok(events)
+}
+
+/// A row as it is now.
+#[derive(Debug)]
+pub(super) struct Row {
+    /// The transaction that wrote it.
+    pub(super) writer: u32,
+    text: Vec<u8>,
+    spans: Vec<Option<(usize, usize)>>,
+}
+
+impl Row {
+    /// The value of one of the table's columns.
+    pub(super) fn value(&self, place: usize) -> Option<&[u8]> {
+        let (from, to) = (*self.spans.get(place + 1)?)?;
+        self.text.get(from..to)
+    }
+}
+
+/// Reads some rows of a table with a key, those that exist.
+pub(super) async fn now(session: &Connection, table: &Table, conditions: &[String]) -> Result<BTreeMap<RecordId, Row>> {
+    let mut found = BTreeMap::new();
+    for conditions in conditions.chunks(ROWS_AT_ONCE) {
+        let (columns, condition) = (table.select(), conditions.join(" OR "));
+        let statement = format!("COPY (SELECT xmin, {columns} FROM {} WHERE {condition}) TO STDOUT", table.from());
+        let failed = refused("rows cannot be read again");
+        let mut stream = Box::pin(session.copy_out(&statement).await.map_err(&failed)?);
+        while let Some(line) = stream.next().await {
+            let line = line.map_err(&failed)?;
+            let (mut scratch, mut spans) = (Vec::new(), Vec::new());
+            let text = fields(&line, &mut scratch, &mut spans).to_vec();
+            let mut row = Row { writer: 0, text, spans };
+            let writer = row.spans.first().copied().flatten().and_then(|(from, to)| row.text.get(from..to));
+            row.writer = writer.and_then(|text| utf8(text).ok()?.parse().ok()).unwrap_or_default();
+            found.insert(table.id(|place| row.value(place))?, row);
+        }
+    }
+    Ok(found)
 }

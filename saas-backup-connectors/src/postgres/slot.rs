@@ -203,10 +203,34 @@ impl Slot {
         session.batch_execute(&statement).await.map_err(refused("the replication slot cannot be moved on"))
     }
 
-    /// The statement that gives what was committed from the slot's position up to here.
-    pub(super) fn changes(&self, to: PgLsn) -> String {
+    /// Makes a second slot where this one stands, for this session and no longer than it.
+    pub(super) async fn fork(&self, session: &Connection) -> Result<Fork> {
+        let row = session
+            .query_one(
+                "SELECT slot_name::text FROM pg_copy_logical_replication_slot($1, 'saas_backup_' || pg_backend_pid(), true)",
+                &[&self.name],
+            )
+            .await
+            .map_err(refused("a second replication slot cannot be made"))
+            .map_err(|error| error.with_context("next", "raise max_replication_slots by the number of runs at a time"))?;
+        Ok(Fork { name: row.get(0), publication: self.publication.clone() })
+    }
+}
+
+/// A slot of one session that reads on without giving back what it read.
+#[derive(Clone, Debug)]
+pub(super) struct Fork {
+    name: String,
+    publication: String,
+}
+
+impl Fork {
+    /// The statement that gives what was committed up to here, so many changes or a transaction more; `takes`: the next one
+    /// goes on where this one ended.
+    pub(super) fn changes(&self, to: PgLsn, most: usize, takes: bool) -> String {
+        let verb = if takes { "get" } else { "peek" };
         format!(
-            "COPY (SELECT data FROM pg_logical_slot_peek_binary_changes({}, '{to}', NULL, 'proto_version', '1', \
+            "COPY (SELECT data FROM pg_logical_slot_{verb}_binary_changes({}, '{to}', {most}, 'proto_version', '1', \
              'publication_names', {})) TO STDOUT (FORMAT binary)",
             literal(&self.name),
             literal(&quoted(&self.publication)),

@@ -166,7 +166,7 @@ impl Shared {
                 if let Some(hidden) = &table.hidden {
                     return Err(withheld(table, hidden));
                 }
-                for event in rows::again(&session, table, &ids, true).await? {
+                for event in rows::again(&session, table, &ids).await? {
                     out.emit(event).await?;
                 }
                 continue;

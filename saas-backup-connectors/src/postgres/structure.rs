@@ -5,7 +5,7 @@ use saas_backup_core::{CollectionName, Digest, Error, ErrorKind, Key, RecordId, 
 use saas_backup_core::{Json, Record};
 use tokio_postgres::GenericClient;
 
-use super::client::quoted;
+use super::client::{literal, quoted};
 use super::error::refused;
 use super::id;
 use super::value::{Form, utf8, write_string};
@@ -257,25 +257,32 @@ impl Table {
 
     /// A condition for one row; `None` if the id does not lead back to it.
     pub(super) fn condition(&self, id: &str) -> Option<String> {
-        let literal = super::client::literal;
         match &self.identity {
             Identity::Key(key) => {
                 let parts = id::decode(id, key.len())?;
-                let terms = key.iter().zip(parts).map(|(place, part)| {
-                    let column = self.columns.get(*place)?;
-                    Some(format!("{} = {}::{}", quoted(&column.name), literal(&part), column.type_name))
-                });
-                Some(terms.collect::<Option<Vec<_>>>()?.join(" AND "))
-            }
-            Identity::Place if self.is_partitioned => {
-                let place = id::decode(id, 1)?.pop()?;
-                Some(format!("tableoid::regclass::text || ctid::text = {}", literal(&place)))
+                self.key_condition(|place| {
+                    let at = key.iter().position(|column| *column == place)?;
+                    parts.get(at).map(String::as_bytes)
+                })
             }
             Identity::Place => {
-                let place = id::decode(id, 1)?.pop()?;
-                Some(format!("ctid = {}::tid", literal(&place)))
+                let place = literal(&id::decode(id, 1)?.pop()?);
+                let is_one = if self.is_partitioned { "tableoid::regclass::text || ctid::text =" } else { "ctid =" };
+                let cast = if self.is_partitioned { "" } else { "::tid" };
+                Some(format!("({is_one} {place}{cast})"))
             }
         }
+    }
+
+    /// A condition for the row with these values in the columns of its key.
+    pub(super) fn key_condition<'a>(&self, value: impl Fn(usize) -> Option<&'a [u8]>) -> Option<String> {
+        let Identity::Key(key) = &self.identity else { return None };
+        let terms = key.iter().map(|place| {
+            let column = self.columns.get(*place)?;
+            let text = literal(utf8(value(*place)?).ok()?);
+            Some(format!("{} = {text}::{}", quoted(&column.name), column.type_name))
+        });
+        Some(format!("({})", terms.collect::<Option<Vec<_>>>()?.join(" AND ")))
     }
 
     /// The id of a row, of its columns in the table's order.

@@ -2,4 +2,5 @@
 
 mod changes;
 mod support;
+mod transactions;
 mod whole;

@@ -1,6 +1,6 @@
 //! Databases of a test's own on the server.
 
-use std::process::Command;
+use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use saas_backup_connectors::postgres::{Postgres, PostgresConfig};
@@ -88,6 +88,100 @@ impl Drop for Scratch {
             }
         }
     }
+}
+
+/// A server of a test's own, which it may kill.
+#[derive(Debug)]
+pub(super) struct Instance {
+    folder: tempfile::TempDir,
+    port: u16,
+    process: Child,
+}
+
+impl Instance {
+    pub(super) async fn new() -> Self {
+        let folder = tempfile::Builder::new().prefix("saas-backup-postgres").tempdir_in("/tmp").unwrap();
+        if is_root() {
+            let status = Command::new("chown").arg("postgres").arg(folder.path()).status().unwrap();
+            assert!(status.success());
+        }
+        let data = folder.path().join("db");
+        let made = as_server("initdb").args(["-U", "postgres", "-A", "trust", "-D"]).arg(&data).output().unwrap();
+        assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+        let port = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap().port();
+        let process = Self::launch(&data, port);
+        let instance = Self { folder, port, process };
+        drop(instance.client().await);
+        instance
+    }
+
+    fn launch(data: &std::path::Path, port: u16) -> Child {
+        as_server("postgres")
+            .arg("-D")
+            .arg(data)
+            .args(["-h", "127.0.0.1", "-p", &port.to_string(), "-k", "", "-c", "wal_level=logical"])
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap()
+    }
+
+    /// Kills the server without a warning.
+    pub(super) fn kill(&mut self) {
+        let pid = std::fs::read_to_string(self.folder.path().join("db/postmaster.pid")).unwrap();
+        let pid = pid.lines().next().unwrap();
+        let killed = Command::new("kill").args(["-9", pid]).status().unwrap();
+        assert!(killed.success());
+        self.process.wait().unwrap();
+    }
+
+    /// Starts it again after a kill; its recovery takes a moment.
+    pub(super) async fn start(&mut self) {
+        self.process = Self::launch(&self.folder.path().join("db"), self.port);
+        drop(self.client().await);
+    }
+
+    /// A session, once the server takes one.
+    pub(super) async fn client(&self) -> Client {
+        let mut config = tokio_postgres::Config::new();
+        config.host("127.0.0.1").port(self.port).user("postgres").dbname("postgres");
+        for _ in 0..600 {
+            if let Ok((client, connection)) = config.connect(NoTls).await {
+                tokio::spawn(connection);
+                return client;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        }
+        panic!("the server does not start");
+    }
+
+    pub(super) fn settings(&self) -> PostgresConfig {
+        PostgresConfig::new("127.0.0.1", "postgres", "postgres").with_port(self.port)
+    }
+}
+
+impl Drop for Instance {
+    fn drop(&mut self) {
+        if self.process.try_wait().is_ok_and(|ended| ended.is_none()) {
+            self.kill();
+        }
+    }
+}
+
+fn is_root() -> bool {
+    let id = Command::new("id").arg("-u").output().unwrap();
+    id.stdout == b"0\n"
+}
+
+/// A program of the server's, which refuses to run as root.
+fn as_server(program: &str) -> Command {
+    let path = format!("{}/{program}", setting("PROGRAMS"));
+    if !is_root() {
+        return Command::new(path);
+    }
+    let mut command = Command::new("runuser");
+    command.args(["-u", "postgres", "--"]).arg(path);
+    command
 }
 
 async fn connect(database: &str) -> Client {
