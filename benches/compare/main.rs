@@ -10,17 +10,13 @@
 #![allow(clippy::print_stdout, reason = "a program prints")]
 
 mod limit;
-mod measure;
 mod others;
 mod ours;
 mod table;
 
-use std::error::Error;
 use std::path::{Path, PathBuf};
 
-use benches::Workload;
-
-type Outcome<T> = Result<T, Box<dyn Error>>;
+use benches::{Outcome, Workload, measure};
 
 const USAGE: &str = "\
 compare run FOLDER [--records N] [--attachments N]   make the workload, measure everything, print the table

@@ -2,7 +2,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use crate::Outcome;
-use crate::measure::{Cost, measure};
+use benches::measure::{Cost, measure};
 
 /// Another program that backs up files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -3,9 +3,9 @@ use std::path::{Path, PathBuf};
 
 use benches::Workload;
 
-use crate::measure::{Cost, held_below, measure};
 use crate::others::Other;
 use crate::{Outcome, account, limit, ours};
+use benches::measure::{Cost, held_below, measure};
 
 /// What one program did in one step.
 struct Row {

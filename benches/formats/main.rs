@@ -12,14 +12,11 @@
 //! id as the key. Without `--python` only the project's own formats run.
 #![allow(clippy::print_stdout, reason = "a program prints")]
 
-#[path = "../compare/measure.rs"]
-mod measure;
-
-use std::error::Error;
 use std::path::Path;
 use std::sync::Arc;
 
-use benches::{KindsConnector, Part, Workload, WorkloadConnector};
+use benches::measure::{self, held_below, measure};
+use benches::{KindsConnector, Outcome, Part, Workload, WorkloadConnector};
 use saas_backup_core::{Connector, TransferOptions, WriteMode, transfer};
 use saas_backup_formats::auto::{AutoConfig, AutoConnector};
 use saas_backup_formats::bagit::{BagItConfig, BagItConnector};
@@ -36,10 +33,6 @@ use saas_backup_formats::parquet::{ParquetConfig, ParquetConnector};
 use saas_backup_formats::sqlite::{SqliteConfig, SqliteConnector};
 use saas_backup_formats::vcf::{VcfConfig, VcfConnector};
 use saas_backup_formats::wxr::{WxrConfig, WxrConnector};
-
-use measure::{held_below, measure};
-
-type Outcome<T> = Result<T, Box<dyn Error>>;
 
 /// What is measured, and its name in the table.
 const FORMATS: [(&str, &str); 21] = [

@@ -21,7 +21,7 @@ use super::error::refused;
 /// hidden: a table with row security that we may not see through is an error, not a part of a table.
 const SESSION: &str = "SET datestyle = 'ISO, YMD'; SET intervalstyle = 'postgres'; SET extra_float_digits = 1; \
     SET bytea_output = 'hex'; SET timezone = 'UTC'; SET xmloption = 'content'; SET lc_monetary = 'C'; \
-    SET search_path = ''; SET row_security = off; SET synchronize_seqscans = off; SET statement_timeout = 0; \
+    SET search_path = ''; SET row_security = off; SET synchronize_seqscans = off; SET jit = off; SET statement_timeout = 0; \
     SET lock_timeout = 0; SET idle_in_transaction_session_timeout = 0; SET standard_conforming_strings = on; \
     SET check_function_bodies = off; SET client_min_messages = 'error'";
 

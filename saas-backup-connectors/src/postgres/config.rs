@@ -80,6 +80,13 @@ impl PostgresConfig {
         self
     }
 
+    /// Sets the role to log in as.
+    #[must_use]
+    pub fn with_user(mut self, username: impl Into<String>) -> Self {
+        self.username = username.into();
+        self
+    }
+
     /// Sets the password.
     #[must_use]
     pub fn with_password(mut self, password: impl Into<SecretString>) -> Self {

@@ -15,16 +15,16 @@ use saas_backup_core::{
 use tokio_postgres::binary_copy::BinaryCopyOutStream;
 use tokio_postgres::types::{PgLsn, Type};
 
-use super::catalog::{DEFINITIONS, SEQUENCES};
+use super::catalog::{DEFINITIONS, LARGE_OBJECTS, SEQUENCES};
 use super::client::Connection;
 use super::error::refused;
 use super::pgoutput::{Message, Relation, Tuple, Value};
 use super::position::Position;
 use super::slot::Fork;
-use super::snapshot::Shared;
+use super::snapshot::{Shared, print_of};
 use super::structure::{Structure, Table, short_digest};
 use super::view::{glance, running};
-use super::{definitions, rows, sequences};
+use super::{definitions, objects, rows, sequences};
 
 /// Events between two checkpoints, at least.
 const CHECKPOINT_EVERY: usize = 4096;
@@ -66,16 +66,17 @@ pub(super) async fn follow(shared: Arc<Shared>, feed: Feed, from: Position, only
     if health.confirmed < from.lsn {
         database.slot.advance(&session, from.lsn).await?;
     }
-    let now = Now::read(&mut session, &shared, &feed).await?;
+    let mut now = Now::read(&mut session, &shared, &feed).await?;
+    let reset = now.changed(&shared, &feed, &from);
     let decoder = database.server.connect().await?;
     let fork = database.slot.fork(&decoder).await?;
     let mut reader = LogReader {
         decoder: Arc::new(Decoder { session: decoder, fork, from: from.lsn }),
         shared: &shared,
         session: &session,
-        tables: now.tables(&feed),
+        tables: std::mem::take(&mut now.tables),
         known: BTreeMap::new(),
-        reset: now.changed(&shared, &feed, &from),
+        reset,
         only,
         shapes: from.shapes,
         incomplete: BTreeMap::new(),
@@ -110,39 +111,61 @@ pub(super) async fn follow(shared: Arc<Shared>, feed: Feed, from: Position, only
 
 /// What the tables are now, and the digests that tell when they are something else.
 struct Now {
-    structure: Structure,
+    tables: BTreeMap<u32, Arc<Table>>,
     shapes: BTreeMap<String, String>,
+    /// The collections among these that the log does not tell of: their digests are of what they hold, too.
+    untold: BTreeSet<String>,
 }
 
 impl Now {
     async fn read(session: &mut Connection, shared: &Shared, feed: &Feed) -> Result<Self> {
         let settings = &shared.database.settings;
+        let published = shared.database.slot.published(session).await?.unwrap_or_default();
         let view = glance(session).await?;
         let structure = Structure::read(&view, &settings.schemas, &settings.username).await?;
-        let definitions = definitions::shape(&definitions::read(&view, &settings.schemas).await?)?;
-        view.commit().await.map_err(refused("a transaction cannot be ended"))?;
-        let tables = structure.tables.iter().filter(|table| feed.covers.contains(&table.collection));
-        let mut shapes: BTreeMap<String, String> =
-            tables.map(|table| (table.collection.as_str().to_owned(), table.full_shape())).collect();
-        if feed.covers.iter().any(|name| name.as_str() == DEFINITIONS) {
-            shapes.insert(DEFINITIONS.to_owned(), definitions);
+        let mut now = Self { tables: BTreeMap::new(), shapes: BTreeMap::new(), untold: BTreeSet::new() };
+        for table in structure.tables {
+            let name = table.collection.as_str().to_owned();
+            if !feed.covers.contains(&table.collection) || table.hidden.is_some() {
+                continue;
+            }
+            if table.loggable && published.contains(&table.oid) {
+                now.shapes.insert(name, table.full_shape());
+                now.tables.insert(table.oid, table);
+            } else {
+                now.shapes.insert(name.clone(), print_of(&view, &table).await?);
+                now.untold.insert(name);
+            }
         }
-        Ok(Self { structure, shapes })
+        let covers = |name: &str| feed.covers.iter().any(|covered| covered.as_str() == name);
+        if covers(DEFINITIONS) {
+            let shape = definitions::shape(&definitions::read(&view, &settings.schemas).await?)?;
+            now.shapes.insert(DEFINITIONS.to_owned(), shape);
+        }
+        if covers(LARGE_OBJECTS) {
+            let shape = objects::shape(&objects::read_all(&view).await?);
+            now.shapes.insert(LARGE_OBJECTS.to_owned(), shape);
+            now.untold.insert(LARGE_OBJECTS.to_owned());
+        }
+        view.commit().await.map_err(refused("a transaction cannot be ended"))?;
+        Ok(now)
     }
 
-    fn tables(&self, feed: &Feed) -> BTreeMap<u32, Arc<Table>> {
-        let covered = self.structure.tables.iter().filter(|table| feed.covers.contains(&table.collection));
-        covered.map(|table| (table.oid, Arc::clone(table))).collect()
-    }
-
-    /// The collections that were read in another form than they have now.
-    fn changed(&self, shared: &Shared, feed: &Feed, from: &Position) -> BTreeSet<CollectionName> {
+    /// The collections that are something else than what was read of them. Of those that the log does not tell of, what
+    /// this run read counts: they may change all the time.
+    fn changed(&mut self, shared: &Shared, feed: &Feed, from: &Position) -> BTreeSet<CollectionName> {
         let read = shared.shapes_read();
-        let differs = |name: &&CollectionName| {
-            let before = read.get(name.as_str()).or_else(|| from.shapes.get(name.as_str()));
-            self.shapes.get(name.as_str()).is_some_and(|now| before != Some(now))
-        };
-        feed.covers.iter().filter(differs).cloned().collect()
+        let mut changed = BTreeSet::new();
+        for name in &feed.covers {
+            let Some(now) = self.shapes.get_mut(name.as_str()) else { continue };
+            match read.get(name.as_str()) {
+                Some(read) if self.untold.contains(name.as_str()) => now.clone_from(read),
+                Some(read) if read == now => {}
+                None if from.shapes.get(name.as_str()) == Some(now) => {}
+                _ => drop(changed.insert(name.clone())),
+            }
+        }
+        changed
     }
 }
 

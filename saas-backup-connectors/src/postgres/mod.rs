@@ -91,12 +91,13 @@ impl Connector for Postgres {
         let mut capabilities = Capabilities::default();
         capabilities.read = true;
         capabilities.incremental = true;
+        // Without the log every row comes each time, and what does not come is gone.
         capabilities.logs = self.database.settings.increments;
-        capabilities.reports_deletions = true;
+        capabilities.reports_deletions = self.database.settings.increments;
+        capabilities.redelivers = !self.database.settings.increments;
         capabilities.reads_records = true;
         capabilities.blobs = true;
         capabilities.blob_ranges = true;
-        capabilities.redelivers = true;
         capabilities.create = true;
         capabilities.merge = true;
         capabilities.overwrite = true;

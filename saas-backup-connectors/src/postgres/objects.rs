@@ -13,6 +13,7 @@ use super::Database;
 use super::catalog::LARGE_OBJECTS;
 use super::client::Connection;
 use super::error::refused;
+use super::structure::short_digest;
 use super::view::View;
 
 /// Bytes that one question asks for; also the unit of the digest that names a content.
@@ -54,6 +55,26 @@ pub(super) async fn read(client: &impl GenericClient, oid: u32, owner: &str) -> 
     let blob =
         BlobRef::new(BlobId::parse(format!("{oid}-{digest}"))?, "content").with_name(oid.to_string()).with_size(size);
     Ok(Event::Put(Box::new(Record::new(key, data).with_blob(blob))))
+}
+
+/// What the objects are, as a digest.
+pub(super) fn shape<'a>(objects: impl IntoIterator<Item = &'a Event>) -> String {
+    let one = |event: &Event| match event {
+        Event::Put(record) => {
+            format!("{}{:?}", record.data.as_str(), record.blobs.first().and_then(|blob| blob.id.clone()))
+        }
+        other => format!("{:?}", other.key()),
+    };
+    short_digest(&objects.into_iter().map(one).collect::<Vec<_>>().join("\n"))
+}
+
+/// All objects.
+pub(super) async fn read_all(client: &impl GenericClient) -> Result<Vec<Event>> {
+    let mut events = Vec::new();
+    for (oid, owner) in list(client).await? {
+        events.push(read(client, oid, &owner).await?);
+    }
+    Ok(events)
 }
 
 /// The bytes of an object from an offset, as a view sees them.

@@ -3,8 +3,8 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use bytes::Bytes;
 use saas_backup_core::{
-    BlobRef, BlobSlot, BlobWriter, Cursor, Event, Feed, Key, Outcome, Problem, Receipt, Record, Result, RunReport,
-    RunStart, Sink, State, StoredBlob, Writer,
+    BlobRef, BlobSlot, BlobWriter, CollectionName, Cursor, Event, Feed, Key, Outcome, Problem, Receipt, Record, Result,
+    RunReport, RunStart, Sink, State, StoredBlob, Writer,
 };
 use tokio::sync::Mutex;
 
@@ -103,16 +103,13 @@ impl Writer for TableWriter {
                 at += 1;
                 continue;
             }
-            let alike = |event: &Event| match event {
-                Event::Put(record) if record.key.collection == *collection => Some(record.as_ref().clone()),
-                _ => None,
-            };
-            let records: Vec<Record> = batch.get(at..).unwrap_or_default().iter().map_while(alike).collect();
+            let records: Vec<&Record> =
+                batch.get(at..).unwrap_or_default().iter().map_while(|event| row_of(event, collection)).collect();
             if !std::mem::replace(&mut self.begun, true) {
                 target.begin(collection).await?;
             }
             at += records.len();
-            outcomes.extend(target.rows(collection, &records.iter().collect::<Vec<_>>()).await?);
+            outcomes.extend(target.rows(collection, &records).await?);
         }
         Ok(outcomes)
     }
@@ -124,6 +121,14 @@ impl Writer for TableWriter {
 
     async fn close(self: Box<Self>) -> Result<()> {
         Ok(())
+    }
+}
+
+/// The record of an event, if it belongs to this collection.
+fn row_of<'a>(event: &'a Event, collection: &CollectionName) -> Option<&'a Record> {
+    match event {
+        Event::Put(record) if record.key.collection == *collection => Some(record),
+        _ => None,
     }
 }
 

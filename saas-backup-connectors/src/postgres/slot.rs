@@ -150,7 +150,7 @@ impl Slot {
     }
 
     /// The tables that the publication lists; `None` if there is none.
-    async fn published(&self, session: &Connection) -> Result<Option<BTreeSet<u32>>> {
+    pub(super) async fn published(&self, session: &Connection) -> Result<Option<BTreeSet<u32>>> {
         let failed = refused("the publication cannot be looked at");
         let row = session
             .query_opt("SELECT oid, pubviaroot FROM pg_publication WHERE pubname = $1", &[&self.publication])

@@ -8,11 +8,13 @@ use saas_backup_core::{
     BlobRef, ByteStream, Catalog, CollectionName, Coverage, Done, Emitter, Error, ErrorKind, Event, EventStream, Feed,
     FeedId, FeedKind, FeedStream, Gap, Key, Only, ReadRequest, RecordId, Result, Snapshot, events,
 };
+use tokio_postgres::GenericClient;
 
 use super::catalog::{DEFINITIONS, LARGE_OBJECTS, SEQUENCES, catalog, coverage};
+use super::error::refused;
 use super::position::Position;
 use super::rows::Rows;
-use super::structure::{Hidden, Structure, Table};
+use super::structure::{Hidden, Structure, Table, short_digest};
 use super::view::View;
 use super::{Database, definitions, log, objects, rows, sequences};
 
@@ -93,19 +95,19 @@ impl Shared {
 
     /// The feeds, after the server was told what to keep its log of.
     async fn feeds(self: Arc<Self>) -> Result<Vec<Feed>> {
-        let tables = &self.structure.tables;
         let settings = &self.database.settings;
-        let fixed = [DEFINITIONS, SEQUENCES].map(CollectionName::from_static);
+        let fixed = [DEFINITIONS, SEQUENCES, LARGE_OBJECTS].map(CollectionName::from_static);
+        let tables = self.structure.tables.iter().map(|table| table.collection.clone());
+        let names: Vec<CollectionName> = fixed.into_iter().chain(tables).collect();
         let mut feeds = Vec::new();
         if settings.increments {
             let session = self.database.server.connect().await?;
-            let listed = self.database.slot.publish(&session, &self.structure).await?;
-            let followed = tables.iter().filter(|table| listed.contains(&table.oid) && table.hidden.is_none());
-            let covers = fixed.iter().cloned().chain(followed.map(|table| table.collection.clone())).collect();
+            self.database.slot.publish(&session, &self.structure).await?;
+            let hidden = |name: &CollectionName| self.structure.table(name).is_some_and(|table| table.hidden.is_some());
+            let covers = names.iter().filter(|name| !hidden(name)).cloned().collect();
             feeds.push(Feed::log(FeedId::parse(format!("log:{}", settings.slot))?, covers));
         }
-        let names = fixed.into_iter().chain([CollectionName::from_static(LARGE_OBJECTS)]);
-        feeds.extend(names.chain(tables.iter().map(|table| table.collection.clone())).map(Feed::slice));
+        feeds.extend(names.into_iter().map(Feed::slice));
         Ok(feeds)
     }
 
@@ -131,8 +133,10 @@ impl Shared {
     async fn objects(&self, out: &Emitter) -> Result<()> {
         let view = self.view().await?;
         let session = view.session(&self.database).await?;
-        for (oid, owner) in objects::list(&*session).await? {
-            out.emit(objects::read(&*session, oid, &owner).await?).await?;
+        let events = objects::read_all(&*session).await?;
+        self.was_read(&CollectionName::from_static(LARGE_OBJECTS), objects::shape(&events));
+        for event in events {
+            out.emit(event).await?;
         }
         Ok(())
     }
@@ -141,13 +145,19 @@ impl Shared {
     async fn table(self: Arc<Self>, collection: CollectionName) -> Result<EventStream> {
         let view = self.view().await?;
         let table = view.structure.table(&collection).cloned().ok_or_else(|| gone(&collection))?;
-        self.was_read(&collection, table.full_shape());
         let scope = Feed::slice(collection.clone()).scope();
         if let Some(hidden) = &table.hidden {
             let hole = Event::Gap(Gap::collection(collection, &withheld(&table, hidden)));
             return Ok(stream::iter([Ok(hole), Ok(Event::Done(Done::changes(scope)))]).boxed());
         }
-        let rows = Rows::open(view.session(&self.database).await?, table).await?;
+        let session = view.session(&self.database).await?;
+        let shape = if self.database.settings.increments && !view.followed.contains(&table.oid) {
+            print_of(&*session, &table).await?
+        } else {
+            table.full_shape()
+        };
+        self.was_read(&collection, shape);
+        let rows = Rows::open(session, table).await?;
         let batches = stream::try_unfold((rows, view), |(mut rows, view)| async move {
             Ok::<_, Error>(rows.batch().await?.map(|batch| (stream::iter(batch.into_iter().map(Ok)), (rows, view))))
         });
@@ -200,10 +210,9 @@ impl Shared {
             LARGE_OBJECTS => {
                 let view = self.view().await?;
                 let session = view.session(&self.database).await?;
-                for (oid, owner) in objects::list(&*session).await? {
-                    let id = RecordId::parse(oid.to_string())?;
-                    if ids.contains(&id) {
-                        found.insert(id, objects::read(&*session, oid, &owner).await?);
+                for event in objects::read_all(&*session).await? {
+                    if let Some(key) = event.key().filter(|key| ids.contains(&key.id)) {
+                        found.insert(key.id, event);
                     }
                 }
             }
@@ -270,6 +279,12 @@ impl Snapshot for DatabaseSnapshot {
         let (from, to) = range.map_or((0, None), |range| (range.start, Some(range.end)));
         objects::open(&self.shared.database, view, owner, from, to).await
     }
+}
+
+/// What a table is and holds that the log does not tell of, as a digest.
+pub(super) async fn print_of(client: &impl GenericClient, table: &Table) -> Result<String> {
+    let row = client.query_one(&table.fingerprint(), &[]).await.map_err(refused("a table cannot be read"))?;
+    Ok(short_digest(&format!("{}\n{}", table.full_shape(), row.get::<_, &str>(0))))
 }
 
 fn withheld(table: &Table, hidden: &Hidden) -> Error {

@@ -255,6 +255,15 @@ impl Table {
         if self.is_partitioned { self.sql.clone() } else { format!("ONLY {}", self.sql) }
     }
 
+    /// The statement that gives a fingerprint of all rows, whatever their order.
+    pub(super) fn fingerprint(&self) -> String {
+        format!(
+            "SELECT count(*) || ' ' || coalesce(sum(hashtextextended(r::text, 0)::numeric), 0) || ' ' \
+             || coalesce(sum(hashtextextended(r::text, 1)::numeric), 0) FROM {} r",
+            self.from()
+        )
+    }
+
     /// A condition for one row; `None` if the id does not lead back to it.
     pub(super) fn condition(&self, id: &str) -> Option<String> {
         match &self.identity {
@@ -335,10 +344,10 @@ impl Table {
         Self::shape(self.columns.iter().map(|column| (column.name.as_str(), column.type_oid, column.type_modifier)))
     }
 
-    /// The same with what the log does not name: what values the columns' types may have.
+    /// The same with what the log does not name: what makes ids, and what values the columns' types may have.
     pub(super) fn full_shape(&self) -> String {
         let details: Vec<&str> = self.columns.iter().map(|column| column.type_detail.as_str()).collect();
-        short_digest(&format!("{}\n{}", self.log_shape(), details.join("\n")))
+        short_digest(&format!("{}\n{:?}\n{}", self.log_shape(), self.identity, details.join("\n")))
     }
 
     /// Where each of our columns stands among these names.

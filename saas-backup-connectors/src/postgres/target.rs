@@ -17,8 +17,8 @@ use super::client::{Connection, literal, quoted};
 use super::config::PostgresConfig;
 use super::definitions::{Definition, ORDER};
 use super::error::{explain, refused};
-use super::structure::{Identity, Structure, Table};
-use super::value::write_field;
+use super::structure::{Column, Identity, Structure, Table};
+use super::value::NULL;
 
 /// The texts of keys' columns.
 type Keys = Vec<Vec<Option<String>>>;
@@ -269,11 +269,11 @@ impl Target {
             let problem = Problem::new("no-key", "the table has no key, so nobody can tell which rows exist");
             return Ok(vec![Outcome::Skipped(Box::new(problem)); records.len()]);
         }
-        let mut lines = Vec::with_capacity(records.len());
+        let (mut lines, mut ends) = (Vec::new(), vec![0]);
         let mut outcomes = Vec::with_capacity(records.len());
         for record in records {
-            let (line, unknown) = line(&table, record)?;
-            lines.push(line);
+            let unknown = line(&table, record, &mut lines)?;
+            ends.push(lines.len());
             let written = Written::new(record.key.clone());
             let lost = |written: Written, name: &String| written.with_loss(format!("/data/{name}"), "no such column");
             outcomes.push(if unknown.is_empty() {
@@ -282,11 +282,13 @@ impl Target {
                 Outcome::Written(Box::new(unknown.iter().fold(written, lost)))
             });
         }
+        let lines = Bytes::from(lines);
         // What one row is refused for ends that row: halves are tried until it stands alone.
         let mut parts: Vec<std::ops::Range<usize>> = std::iter::once(0..records.len()).collect();
         while let Some(part) = parts.pop() {
-            let lines = lines.get(part.clone()).unwrap_or_default();
-            match self.copy(&table, lines).await? {
+            let end = |index: usize| ends.get(index).copied().unwrap_or_default();
+            let some = lines.slice(end(part.start)..end(part.end));
+            match self.copy(&table, some).await? {
                 Ok(None) => {}
                 Ok(Some(arrived)) => {
                     for (index, record) in part.clone().zip(records.get(part).unwrap_or_default()) {
@@ -317,7 +319,7 @@ impl Target {
     async fn copy(
         &mut self,
         table: &Table,
-        lines: &[Vec<u8>],
+        lines: Bytes,
     ) -> Result<Result<Option<BTreeSet<RecordId>>, tokio_postgres::Error>> {
         let failed = refused("the database cannot be written");
         let is_ours = self.made.contains(&table.collection);
@@ -351,16 +353,9 @@ impl Target {
         }
     }
 
-    async fn copy_lines(&self, statement: &str, lines: &[Vec<u8>]) -> Result<(), tokio_postgres::Error> {
-        let mut sink = Box::pin(self.session.copy_in::<_, Bytes>(statement).await?);
-        let mut chunk = Vec::new();
-        for line in lines {
-            chunk.extend_from_slice(line);
-            if chunk.len() >= 256 * 1024 {
-                sink.feed(Bytes::from(std::mem::take(&mut chunk))).await?;
-            }
-        }
-        sink.feed(Bytes::from(chunk)).await?;
+    async fn copy_lines(&self, statement: &str, lines: Bytes) -> Result<(), tokio_postgres::Error> {
+        let mut sink = Box::pin(self.session.copy_in(statement).await?);
+        sink.feed(lines).await?;
         sink.as_mut().finish().await.map(drop)
     }
 
@@ -462,33 +457,34 @@ fn id_of(table: &Table, row: &[Option<String>]) -> Result<RecordId> {
 }
 
 /// One line of a copy, and the members for which the table has no column.
-fn line(table: &Table, record: &Record) -> Result<(Vec<u8>, Vec<String>)> {
-    let members: Members<'_> = record.data.decode()?;
-    let mut values: Vec<Option<Vec<u8>>> = vec![None; table.columns.len()];
-    let (mut unknown, mut next) = (Vec::new(), 0);
-    for (name, value) in members.0 {
-        // Members stand in the order of the columns, but for those that are left out.
-        let is_here = |column: &super::structure::Column| column.name == name;
+fn line(table: &Table, record: &Record, out: &mut Vec<u8>) -> Result<Vec<String>> {
+    let Members(members) = record.data.decode()?;
+    // Members stand in the order of the columns, unless the table was made with another one.
+    let (mut ordered, mut unknown, mut next) = (Vec::with_capacity(members.len()), Vec::new(), 0);
+    for (name, value) in members {
+        let is_here = |column: &Column| column.name == name;
         let ahead = table.columns.get(next..).unwrap_or_default().iter().position(is_here).map(|at| at + next);
         match ahead.or_else(|| table.columns.iter().position(is_here)) {
             Some(at) => {
                 next = at + 1;
-                if let (Some(slot), Some(column)) = (values.get_mut(at), table.columns.get(at)) {
-                    *slot = Some(column.form.read_json(value)?);
-                }
+                ordered.push((at, value));
             }
             None => unknown.push(name.into_owned()),
         }
     }
-    let mut line = Vec::new();
-    for (index, value) in values.iter().enumerate() {
+    ordered.sort_by_key(|(at, _)| *at);
+    let mut ordered = ordered.into_iter().peekable();
+    for (index, column) in table.columns.iter().enumerate() {
         if index > 0 {
-            line.push(b'\t');
+            out.push(b'\t');
         }
-        write_field(value.as_deref(), &mut line);
+        match ordered.next_if(|(at, _)| *at == index) {
+            Some((_, value)) => column.form.write_field(value, out)?,
+            None => out.extend_from_slice(NULL),
+        }
     }
-    line.push(b'\n');
-    Ok((line, unknown))
+    out.push(b'\n');
+    Ok(unknown)
 }
 
 /// The members of an object in their order, not parsed.

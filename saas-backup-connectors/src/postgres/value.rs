@@ -1,7 +1,5 @@
 //! Values: what the server writes as text becomes JSON, and back, without a loss.
 
-use std::io::Write as _;
-
 use saas_backup_core::{Error, ErrorKind, Result};
 use serde_json::value::RawValue;
 
@@ -50,17 +48,20 @@ impl Form {
         Ok(())
     }
 
-    /// What the server reads, of JSON.
-    pub(super) fn read_json(self, json: &RawValue) -> Result<Vec<u8>> {
+    /// Writes JSON as a field of `COPY … (FORMAT text)`.
+    pub(super) fn write_field(self, json: &RawValue, out: &mut Vec<u8>) -> Result<()> {
         let raw = json.get();
-        match self {
-            Self::Jsonb => Ok(raw.as_bytes().to_vec()),
-            _ if raw.starts_with('"') => {
+        let plain = raw.strip_prefix('"').and_then(|text| text.strip_suffix('"')).filter(|_| self != Self::Jsonb);
+        match plain {
+            // A text without an escape has neither tabs nor ends of lines.
+            Some(text) if memchr::memchr(b'\\', text.as_bytes()).is_none() => out.extend_from_slice(text.as_bytes()),
+            Some(_) => {
                 let text: String = serde_json::from_str(raw).map_err(|_| malformed())?;
-                Ok(text.into_bytes())
+                write_escaped(text.as_bytes(), out);
             }
-            _ => Ok(raw.as_bytes().to_vec()),
+            None => write_escaped(raw.as_bytes(), out),
         }
+        Ok(())
     }
 }
 
@@ -127,12 +128,11 @@ fn unescape(field: &[u8], out: &mut Vec<u8>) {
     out.extend_from_slice(rest);
 }
 
-/// Writes one field of `COPY … (FORMAT text)`.
-pub(super) fn write_field(value: Option<&[u8]>, out: &mut Vec<u8>) {
-    let Some(value) = value else {
-        out.extend_from_slice(b"\\N");
-        return;
-    };
+/// What stands for `NULL` in `COPY … (FORMAT text)`.
+pub(super) const NULL: &[u8] = b"\\N";
+
+/// Writes a value as a field of `COPY … (FORMAT text)`.
+fn write_escaped(value: &[u8], out: &mut Vec<u8>) {
     let mut from = 0;
     for (at, byte) in value.iter().enumerate() {
         let escaped: &[u8] = match byte {
@@ -143,7 +143,7 @@ pub(super) fn write_field(value: Option<&[u8]>, out: &mut Vec<u8>) {
             _ => continue,
         };
         out.extend_from_slice(value.get(from..at).unwrap_or_default());
-        out.write_all(escaped).ok();
+        out.extend_from_slice(escaped);
         from = at + 1;
     }
     out.extend_from_slice(value.get(from..).unwrap_or_default());
@@ -167,7 +167,11 @@ mod tests {
 
     fn back(form: Form, json: &str) -> String {
         let raw: Box<RawValue> = serde_json::from_str(json).unwrap();
-        String::from_utf8(form.read_json(&raw).unwrap()).unwrap()
+        let (mut line, mut scratch, mut spans) = (Vec::new(), Vec::new(), Vec::new());
+        form.write_field(&raw, &mut line).unwrap();
+        let text = fields(&line, &mut scratch, &mut spans);
+        let (from, to) = spans[0].unwrap();
+        String::from_utf8(text[from..to].to_vec()).unwrap()
     }
 
     #[test]
@@ -199,7 +203,10 @@ mod tests {
                 if index > 0 {
                     line.push(b'\t');
                 }
-                write_field(value.as_deref().map(str::as_bytes), &mut line);
+                match value {
+                    Some(value) => write_escaped(value.as_bytes(), &mut line),
+                    None => line.extend_from_slice(NULL),
+                }
             }
             line.push(b'\n');
             let (mut scratch, mut spans) = (Vec::new(), Vec::new());

@@ -15,6 +15,8 @@ use super::structure::Structure;
 pub(super) struct View {
     id: String,
     pub(super) structure: Structure,
+    /// The tables that the log tells of.
+    pub(super) followed: BTreeSet<u32>,
     /// Transactions that this view does not see although they had begun.
     pub(super) running: BTreeSet<u64>,
     _session: Connection,
@@ -31,7 +33,8 @@ impl View {
         let row = session.query_one("SELECT pg_export_snapshot()", &[]).await.map_err(&failed)?;
         let structure = Structure::read(&*session, &database.settings.schemas, &database.settings.username).await?;
         let running = running(&session).await?;
-        Ok(Self { id: row.get(0), structure, running, _session: session })
+        let followed = followed(database, &session, &structure).await?;
+        Ok(Self { id: row.get(0), structure, followed, running, _session: session })
     }
 
     /// A session that sees the same.
@@ -41,6 +44,17 @@ impl View {
         session.batch_execute(&statement).await.map_err(refused("the view is no longer open"))?;
         Ok(session)
     }
+}
+
+/// The tables that the log tells of.
+pub(super) async fn followed(
+    database: &Database,
+    session: &Connection,
+    structure: &Structure,
+) -> Result<BTreeSet<u32>> {
+    let listed = database.slot.published(session).await?.unwrap_or_default();
+    let tables = structure.tables.iter().filter(|table| table.loggable && listed.contains(&table.oid));
+    Ok(tables.map(|table| table.oid).collect())
 }
 
 /// The transactions under way, as this session's view sees them.

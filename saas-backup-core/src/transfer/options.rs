@@ -38,7 +38,7 @@ pub struct TransferOptions {
     pub feeds_in_flight: usize,
     /// Blobs on their way at the same time, over all feeds. Default: 4.
     pub blobs_in_flight: usize,
-    /// A batch is written when it holds so many events. Default: 256.
+    /// A batch is written when it holds so many events. Default: 4,096.
     pub batch_events: usize,
     /// A batch is written when it holds so many bytes. Default: 1 MiB.
     pub batch_bytes: usize,
@@ -74,7 +74,7 @@ impl TransferOptions {
             budget: Budget::default(),
             feeds_in_flight: 4,
             blobs_in_flight: 4,
-            batch_events: 256,
+            batch_events: 4096,
             batch_bytes: 1024 * 1024,
             flush_bytes: 32 * 1024 * 1024,
             flush_every: Duration::from_mins(1),

@@ -1,5 +1,6 @@
+use saas_backup_connectors::postgres::Postgres;
 use saas_backup_core::testkit::Contents;
-use saas_backup_core::{Key, RunStatus, TransferOptions, WriteMode, transfer};
+use saas_backup_core::{Connector as _, ErrorKind, Key, RunStatus, TransferOptions, WriteMode, transfer};
 
 use super::support::{Scratch, backup, contents, copy};
 
@@ -99,4 +100,51 @@ async fn one_row_comes_back_into_the_database_that_lost_it() {
     let now = contents(&shop.plain()).await;
     assert!(!record(&now, "shop.orders", "10,A-1").contains("spoilt"));
     assert!(record(&now, "shop.lines", "10,A-1,1").contains("pen"));
+}
+
+#[tokio::test]
+#[ignore = "needs testing/servers up postgres"]
+async fn what_a_role_may_not_do_is_said_with_the_statement_that_lets_it() {
+    let database = Scratch::new().await;
+    let role = format!("role_{}", database.name);
+    database
+        .run(&format!(
+            "CREATE ROLE {role} LOGIN PASSWORD 'poor'; CREATE TABLE open (id int PRIMARY KEY); CREATE TABLE shut (id int PRIMARY KEY);
+             CREATE TABLE own (id int PRIMARY KEY, who text); ALTER TABLE own ENABLE ROW LEVEL SECURITY;
+             INSERT INTO open VALUES (1); INSERT INTO shut VALUES (1); GRANT SELECT ON open, own TO {role}"
+        ))
+        .await;
+    let poor = || database.settings().with_user(role.as_str()).with_password("poor".to_owned());
+    let next = |error: &saas_backup_core::Error| {
+        error.context().find(|(name, _)| *name == "next").map(|(_, next)| next.to_owned()).unwrap_or_default()
+    };
+
+    let error = Postgres::new(poor()).unwrap().check().await.unwrap_err();
+    assert!(next(&error).contains(&format!("ALTER ROLE \"{role}\" REPLICATION")), "{error:?}");
+    database.run(&format!("ALTER ROLE {role} REPLICATION")).await;
+
+    let copy = copy();
+    let told = transfer(&Postgres::new(poor()).unwrap(), &copy, TransferOptions::backup()).await.unwrap().report;
+    let told = format!("{told:?}");
+    assert!(told.contains("CREATE PUBLICATION") && told.contains("as the tables' owner"), "{told}");
+
+    // Without increments no right but SELECT is needed, and what is missing is a gap.
+    let reads = Postgres::new(poor().with_increments(false)).unwrap();
+    let report = transfer(&reads, &copy, TransferOptions::backup()).await.unwrap().report;
+    assert_eq!(report.status, RunStatus::Incomplete);
+    let gaps: Vec<String> = report.gaps.iter().filter_map(|open| open.gap.problem.detail.clone()).collect();
+    assert_eq!(gaps.len(), 2, "{gaps:?}");
+    assert!(
+        gaps.iter().any(|gap| gap.contains(&format!("GRANT SELECT ON \"public\".\"shut\" TO \"{role}\""))),
+        "{gaps:?}"
+    );
+    assert!(gaps.iter().any(|gap| gap.contains(&format!("ALTER ROLE \"{role}\" BYPASSRLS"))), "{gaps:?}");
+    database.run(&format!("GRANT SELECT ON shut TO {role}; ALTER ROLE {role} BYPASSRLS")).await;
+    backup(&reads, &copy).await;
+    database.run(&format!("DROP OWNED BY {role}; DROP ROLE {role}")).await;
+
+    let wrong = Postgres::new(database.settings().with_password("wrong".to_owned())).unwrap();
+    let error = wrong.check().await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Unauthenticated, "{error:?}");
+    assert!(!format!("{error:?}").contains("wrong\""), "{error:?}");
 }

@@ -1,3 +1,5 @@
+//! What commands cost, each in a process of its own.
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -10,17 +12,18 @@ use crate::Outcome;
 
 /// What a finished process cost, by the operating system's account.
 #[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
-pub(crate) struct Cost {
+pub struct Cost {
     /// User and system time of all its threads, in seconds.
-    pub(crate) cpu: f64,
+    pub cpu: f64,
     /// Time on the wall, in seconds.
-    pub(crate) wall: f64,
+    pub wall: f64,
     /// Largest resident set, in MiB.
-    pub(crate) peak: f64,
+    pub peak: f64,
 }
 
-/// Runs a command in a process of its own that has no other child, and says what it cost.
-pub(crate) fn measure(folder: &Path, command: &[&str], environment: &[(&str, &str)]) -> Outcome<Cost> {
+/// Runs a command in a process of its own that has no other child, and says what it cost. The program that calls this hands
+/// `measure RESULT -- COMMAND…` to [`child`].
+pub fn measure(folder: &Path, command: &[&str], environment: &[(&str, &str)]) -> Outcome<Cost> {
     let result: PathBuf = folder.join("cost.json");
     let mut wrapper = Command::new(std::env::current_exe()?);
     wrapper.arg("measure").arg(&result).arg("--").args(command);
@@ -33,7 +36,7 @@ pub(crate) fn measure(folder: &Path, command: &[&str], environment: &[(&str, &st
 }
 
 /// The process in between: runs the command and writes down what its children cost.
-pub(crate) fn child(result: &Path, command: &[&str]) -> Outcome<()> {
+pub fn child(result: &Path, command: &[&str]) -> Outcome<()> {
     let [program, arguments @ ..] = command else { return Err("no command to measure".into()) };
     let started = Instant::now();
     let output = Command::new(program).args(arguments).stdout(Stdio::null()).status()?;
@@ -55,7 +58,7 @@ pub(crate) fn child(result: &Path, command: &[&str]) -> Outcome<()> {
 }
 
 /// How many files there are at or below a path, and their bytes.
-pub(crate) fn held_below(path: &Path) -> Outcome<(u64, u64)> {
+pub fn held_below(path: &Path) -> Outcome<(u64, u64)> {
     if path.is_file() {
         return Ok((1, path.metadata()?.len()));
     }
