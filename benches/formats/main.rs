@@ -12,6 +12,7 @@
 //! id as the key. Without `--python` only the project's own formats run.
 #![allow(clippy::print_stdout, reason = "a program prints")]
 
+use std::error::Error;
 use std::path::Path;
 use std::sync::Arc;
 

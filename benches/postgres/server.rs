@@ -68,7 +68,7 @@ impl Server {
         Ok(String::from_utf8(output.stdout)?)
     }
 
-    /// CPU seconds of all its processes so far, the ended ones included (proc_pid_stat(5)).
+    /// CPU seconds of all its processes so far, the ended ones included (`proc_pid_stat(5)`).
     pub(crate) fn cpu(&self) -> Outcome<f64> {
         let first = fs::read_to_string(self.data.join("postmaster.pid"))?;
         let postmaster = first.lines().next().ok_or("no process number")?.to_owned();
