@@ -37,6 +37,7 @@ mod config;
 mod crypto;
 mod diff;
 mod erasure;
+mod follow;
 #[cfg(feature = "fuzzing")]
 #[doc(hidden)]
 pub mod fuzzing;
@@ -67,6 +68,7 @@ pub use self::erasure::{
     Concerned, EraseOptions, Erasure, ErasureProgress, ErasureStatement, FoundAttachment, FoundRecord, Reason, Scanned,
     Subject,
 };
+pub use self::follow::{FollowOptions, Followed, FollowedPoint, FollowedSource};
 pub use self::mend::{MendOptions, Mended};
 pub use self::options::RepositoryOptions;
 pub use self::points::Point;

@@ -221,6 +221,23 @@ impl Source {
         Ok(PointSnapshot { shared: Arc::clone(&self.shared), map, at: point.sequence, budget: options.budget.clone() })
     }
 
+    /// A session that writes.
+    pub(crate) async fn mirror(&self, options: SinkOptions) -> Result<MirrorSink> {
+        if options.mode != WriteMode::Mirror {
+            return Err(Error::new(
+                ErrorKind::Unsupported,
+                "a repository keeps mirrors: open it with `WriteMode::Mirror`",
+            ));
+        }
+        if options.dry_run {
+            return Err(Error::new(ErrorKind::Unsupported, "a mirror has no dry run"));
+        }
+        let only = Arc::clone(&self.shared.session).try_lock_owned().map_err(|_| {
+            Error::new(ErrorKind::Conflict, "another session writes to this source").with_context("source", self.name())
+        })?;
+        MirrorSink::open(Arc::clone(&self.shared), options.remember, only).await
+    }
+
     /// What the run that made a point reported: counts, completeness, gaps. Cancel safe.
     ///
     /// # Errors
@@ -366,18 +383,6 @@ impl Connector for Source {
     }
 
     async fn sink(&self, options: SinkOptions) -> Result<Box<dyn Sink>> {
-        if options.mode != WriteMode::Mirror {
-            return Err(Error::new(
-                ErrorKind::Unsupported,
-                "a repository keeps mirrors: open it with `WriteMode::Mirror`",
-            ));
-        }
-        if options.dry_run {
-            return Err(Error::new(ErrorKind::Unsupported, "a mirror has no dry run"));
-        }
-        let only = Arc::clone(&self.shared.session).try_lock_owned().map_err(|_| {
-            Error::new(ErrorKind::Conflict, "another session writes to this source").with_context("source", self.name())
-        })?;
-        Ok(Box::new(MirrorSink::open(Arc::clone(&self.shared), options.remember, only).await?))
+        Ok(Box::new(self.mirror(options).await?))
     }
 }

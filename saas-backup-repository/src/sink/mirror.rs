@@ -4,7 +4,7 @@ use std::sync::atomic::Ordering;
 use async_trait::async_trait;
 use chrono::TimeDelta;
 use saas_backup_core::{
-    BlobRef, BlobSlot, Feed, Key, Receipt, Result, RunReport, RunStart, Sink, State, StoredBlob, Writer,
+    BlobId, BlobRef, BlobSlot, Feed, Key, Receipt, Result, RunReport, RunStart, Sink, State, StoredBlob, Writer,
 };
 use tokio::sync::OwnedMutexGuard;
 
@@ -13,7 +13,7 @@ use super::session::Session;
 use super::step::Finish;
 use super::writer::MirrorWriter;
 use crate::object::Family;
-use crate::read::BlobRow;
+use crate::read::{BlobRow, PointSnapshot};
 use crate::reserved;
 use crate::source::Shared;
 
@@ -26,11 +26,36 @@ fn stale() -> TimeDelta {
 #[derive(Debug)]
 pub(crate) struct MirrorSink {
     session: Arc<Session>,
+    /// Whether a run becomes a point although it brings no news.
+    always: bool,
 }
 
 impl MirrorSink {
     pub(crate) async fn open(shared: Arc<Shared>, remember: bool, only: OwnedMutexGuard<()>) -> Result<Self> {
-        Ok(Self { session: Arc::new(Session::open(shared, remember, only).await?) })
+        Ok(Self { session: Arc::new(Session::open(shared, remember, only).await?), always: false })
+    }
+
+    /// Makes each run a point, news or not.
+    pub(crate) fn always(mut self) -> Self {
+        self.always = true;
+        self
+    }
+
+    /// A place for an attachment, which replaces what is held under its id.
+    pub(crate) fn wanted(&self, owner: &Key, id: &BlobId) -> BlobSlot {
+        let writer = RepositoryBlobWriter::new(Arc::clone(&self.session), owner.collection.clone(), id.clone());
+        BlobSlot::Want(Box::new(writer))
+    }
+
+    /// Makes what was flushed durable, and says what the source holds now; no point is made.
+    pub(crate) async fn settle(&self) -> Result<PointSnapshot> {
+        self.session.check()?;
+        self.session.flush_pack().await?;
+        let is_empty = self.session.lock().pending.is_empty();
+        if !is_empty {
+            self.session.commit_step(None).await?;
+        }
+        Ok(self.session.head())
     }
 }
 
@@ -60,8 +85,7 @@ impl Sink for MirrorSink {
             let row: BlobRow = reserved::value(&line.text)?;
             return Ok(BlobSlot::Held(StoredBlob { digest: row.sha256, size: row.size }));
         }
-        let writer = RepositoryBlobWriter::new(Arc::clone(&self.session), owner.collection.clone(), id.clone());
-        Ok(BlobSlot::Want(Box::new(writer)))
+        Ok(self.wanted(owner, id))
     }
 
     async fn writer(&self, feed: &Feed) -> Result<Box<dyn Writer>> {
@@ -83,7 +107,7 @@ impl Sink for MirrorSink {
             let old = head.is_some_and(|head| report.finished - head.at >= stale());
             let moved = inner.tables.has_moved() && old;
             let news = !inner.pending.is_empty() || inner.tables.is_changed() || reported || unfinished || moved;
-            (reviews, news)
+            (reviews, news || self.always)
         };
         if is_news {
             session.commit_step(Some(Finish { report, reviews_before: &reviews_before })).await?;

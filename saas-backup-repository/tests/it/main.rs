@@ -9,6 +9,7 @@ mod crash;
 mod cursors;
 mod damage;
 mod faults;
+mod follow;
 mod foreign;
 mod forged;
 mod history;
