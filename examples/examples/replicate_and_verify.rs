@@ -1,5 +1,6 @@
 //! A copy of a repository on other storage, brought up to date and checked. Without arguments it also shows what the copy is
-//! good for: ten objects of the repository are lost or damaged, and come back from it.
+//! good for: ten objects of the repository are lost or damaged, and come back from it. With `--by records`, a second repository
+//! with keys of its own follows instead, by a key that only reads the first.
 //!
 //! ```text
 //! cargo run --release --example replicate_and_verify -p examples -- --help
@@ -18,12 +19,12 @@ use examples::script;
 use saas_backup_core::{
     At, Connector as _, Error, ErrorKind, Key, Result, RunStatus, SnapshotOptions, TransferOptions, transfer,
 };
-use saas_backup_repository::{Identity, Keys, Repository, RepositoryOptions, VerifyOptions};
+use saas_backup_repository::{FollowOptions, Identity, Keys, Repository, RepositoryOptions, VerifyOptions};
 
 const HELP: &str = "\
 Copies a repository to other storage, or what is new since the last time, and reads every byte of both.
 
-usage: replicate_and_verify [REPOSITORY REPLICA KEY]
+usage: replicate_and_verify [REPOSITORY REPLICA KEY | --by records]
 
   REPOSITORY REPLICA   a folder, file:///path, or s3://bucket/prefix with --features s3
   KEY                  the file of the key that reads the repository, such as me.key; the copy opens with the same one
@@ -35,6 +36,7 @@ usage: replicate_and_verify [REPOSITORY REPLICA KEY]
 Nothing in REPLICA is ever replaced or removed. Ends with 3 when either is damaged.
 
 Without arguments: backs a demo service up in a temporary folder, copies that, loses ten objects, and repairs it.
+With --by records: lets a second repository, with an owner of its own, take over each point in time of such a backup.
 ";
 
 #[tokio::main]
@@ -43,6 +45,7 @@ async fn main() -> ExitCode {
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let ended = match arguments.as_slice() {
         [] => show().await,
+        ["--by", "records"] => show_following().await,
         ["--help" | "-h"] => {
             print!("{HELP}");
             return ExitCode::SUCCESS;
@@ -141,6 +144,55 @@ async fn show() -> Result<bool> {
         println!("   {what}: {} points as before", before.len());
     }
     Ok(complete & whole)
+}
+
+/// A second repository takes over each point by reading the first.
+async fn show_following() -> Result<bool> {
+    let folder = tempfile::tempdir()?;
+    let service = demo::start().await?;
+    let place = |name: &str, keys: Keys| {
+        RepositoryOptions::parse(&folder.path().join(name).to_string_lossy()).map(|at| at.with_keys(keys))
+    };
+    let (owner, auditor) = (Identity::generate(), Identity::generate());
+
+    println!("1. Three backups, to a repository that an auditor may read");
+    let keys = Keys::owner(owner.clone()).with_recipient(auditor.recipient().clone());
+    let repository = Repository::init(place("repository", keys)?).await?;
+    for day in 1..=3 {
+        back_up(&repository, &service, day).await?;
+    }
+
+    println!("\n2. The auditor's own repository takes them over, with the auditor's key alone");
+    let theirs = Keys::owner(auditor).with_root(owner.root_key());
+    let first = Repository::open(place("repository", theirs)?).await?;
+    let second = Repository::init(place("second", Keys::owner(Identity::generate()))?).await?;
+    let complete = follow(&second, &first).await?;
+
+    println!("\n3. One more backup: what changed is read");
+    back_up(&repository, &service, 4).await?;
+    let complete = complete & follow(&second, &first).await?;
+
+    println!("\n4. The second holds at each point what the first does, and is whole");
+    let (one, other) = (everything(&repository).await?, everything(&second).await?);
+    if !one.values().eq(other.values()) {
+        return Err(Error::new(ErrorKind::Integrity, "the second repository does not hold what the first does"));
+    }
+    println!("   {} points are the same in both", other.len());
+    Ok(complete & verify("the second", &second).await?)
+}
+
+/// Takes over what is new; says whether everything is held then.
+async fn follow(second: &Repository, first: &Repository) -> Result<bool> {
+    let followed = second.follow(first, &FollowOptions::default()).await?;
+    for source in &followed.sources {
+        for point in &source.points {
+            println!("   {}: point of {}, {} records written", source.source, point.finished, point.records);
+        }
+        if let Some(error) = &source.error {
+            println!("   not taken over: {}: {error}", source.source);
+        }
+    }
+    Ok(followed.is_complete())
 }
 
 /// Somebody works, and it is backed up.

@@ -212,11 +212,13 @@ Examples:
 Takes the identity: every object is checked on the way. Nothing in a copy is ever replaced, and nothing removed unless its
 [[replica]] says prune = true: so give it credentials that may not delete, or let erasures reach it. A copy opens with the
 same keys and can take the place of the repository; until then, run neither `backup` nor `maintain` on it: it would follow
-no more, and this command would end with 6.
+no more, and this command would end with 6. A [[replica]] with by = \"records\" is a repository of its own, with its own keys
+and retention, which takes over each point in time by reading it.
 
 Examples:
   saas-backup replicate
-  saas-backup replicate --to file:///mnt/offsite/saas")]
+  saas-backup replicate --to file:///mnt/offsite/saas
+  saas-backup replicate --dry-run               what replicas by records would take over")]
     Replicate(ReplicateArgs),
     /// Run the schedules until stopped
     #[command(after_help = "\
@@ -543,6 +545,9 @@ pub(crate) struct ReplicateArgs {
     /// Where to: a configured replica, or any other folder or URL. Default: every [[replica]]
     #[arg(long, value_name = "URL")]
     pub(crate) to: Option<String>,
+    /// Say which points in time replicas by records would take over, and write nothing; copies are left out
+    #[arg(long)]
+    pub(crate) dry_run: bool,
 }
 
 #[derive(Debug, Args)]

@@ -110,6 +110,9 @@ fn describe(erased: &Erased) -> String {
             let _ =
                 writeln!(text, "{replica} keeps what it holds: give its [[replica]] prune = true, then `replicate`");
         }
+        for replica in &erased.kept_by_followers {
+            let _ = writeln!(text, "{replica} keeps what it holds: run the same `erase` with it as [repository]");
+        }
     }
     text
 }

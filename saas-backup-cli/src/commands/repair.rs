@@ -12,7 +12,7 @@ use crate::signals;
 
 pub(super) async fn repair(session: &Session, args: &RepairArgs) -> Result<Outcome> {
     let project = session.project()?;
-    let is_alone = args.drop || args.dry_run || (args.from.is_none() && project.config().replicas.is_empty());
+    let is_alone = args.drop || args.dry_run || (args.from.is_none() && !project.config().has_copies());
     if is_alone {
         return alone(session, &project, args).await;
     }

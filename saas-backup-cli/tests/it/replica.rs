@@ -117,3 +117,46 @@ fn what_is_wrong_with_a_copy_is_told_with_its_next_step() {
         assert!(ran.stderr.contains("add identity = { file = \"me.key\" }"), "{}", ran.stderr);
     }
 }
+
+#[test]
+fn a_replica_by_records_is_a_repository_of_its_own() {
+    let sandbox = Sandbox::with_notes();
+    sandbox.run(&["keygen", "--out", "replica.key"]).expect(0);
+    let follower = "\n[[replica]]\nurl = \"offsite\"\nby = \"records\"\nidentity = { file = \"replica.key\" }\n";
+    sandbox.configure(follower);
+    for title in ["one", "eins"] {
+        sandbox.account(&[("1", title), ("2", "two")]);
+        sandbox.run(&["backup", "--accept-deletions"]).expect(0);
+    }
+    let mut text = String::new();
+    let mut run = |arguments: &[&str], code: i32| {
+        let ran = sandbox.run(arguments).expect(code);
+        let _ = writeln!(text, "$ saas-backup {}\n{}{}", arguments.join(" "), ran.stdout, ran.stderr);
+    };
+    run(&["replicate", "--dry-run"], 0);
+    run(&["replicate"], 0);
+    run(&["replicate"], 0);
+    run(&["repair", "--from", "offsite"], 2);
+    let [object] = sandbox.run(&["replicate", "--json"]).expect(0).json().try_into().unwrap();
+    let _ = writeln!(text, "$ saas-backup replicate --json\n{}", serde_json::to_string_pretty(&object).unwrap());
+    let mut settings = settings(&sandbox);
+    settings.add_filter(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d)?( UTC|Z)?", "[time]");
+    settings.bind(|| insta::assert_snapshot!(text));
+
+    // What is lost at the first is restored from it, with its own key.
+    std::fs::remove_dir_all(sandbox.path("saas-backup-repository")).unwrap();
+    let config = std::fs::read_to_string(sandbox.path("saas-backup.toml")).unwrap();
+    let sources = &config[config.find("\n[[source]]").unwrap()..config.find(follower).unwrap()];
+    let own = format!("[repository]\nurl = \"offsite\"\nidentity = {{ file = \"replica.key\" }}\n{sources}");
+    std::fs::write(sandbox.path("saas-backup.toml"), own).unwrap();
+    sandbox.run(&["verify", "--read", "all"]).expect(0);
+    assert!(sandbox.run(&["show", "notes", "posts", "1"]).expect(0).stdout.contains("eins"));
+}
+
+#[test]
+fn a_replica_by_records_without_a_key_is_told_how_to_make_one() {
+    let sandbox = Sandbox::with_notes();
+    sandbox.configure("\n[[replica]]\nurl = \"offsite\"\nby = \"records\"\n");
+    let ran = sandbox.run(&["replicate"]).expect(2);
+    assert!(ran.stderr.contains("saas-backup keygen --out replica.key"), "{}", ran.stderr);
+}

@@ -11,6 +11,7 @@ use saas_backup_core::{
     At, CancellationToken, Error, ErrorKind, NoProgress, Progress, Receipt, Result, RunId, RunReport, TransferOptions,
     transfer,
 };
+use serde::Serialize;
 
 use self::target::Target;
 use crate::erasure::Erasure;
@@ -118,7 +119,7 @@ pub struct FollowedSource {
 }
 
 /// A point that was taken.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct FollowedPoint {
     /// The run that made it: the same in both repositories.

@@ -23,7 +23,7 @@ use serde::{Deserialize, Serialize};
 pub use alert::{AlertConfig, AlertKind};
 pub(crate) use alert::{CommandSettings, HeartbeatSettings, PagerDutySettings, SlackSettings, WebhookSettings};
 pub use overlay::load_overlay;
-pub use replica::ReplicaConfig;
+pub use replica::{ReplicaBy, ReplicaConfig};
 pub(crate) use schema::config_schema;
 pub use settings::Settings;
 pub use source::SourceConfig;
@@ -238,6 +238,7 @@ impl Config {
             Some((_, node)) => alert::alerts(node, &base)?,
         };
         replica::check_form(&table)?;
+        let replica_places = replica::places(&table);
         let retained = place_of(&table, "retention");
         if let Some((_, node)) = table.get_mut("retention") {
             *node = text::resolve_all(node, &base)?;
@@ -247,7 +248,13 @@ impl Config {
         let state = head.state.map(|state| state.resolve(&base)).transpose()?;
         let state = state.map(|path| base.join(secrecy::ExposeSecret::expose_secret(&path)));
         let Head { repository, replica: replicas, retention, .. } = head;
+        replica::check(&replicas, &replica_places)?;
         Ok(Self { base, state, repository, replicas, retention, alerts, sources })
+    }
+
+    /// Whether one of the replicas is a copy by objects, from which the repository can be repaired.
+    pub fn has_copies(&self) -> bool {
+        self.replicas.iter().any(|replica| replica.by == ReplicaBy::Objects)
     }
 
     /// The source of this name.
@@ -357,8 +364,16 @@ mod tests {
     fn replicas_say_where_they_lie() {
         for (text, message) in [
             ("[replica]\nurl = 's3://x'", "two brackets (line: 3, column: 1)"),
-            ("[[replica]]\nurl = 's3://x'\nidentity = 'x'", "the known ones are url, options, environment"),
-            ("[[replica]]\nurl = 's3://x'\nidentity = 'x'", "line: 5, column: 1"),
+            ("[[replica]]\nurl = 's3://x'\nkey = 'x'", "the known ones are url, by, recipients"),
+            ("[[replica]]\nurl = 's3://x'\nkey = 'x'", "line: 5, column: 1"),
+            ("[[replica]]\nurl = 's3://x'\nby = 'x'", "line: 5"),
+            ("[[replica]]\nurl = 's3://x'\nidentity = 'x'", "for keys of its own add by = \"records\" (line: 3"),
+            ("[[replica]]\nurl = 's3://x'\nby = 'records'", "identity = { file = \"replica.key\" }"),
+            ("[[replica]]\nurl = 's3://x'\nby = 'records'\nidentity = 'x'\nprune = true", "is not pruned (line: 3"),
+            (
+                "[[replica]]\nurl = 's3://x'\nby = 'records'\nidentity = 'x'\nencryption = 'none'",
+                "no sense with encryption = \"none\"",
+            ),
             ("[[replica]]\noptions = {}", "the key `url` is missing (line: 3, column: 1)"),
         ] {
             let error = error(text);
@@ -368,6 +383,7 @@ mod tests {
         let config = Config::parse(&format!("{REPOSITORY}{text}"), "").unwrap();
         let [first, second] = config.replicas.try_into().unwrap();
         assert!(first.environment && first.options.is_empty() && !first.single_writer);
+        assert_eq!(first.by, ReplicaBy::Objects);
         assert_eq!((second.url.plain(), second.environment), (Some("copy"), false));
         assert_eq!(second.options["a"].plain(), Some("b"));
     }

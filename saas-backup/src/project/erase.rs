@@ -21,6 +21,8 @@ pub struct Erased {
     pub erasures: Vec<Erasure>,
     /// Replicas that keep what was copied before, because their configuration does not say `prune = true`.
     pub kept_by_replicas: Vec<String>,
+    /// Replicas by records, which keep what they took over before until they erase it themselves.
+    pub kept_by_followers: Vec<String>,
 }
 
 /// What an erasure is at work with.
@@ -64,13 +66,15 @@ impl Project {
             let mut rewrite = |done: &Compacted| progress(ErasureStep::Rewrite(done));
             maintained = Some(self.maintain(source, &MaintainOptions::default(), &mut rewrite).await?);
         }
+        let (kept_by_replicas, kept_by_followers) = Box::pin(self.replicas_that_keep_all()).await?;
         Ok(Erased {
             source: source.to_owned(),
             dry_run: options.dry_run,
             concerned,
             maintained,
             erasures: store.erasures(source).await?,
-            kept_by_replicas: self.replicas_that_keep_all().await?,
+            kept_by_replicas,
+            kept_by_followers,
         })
     }
 

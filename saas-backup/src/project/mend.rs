@@ -25,7 +25,7 @@ pub struct Mended {
     pub lost: BTreeMap<String, GivenUp>,
     /// What is still wrong; of a dry run, what was found.
     pub problems: Vec<Problem>,
-    /// Whether the configuration names a replica, which may hold what is lost.
+    /// Whether the configuration names a copy, which may hold what is lost.
     pub replica: bool,
 }
 
@@ -72,7 +72,7 @@ impl Project {
             dropped: done.dropped,
             lost: done.lost,
             problems: problems(done.problems),
-            replica: !self.config().replicas.is_empty(),
+            replica: self.config().has_copies(),
         })
     }
 }

@@ -7,6 +7,7 @@ mod check;
 mod diff;
 mod erase;
 mod export;
+mod follow;
 mod forget;
 mod init;
 mod keys;
@@ -40,7 +41,7 @@ pub use self::keys::{Escrowed, KeyCheck, KeyHolders, KeyOptions, KeysChanged, Ke
 pub use self::maintain::{MaintainOptions, Maintained};
 pub use self::mend::Mended;
 pub use self::repair::Repaired;
-pub use self::replicate::{Failure, Replicated};
+pub use self::replicate::{Failure, Replicated, ReplicatedSource};
 pub use self::restore::Restored;
 pub use self::serve::{ServeOptions, Serving};
 pub use self::stats::Stats;

@@ -29,7 +29,7 @@ impl Repaired {
 
 impl Project {
     /// Looks for what is damaged or gone, as [`verify`](Self::verify) does, and fetches it from a copy: the one at `from`,
-    /// or the first configured replica that can be opened. Takes the identity.
+    /// or the first configured replica by objects that can be opened. Takes the identity.
     ///
     /// What a copy holds is taken only if it proves to be what was written, and what is good here is not touched. Without
     /// [`VerifyRead::ALL`], data that is damaged may not be noticed. [`verify`](Self::verify) says beforehand what would
@@ -37,9 +37,9 @@ impl Project {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Configuration`] if there is no replica, or the identity is missing; [`ErrorKind::Conflict`] if it is
-    /// the copy of another repository; [`ErrorKind::Integrity`] if the copy's own timeline is broken; or if the repository
-    /// or all copies cannot be opened. What is still damaged stands in the result.
+    /// [`ErrorKind::Configuration`] if there is no replica, only one by records, or the identity is missing;
+    /// [`ErrorKind::Conflict`] if it is the copy of another repository; [`ErrorKind::Integrity`] if the copy's own timeline
+    /// is broken; or if the repository or all copies cannot be opened. What is still damaged stands in the result.
     pub async fn repair(
         &self,
         from: Option<&str>,
@@ -60,8 +60,15 @@ impl Project {
     /// The first copy that can be opened, or why the first cannot.
     async fn first_copy(&self, places: Vec<Place>) -> Result<(String, Store)> {
         let mut first: Option<Error> = None;
-        for Place { name, options, .. } in places {
+        let (copies, followers): (Vec<Place>, Vec<Place>) =
+            places.into_iter().partition(|place| place.follower.is_none());
+        for Place { name, options, follower, .. } in copies.into_iter().chain(followers) {
             let opened = match options {
+                Ok(_) if follower.is_some() => Err(Error::new(
+                    ErrorKind::Configuration,
+                    "a replica by records shares no object with the repository, and cannot mend it: restore from it, with a \
+                     configuration that names it as [repository]",
+                )),
                 Ok(options) => Store::open_copy(self.config(), options, self.clock()).await,
                 Err(error) => Err(error),
             };

@@ -1,12 +1,12 @@
 use saas_backup_core::{Error, ErrorKind, Result};
-use saas_backup_repository::{Collected, Replicated as Copied, RepositoryOptions};
+use saas_backup_repository::{Collected, Erasure, FollowedPoint, Replicated as Copied, RepositoryOptions};
 use serde::Serialize;
 use url::Url;
 
 use super::store::Store;
 use super::verify::{Problem, as_word, problems};
 use super::{Project, blocking, store};
-use crate::config::Config;
+use crate::config::{Config, ReplicaBy, ReplicaConfig};
 
 /// What a replication to one replica did.
 #[derive(Clone, Debug, Serialize)]
@@ -14,7 +14,7 @@ use crate::config::Config;
 pub struct Replicated {
     /// The address of the replica, without what is secret in it.
     pub replica: String,
-    /// Whether it holds everything.
+    /// Whether it holds everything; in a dry run, whether nothing was found that keeps it from that.
     pub complete: bool,
     /// Objects that were copied.
     pub objects: u64,
@@ -26,7 +26,41 @@ pub struct Replicated {
     pub problems: Vec<Problem>,
     /// What was removed from it; `None` where the replica keeps everything.
     pub pruned: Option<Collected>,
+    /// Of a replica by records: each source, in the order of their names; `objects` are then records, and `held` points.
+    pub followed: Option<Vec<ReplicatedSource>>,
     /// Why it could not be finished. What was copied before stays and is good.
+    pub failure: Option<Failure>,
+}
+
+impl Replicated {
+    fn new(replica: String) -> Self {
+        Self {
+            replica,
+            complete: false,
+            objects: 0,
+            bytes: 0,
+            held: 0,
+            problems: Vec::new(),
+            pruned: None,
+            followed: None,
+            failure: None,
+        }
+    }
+}
+
+/// What a replica by records took over of one source.
+#[derive(Clone, Debug, Serialize)]
+#[non_exhaustive]
+pub struct ReplicatedSource {
+    /// Its name.
+    pub source: String,
+    /// Points in time that it holds already, of those that the repository holds.
+    pub held: u64,
+    /// Points in time that were taken over, oldest first; in a dry run those that would be.
+    pub points: Vec<FollowedPoint>,
+    /// What the repository erased and the replica still holds.
+    pub erasures: Vec<Erasure>,
+    /// What ended the source before all its points were taken over.
     pub failure: Option<Failure>,
 }
 
@@ -48,17 +82,29 @@ pub(super) struct Place {
     pub(super) options: Result<RepositoryOptions>,
     /// Whether what was given up is removed from it, too.
     prune: bool,
+    /// The replica by records that lies there.
+    pub(super) follower: Option<ReplicaConfig>,
+}
+
+impl Failure {
+    pub(super) fn new(error: &Error) -> Self {
+        Self { kind: error.kind(), message: error.to_string() }
+    }
 }
 
 impl Project {
-    /// Copies the repository to its replicas, or to the one at `to`: all of it, or what is new since the last time. Takes
-    /// the identity.
+    /// Brings the replicas up to date, or the one at `to`: with all of the repository, or with what is new since the last
+    /// time. Takes the identity.
     ///
     /// An address is that of a configured replica, whose options then count, or any other; a path starts at the working
     /// directory. Every object is checked on the way. Nothing that a replica holds is replaced, and nothing is removed unless
-    /// its configuration says `prune = true`: then what maintenance gave up goes, after a grace of 7 days. One that
+    /// its configuration says `prune = true`: then what maintenance gave up goes, after a grace of 7 days. A replica by
+    /// records takes over each point in time that it lacks ([`Repository::follow`]), and is made if it is not there. With
+    /// `dry_run` nothing is written: replicas by records say what they would take, and copies are left out. One that
     /// fails does not keep the others from theirs: that stands in its report. `progress` hears the replica, and how many
-    /// objects and bytes were copied. Cancel safe: the next call copies the rest.
+    /// objects, or records, and bytes were copied. Cancel safe: the next call copies the rest.
+    ///
+    /// [`Repository::follow`]: saas_backup_repository::Repository::follow
     ///
     /// # Errors
     ///
@@ -67,43 +113,34 @@ impl Project {
     pub async fn replicate(
         &self,
         to: Option<&str>,
+        dry_run: bool,
         progress: &mut (dyn FnMut(&str, u64, u64) + Send),
     ) -> Result<Vec<Replicated>> {
-        let places = self.places(to).await?;
+        let mut places = self.places(to).await?;
+        if dry_run {
+            places.retain(|place| place.follower.is_some());
+            if places.is_empty() {
+                return Err(Error::new(
+                    ErrorKind::Configuration,
+                    "a dry run is for replicas by records, and none is named: what a copy lacks is found by copying it",
+                ));
+            }
+        }
         let store = self.reader().await?;
         let mut reports = Vec::new();
-        for Place { name, options, prune } in places {
-            let (mut objects, mut bytes) = (0, 0);
-            let mut hear = |copied: &Copied| {
-                (objects, bytes) = (copied.objects, copied.bytes);
-                progress(&name, objects, bytes);
+        for Place { name, options, prune, follower } in places {
+            let mut report = Replicated::new(name);
+            let result = match (options, &follower) {
+                (Err(error), _) => Err(error),
+                (Ok(options), Some(follower)) => {
+                    self.follow(store, follower, options, dry_run, &mut report, progress).await
+                }
+                (Ok(options), None) => self.replicate_to(store, options, prune, &mut report, progress).await,
             };
-            let result = match options {
-                Ok(options) => self.replicate_to(store, options, prune, &mut hear).await,
-                Err(error) => Err(error),
-            };
-            reports.push(match result {
-                Ok((copied, pruned)) => Replicated {
-                    complete: copied.is_complete(),
-                    replica: name,
-                    objects: copied.objects,
-                    bytes: copied.bytes,
-                    held: copied.held,
-                    problems: problems(copied.problems),
-                    pruned,
-                    failure: None,
-                },
-                Err(error) => Replicated {
-                    replica: name,
-                    complete: false,
-                    objects,
-                    bytes,
-                    held: 0,
-                    problems: Vec::new(),
-                    pruned: None,
-                    failure: Some(Failure { kind: error.kind(), message: error.to_string() }),
-                },
-            });
+            if let Err(error) = result {
+                (report.complete, report.failure) = (false, Some(Failure::new(&error)));
+            }
+            reports.push(report);
         }
         Ok(reports)
     }
@@ -113,24 +150,36 @@ impl Project {
         store: &Store,
         to: RepositoryOptions,
         prune: bool,
-        progress: &mut (dyn FnMut(&Copied) + Send),
-    ) -> Result<(Copied, Option<Collected>)> {
-        let copied = store.replicate(&to, progress).await?;
+        report: &mut Replicated,
+        progress: &mut (dyn FnMut(&str, u64, u64) + Send),
+    ) -> Result<()> {
+        let mut hear = |copied: &Copied| {
+            (report.objects, report.bytes) = (copied.objects, copied.bytes);
+            progress(&report.replica, copied.objects, copied.bytes);
+        };
+        let copied = store.replicate(&to, &mut hear).await?;
+        (report.objects, report.bytes, report.held) = (copied.objects, copied.bytes, copied.held);
         // What is damaged here may be whole there.
-        if !prune || !copied.is_complete() {
-            return Ok((copied, None));
+        if prune && copied.is_complete() {
+            let copy = Store::open_copy(self.config(), to, self.clock()).await?;
+            report.pruned = Some(copy.prune().await?);
         }
-        let copy = Store::open_copy(self.config(), to, self.clock()).await?;
-        Ok((copied, Some(copy.prune().await?)))
+        report.complete = copied.is_complete();
+        report.problems = problems(copied.problems);
+        Ok(())
     }
 
-    /// The names of the configured replicas from which nothing is removed.
-    pub(super) async fn replicas_that_keep_all(&self) -> Result<Vec<String>> {
+    /// The names of the configured copies from which nothing is removed, and those of the replicas by records.
+    pub(super) async fn replicas_that_keep_all(&self) -> Result<(Vec<String>, Vec<String>)> {
         if self.config().replicas.iter().all(|replica| replica.prune) {
-            return Ok(Vec::new());
+            return Ok((Vec::new(), Vec::new()));
         }
-        let places = self.places(None).await?.into_iter();
-        Ok(places.filter(|place| !place.prune).map(|place| place.name).collect())
+        let places = self.places(None).await?;
+        let (followers, copies): (Vec<Place>, Vec<Place>) =
+            places.into_iter().partition(|place| place.follower.is_some());
+        let names =
+            |places: Vec<Place>| places.into_iter().filter(|place| !place.prune).map(|place| place.name).collect();
+        Ok((names(copies), names(followers)))
     }
 
     /// The configured replicas, or the one that is named.
@@ -153,12 +202,15 @@ impl Project {
 fn configured(config: &Config) -> Result<Vec<Place>> {
     let own = store::address(config)?;
     let numbered = config.replicas.iter().zip(1..);
-    Ok(numbered
-        .map(|(replica, number)| match store::replica(replica, &config.base) {
-            Ok(options) => Place { name: shown(&options.url), options: another(options, &own), prune: replica.prune },
-            Err(error) => Place { name: format!("replica {number}"), options: Err(error), prune: replica.prune },
-        })
-        .collect())
+    let place = |(replica, number): (&ReplicaConfig, usize)| {
+        let follower = (replica.by == ReplicaBy::Records).then(|| replica.clone());
+        let (name, options) = match store::replica(replica, &config.base) {
+            Ok(options) => (shown(&options.url), another(options, &own)),
+            Err(error) => (format!("replica {number}"), Err(error)),
+        };
+        Place { name, options, prune: replica.prune, follower }
+    };
+    Ok(numbered.map(place).collect())
 }
 
 /// The configured replica at this address, or one without options.
@@ -169,7 +221,7 @@ fn find(config: &Config, address: &str) -> Result<Place> {
         return Ok(place);
     }
     let own = store::address(config)?;
-    Ok(Place { name: shown(&options.url), options: Ok(another(options, &own)?), prune: false })
+    Ok(Place { name: shown(&options.url), options: Ok(another(options, &own)?), prune: false, follower: None })
 }
 
 /// Refuses the repository as its own copy.

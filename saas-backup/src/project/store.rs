@@ -10,9 +10,9 @@ use futures::stream::{BoxStream, StreamExt as _, TryStreamExt as _};
 use saas_backup_core::{At, Clock, CollectionName, Connector, Error, ErrorKind, Event, Key, Record, Result, RunReport};
 use saas_backup_repository::{
     AgentKey, Anchor, Change as StoredChange, CollectOptions, Collected, CompactOptions, Compacted, Concerned,
-    EraseOptions, Erasure, ErasureStatement, Identity, Keys, LockOptions, Locked, MendOptions, Mended as MendedHere,
-    Point, Recipient, Repaired as Mended, Replicated as Copied, Repository, RepositoryOptions, Scanned, Source,
-    SourceStats, Subject, VerifyOptions, VerifyReport,
+    EraseOptions, Erasure, ErasureStatement, FollowOptions, Followed, Identity, Keys, LockOptions, Locked, MendOptions,
+    Mended as MendedHere, Point, Recipient, Repaired as Mended, Replicated as Copied, Repository, RepositoryOptions,
+    Scanned, Source, SourceStats, Subject, VerifyOptions, VerifyReport,
 };
 use secrecy::ExposeSecret as _;
 
@@ -77,16 +77,7 @@ impl Store {
             .with_source(error),
             _ => error,
         })?;
-        if repository.is_encrypted() != (wanted == Encryption::Age) {
-            return Err(Error::new(
-                ErrorKind::Configuration,
-                if repository.is_encrypted() {
-                    "the repository is encrypted; remove encryption = \"none\" and name its keys"
-                } else {
-                    "the repository is not encrypted, and the configuration does not say encryption = \"none\""
-                },
-            ));
-        }
+        check_encryption(&repository, wanted)?;
         let known = repository.recipients()?;
         if let Some(other) = recipients.iter().find(|recipient| !known.contains(recipient)) {
             if repository.statement() == 0 {
@@ -118,6 +109,41 @@ impl Store {
         let own = config.clone();
         let keys = blocking(move || keys(&own, Access::Read)).await?;
         Repository::open(at.with_keys(keys).with_clock(clock)).await.map(Self)
+    }
+
+    /// Opens a replica by records, or makes it where there is none; with `dry_run` one in memory stands for it.
+    pub(super) async fn open_follower(
+        config: &Config,
+        replica: &ReplicaConfig,
+        at: RepositoryOptions,
+        dry_run: bool,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self> {
+        replica.check()?;
+        let own = Config { repository: replica.repository(), ..config.clone() };
+        let wanted = own.repository.encryption;
+        let (keys, recipients) =
+            blocking(move || Ok((keys(&own, Access::Read)?, recipients(&own.repository, &own.base)?))).await?;
+        let place = at.with_clock(Arc::clone(&clock));
+        match Repository::open(place.clone().with_keys(keys.clone())).await {
+            Ok(repository) => {
+                check_encryption(&repository, wanted)?;
+                Ok(Self(repository))
+            }
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                let new = if dry_run {
+                    RepositoryOptions::parse("memory:")?.with_clock(clock)
+                } else {
+                    place.with_keys(recipients.into_iter().fold(keys, Keys::with_recipient))
+                };
+                Repository::init(new).await.map(Self)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    pub(super) async fn follow(&self, first: &Self, options: &FollowOptions) -> Result<Followed> {
+        self.0.follow(&first.0, options).await
     }
 
     pub(super) fn source(&self, name: &str) -> Result<Arc<dyn Connector>> {
@@ -313,6 +339,21 @@ async fn between(source: &Source, change: StoredChange, from: u64, to: u64) -> R
     let before = source.record(&change.key, &At::Sequence(from)).await?;
     let after = source.record(&change.key, &At::Sequence(to)).await?;
     Change::between(change.key, before.as_ref(), after.as_ref())
+}
+
+/// Refuses a repository that is not encrypted as the configuration says.
+fn check_encryption(repository: &Repository, wanted: Encryption) -> Result<()> {
+    if repository.is_encrypted() == (wanted == Encryption::Age) {
+        return Ok(());
+    }
+    Err(Error::new(
+        ErrorKind::Configuration,
+        if repository.is_encrypted() {
+            "the repository is encrypted; remove encryption = \"none\" and name its keys"
+        } else {
+            "the repository is not encrypted, and the configuration does not say encryption = \"none\""
+        },
+    ))
 }
 
 /// Where a repository lies; a path starts at the configuration.

@@ -4,8 +4,10 @@ use std::time::Duration;
 use saas_backup::core::{ErrorKind, Reference, TransferOptions};
 use saas_backup::repository::{EraseOptions, Subject};
 use saas_backup::{
-    Config, Encryption, MaintainOptions, Project, ReplicaConfig, Replicated, RepositoryConfig, VerifyRead,
+    Config, Encryption, MaintainOptions, Project, ReplicaBy, ReplicaConfig, Replicated, RepositoryConfig, VerifyRead,
+    keygen,
 };
+use secrecy::ExposeSecret as _;
 
 use crate::support::{World, key, world};
 
@@ -32,7 +34,7 @@ async fn a_replica_that_fails_does_not_keep_the_others_from_theirs() {
 
     let mut heard = Vec::new();
     let reports =
-        project.replicate(None, &mut |name, objects, _| heard.push((name.to_owned(), objects))).await.unwrap();
+        project.replicate(None, false, &mut |name, objects, _| heard.push((name.to_owned(), objects))).await.unwrap();
     let failed = |report: &Replicated| report.failure.as_ref().map(|failure| failure.kind);
     let [first, second, third, last] = reports.try_into().unwrap();
     assert_eq!((failed(&first), first.complete), (Some(ErrorKind::Configuration), false));
@@ -41,9 +43,9 @@ async fn a_replica_that_fails_does_not_keep_the_others_from_theirs() {
     assert!(last.complete && failed(&last).is_none() && last.held == 0, "{last:?}");
     assert_eq!(heard.last(), Some(&("memory://copy".to_owned(), last.objects)));
 
-    let [again] = project.replicate(Some("memory://copy"), &mut |_, _, _| {}).await.unwrap().try_into().unwrap();
+    let [again] = project.replicate(Some("memory://copy"), false, &mut |_, _, _| {}).await.unwrap().try_into().unwrap();
     assert!(again.complete && again.objects == 0 && again.held > 0, "{again:?}");
-    let error = replicated(&world, &[]).replicate(None, &mut |_, _, _| {}).await.unwrap_err();
+    let error = replicated(&world, &[]).replicate(None, false, &mut |_, _, _| {}).await.unwrap_err();
     assert!(error.to_string().contains("no [[replica]]"), "{error}");
 }
 
@@ -57,7 +59,7 @@ async fn what_is_lost_comes_back_from_the_first_copy_that_opens() {
         world.clock.advance(Duration::from_mins(1));
         project.backup("notes", TransferOptions::backup()).await.unwrap();
     }
-    project.replicate(Some("memory://whole"), &mut |_, _, _| {}).await.unwrap();
+    project.replicate(Some("memory://whole"), false, &mut |_, _, _| {}).await.unwrap();
     let points = project.points("notes").await.unwrap();
     let commits = world.folder.path().join("repository/source/notes/commit");
     let mut files: Vec<_> = std::fs::read_dir(&commits).unwrap().map(|entry| entry.unwrap().path()).collect();
@@ -95,7 +97,7 @@ async fn an_erasure_reaches_the_replicas_that_are_pruned() {
         world.clock.advance(Duration::from_mins(1));
         project.backup("notes", TransferOptions::backup()).await.unwrap();
     }
-    project.replicate(None, &mut |_, _, _| {}).await.unwrap();
+    project.replicate(None, false, &mut |_, _, _| {}).await.unwrap();
     let subject = Subject::person(Reference::from(&key("1")));
     let request = EraseOptions::new("T-1");
     let erased = project.erase("notes", &subject, &request, &mut |_| {}).await.unwrap();
@@ -110,11 +112,108 @@ async fn an_erasure_reaches_the_replicas_that_are_pruned() {
         world.write("2", r#"{"n":"more"}"#);
         project.backup("notes", TransferOptions::backup()).await.unwrap();
         project.maintain("notes", &MaintainOptions::default(), &mut |_| {}).await.unwrap();
-        let [keeps, follows] = project.replicate(None, &mut |_, _, _| {}).await.unwrap().try_into().unwrap();
+        let [keeps, follows] = project.replicate(None, false, &mut |_, _, _| {}).await.unwrap().try_into().unwrap();
         assert!(keeps.pruned.is_none() && keeps.complete && follows.complete, "{follows:?}");
         pruned.push(follows.pruned.unwrap().objects);
     }
     assert!(pruned[0] > 0, "{pruned:?}");
     let scanned = project.scan("notes", &["lovelace".to_owned()], &mut |_| {}).await.unwrap();
     assert!(scanned.found.is_empty() && scanned.objects > 0, "{scanned:?}");
+}
+
+/// A replica by records, and the project whose repository it is.
+fn follower(world: &World, url: &str) -> (ReplicaConfig, Project) {
+    let identity: String = keygen().unwrap().file.expose_secret().to_owned();
+    let mut replica = ReplicaConfig::new(url);
+    (replica.by, replica.identity) = (ReplicaBy::Records, Some(identity.clone().into()));
+    let mut config = Config::new(RepositoryConfig::new(url), Vec::new());
+    config.repository.identity = Some(identity.into());
+    config.state = Some(world.folder.path().join("state of the follower"));
+    (replica, Project::open(config).unwrap().with_clock(Arc::new(world.clock.clone())))
+}
+
+/// The same project with these replicas.
+fn with_replicas(world: &World, replicas: Vec<ReplicaConfig>) -> Project {
+    let mut config = replicated(world, &[]).config().clone();
+    config.replicas = replicas;
+    Project::with_registry(config, world.project.registry().clone()).unwrap().with_clock(Arc::new(world.clock.clone()))
+}
+
+#[tokio::test]
+async fn a_replica_by_records_is_made_and_takes_over_each_point() {
+    let world = world("followed", None);
+    let (replica, own) = follower(&world, "memory://follower");
+    let project = with_replicas(&world, vec![ReplicaConfig::new("memory://followed-copy"), replica]);
+    project.init().await.unwrap();
+    for text in [r#"{"n":1}"#, r#"{"n":2}"#] {
+        world.write("1", text);
+        world.clock.advance(Duration::from_hours(1));
+        project.backup("notes", TransferOptions::backup()).await.unwrap();
+    }
+
+    let [planned] = project.replicate(None, true, &mut |_, _, _| {}).await.unwrap().try_into().unwrap();
+    assert_eq!((planned.replica.as_str(), planned.followed.unwrap()[0].points.len()), ("memory://follower", 2));
+    assert!(own.points("notes").await.is_err(), "a dry run made the replica");
+
+    let mut heard = Vec::new();
+    let mut hear = |name: &str, records, _| heard.push((name.to_owned(), records));
+    let [copy, done] = project.replicate(None, false, &mut hear).await.unwrap().try_into().unwrap();
+    assert!(copy.complete && copy.followed.is_none() && done.failure.is_none() && done.complete, "{done:?}");
+    let followed = done.followed.unwrap();
+    assert_eq!((followed[0].source.as_str(), followed[0].points.len(), done.objects, done.held), ("notes", 2, 2, 0));
+    assert!(heard.iter().any(|(name, records)| name == "memory://follower" && *records > 0), "{heard:?}");
+    let (points, taken) = (project.points("notes").await.unwrap(), own.points("notes").await.unwrap());
+    let times = |points: &[saas_backup::Point]| -> Vec<_> { points.iter().map(|point| point.finished).collect() };
+    assert_eq!(times(&points), times(&taken));
+    let key = key("1");
+    let (here, there) = (project.history("notes", &key).await.unwrap(), own.history("notes", &key).await.unwrap());
+    let data = |versions: &[saas_backup::Version]| -> Vec<_> {
+        versions.iter().map(|version| version.record.clone().unwrap().data).collect()
+    };
+    assert!(data(&here) == data(&there) && here.len() == 2);
+    assert!(own.verify(VerifyRead::ALL, &mut |_, _| {}).await.unwrap().good);
+
+    let [again] =
+        project.replicate(Some("memory://follower"), false, &mut |_, _, _| {}).await.unwrap().try_into().unwrap();
+    assert!(again.complete && again.held == 2 && again.followed.unwrap()[0].points.is_empty());
+
+    let request = EraseOptions::new("T-7");
+    let erased = project.erase("notes", &Subject::record(key), &request, &mut |_| {}).await.unwrap();
+    assert_eq!(erased.kept_by_replicas, ["memory://followed-copy"]);
+    assert_eq!(erased.kept_by_followers, ["memory://follower"]);
+    let [told] =
+        project.replicate(Some("memory://follower"), false, &mut |_, _, _| {}).await.unwrap().try_into().unwrap();
+    assert_eq!(told.followed.unwrap()[0].erasures[0].request, "T-7");
+}
+
+#[tokio::test]
+async fn a_replica_by_records_needs_keys_of_its_own_and_mends_nothing() {
+    let world = world("refused", None);
+    let (replica, _) = follower(&world, "memory://refused-follower");
+    let mut keyless = ReplicaConfig::new("memory://keyless");
+    keyless.by = ReplicaBy::Records;
+    let (mut other, _) = follower(&world, "memory://refused-follower");
+    other.encryption = Some(Encryption::None);
+    other.identity = None;
+    let project = with_replicas(&world, vec![replica, keyless]);
+    project.init().await.unwrap();
+    world.write("1", "{}");
+    project.backup("notes", TransferOptions::backup()).await.unwrap();
+    let [first, second] = project.replicate(None, false, &mut |_, _, _| {}).await.unwrap().try_into().unwrap();
+    assert!(first.complete, "{first:?}");
+    let failure = second.failure.unwrap();
+    assert!(failure.kind == ErrorKind::Configuration && failure.message.contains("keygen"), "{failure:?}");
+    // One that is encrypted is no plain one.
+    let [wrong] =
+        with_replicas(&world, vec![other]).replicate(None, false, &mut |_, _, _| {}).await.unwrap().try_into().unwrap();
+    assert!(wrong.failure.unwrap().message.contains("the repository is encrypted"));
+    for from in [None, Some("memory://refused-follower")] {
+        let error = project.repair(from, VerifyRead::Nothing, &mut |_| {}).await.unwrap_err();
+        assert!(error.kind() == ErrorKind::Configuration && error.to_string().contains("restore from it"), "{error}");
+    }
+    let error = with_replicas(&world, vec![ReplicaConfig::new("memory://refused-copy")])
+        .replicate(None, true, &mut |_, _, _| {})
+        .await
+        .unwrap_err();
+    assert!(error.to_string().contains("a dry run is for replicas by records"), "{error}");
 }
