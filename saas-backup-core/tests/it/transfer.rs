@@ -227,7 +227,8 @@ async fn a_cancelled_run_is_continued_where_it_was_flushed() {
     let (source, target) = (MemoryConnector::new(here.clone()), MemoryConnector::new(there.clone()));
     let cancel = CancellationToken::new();
     let progress = Arc::new(CancelAfter { left: 10.into(), cancel: cancel.clone() });
-    let options = backup().with_flush(1, Duration::from_secs(1)).with_progress(progress).with_cancel(cancel);
+    let mut options = backup().with_flush(1, Duration::from_secs(1)).with_progress(progress).with_cancel(cancel);
+    options.batch_events = 256;
     let cut = transfer(&source, &target, options).await.unwrap();
     assert_eq!(cut.report.status, RunStatus::Cancelled);
     assert!(cut.receipt.is_none());

@@ -87,10 +87,11 @@ fn assert_balanced(contents: &Contents, what: &str) -> usize {
     let mut renewals: BTreeMap<usize, usize> = BTreeMap::new();
     let ledger = numbers(contents, "public.ledger");
     for entry in &ledger {
-        let number = |name: &str| entry[name].as_i64().unwrap();
-        *balances.get_mut(&(number("debit") as usize)).unwrap() -= number("amount");
-        *renewals.entry(number("debit") as usize).or_default() += usize::from(entry["renewed"].as_bool().unwrap());
-        *balances.get_mut(&(number("credit") as usize)).unwrap() += number("amount");
+        let account = |name: &str| usize::try_from(entry[name].as_u64().unwrap()).unwrap();
+        let amount = entry["amount"].as_i64().unwrap();
+        *balances.get_mut(&account("debit")).unwrap() -= amount;
+        *renewals.entry(account("debit")).or_default() += usize::from(entry["renewed"].as_bool().unwrap());
+        *balances.get_mut(&account("credit")).unwrap() += amount;
     }
     for account in numbers(contents, "public.accounts") {
         let id = account["id"].as_u64().unwrap() as usize;
