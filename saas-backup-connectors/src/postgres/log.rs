@@ -71,7 +71,12 @@ pub(super) async fn follow(shared: Arc<Shared>, feed: Feed, from: Position, only
     let decoder = database.server.connect().await?;
     let fork = database.slot.fork(&decoder).await?;
     let mut reader = LogReader {
-        decoder: Arc::new(Decoder { session: decoder, fork, from: from.lsn }),
+        decoder: Arc::new(Decoder {
+            session: decoder,
+            fork,
+            publication: database.publication.name.clone(),
+            from: from.lsn,
+        }),
         shared: &shared,
         session: &session,
         tables: std::mem::take(&mut now.tables),
@@ -120,16 +125,16 @@ struct Now {
 impl Now {
     async fn read(session: &mut Connection, shared: &Shared, feed: &Feed) -> Result<Self> {
         let settings = &shared.database.settings;
-        let published = shared.database.slot.published(session).await?.unwrap_or_default();
         let view = glance(session).await?;
         let structure = Structure::read(&view, &settings.schemas, &settings.username).await?;
+        let followed = shared.database.publication.followed(&view, &structure).await?;
         let mut now = Self { tables: BTreeMap::new(), shapes: BTreeMap::new(), untold: BTreeSet::new() };
         for table in structure.tables {
             let name = table.collection.as_str().to_owned();
             if !feed.covers.contains(&table.collection) || table.hidden.is_some() {
                 continue;
             }
-            if table.loggable && published.contains(&table.oid) {
+            if followed.contains(&table.oid) {
                 now.shapes.insert(name, table.full_shape());
                 now.tables.insert(table.oid, table);
             } else {
@@ -425,6 +430,7 @@ struct Messages<'a> {
 struct Decoder {
     session: Connection,
     fork: Fork,
+    publication: String,
     /// What was committed before is not told.
     from: PgLsn,
 }
@@ -439,7 +445,8 @@ impl Decoder {
     async fn ask(&self, to: PgLsn, takes: bool) -> Result<Fuse<Pin<Box<BinaryCopyOutStream>>>> {
         // What is not taken comes again from its beginning: it is asked for at once.
         let most = if takes { MESSAGES_AT_ONCE } else { i32::MAX as usize };
-        let copy = self.session.copy_out(&self.fork.changes(to, most, takes)).await.map_err(unreadable)?;
+        let copy =
+            self.session.copy_out(&self.fork.changes(&self.publication, to, most, takes)).await.map_err(unreadable)?;
         Ok(Box::pin(BinaryCopyOutStream::new(copy, &[Type::BYTEA])).fuse())
     }
 }

@@ -4,7 +4,7 @@
 //! to make the tables again, and restores into an empty database. `docs/connectors/postgres.md` says what is captured and
 //! what is not, the rights that are needed, and what the server keeps for us.
 //!
-//! `view` is what full reads share, `rows` reads tables, `log` follows the server (`slot`, `pgoutput`, `position`),
+//! `view` is what full reads share, `rows` reads tables, `log` follows the server (`slot`, `publication`, `pgoutput`, `position`),
 //! `structure` is what tables there are, `definitions` the statements that make them, `value` and `id` how values and keys
 //! become JSON and ids.
 
@@ -18,6 +18,7 @@ mod log;
 mod objects;
 mod pgoutput;
 mod position;
+mod publication;
 mod rows;
 mod sequences;
 mod sink;
@@ -39,6 +40,7 @@ use saas_backup_core::{
 
 use client::Server;
 use error::refused;
+use publication::Publication;
 use sink::DatabaseSink;
 use slot::Slot;
 use snapshot::{DatabaseSnapshot, Shared};
@@ -71,6 +73,7 @@ struct Database {
     server: Server,
     settings: PostgresConfig,
     slot: Slot,
+    publication: Publication,
 }
 
 impl Postgres {
@@ -80,8 +83,8 @@ impl Postgres {
     ///
     /// [`ErrorKind::Configuration`] if the certificates to trust cannot be read.
     pub fn new(settings: PostgresConfig) -> Result<Self> {
-        let (server, slot) = (Server::new(&settings)?, Slot::of(&settings));
-        Ok(Self { database: Arc::new(Database { server, settings, slot }) })
+        let (server, slot, publication) = (Server::new(&settings)?, Slot::of(&settings), Publication::of(&settings));
+        Ok(Self { database: Arc::new(Database { server, settings, slot, publication }) })
     }
 }
 

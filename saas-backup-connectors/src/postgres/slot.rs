@@ -1,6 +1,4 @@
-//! The replication slot and the publication: what the server keeps for us, and of what.
-
-use std::collections::BTreeSet;
+//! The replication slot: what the server keeps of its log for us.
 
 use saas_backup_core::{Error, ErrorKind, Result};
 use tokio_postgres::types::PgLsn;
@@ -8,13 +6,11 @@ use tokio_postgres::types::PgLsn;
 use super::client::{Connection, literal, quoted};
 use super::config::PostgresConfig;
 use super::error::refused;
-use super::structure::Structure;
 
 /// What the server keeps its log for.
 #[derive(Clone, Debug)]
 pub(super) struct Slot {
     name: String,
-    publication: String,
 }
 
 /// How the slot is.
@@ -33,7 +29,7 @@ pub(super) struct Health {
 
 impl Slot {
     pub(super) fn of(settings: &PostgresConfig) -> Self {
-        Self { name: settings.slot.clone(), publication: settings.publication.clone() }
+        Self { name: settings.slot.clone() }
     }
 
     /// What is missing to follow the log at all, with the statement that changes it.
@@ -99,82 +95,6 @@ impl Slot {
         }))
     }
 
-    /// Makes sure that the publication lists exactly the tables that can be followed. Returns those that it lists;
-    /// where it is not ours to change, these may be fewer.
-    pub(super) async fn publish(&self, session: &Connection, structure: &Structure) -> Result<BTreeSet<u32>> {
-        let listed = self.published(session).await?;
-        let wanted: BTreeSet<u32> =
-            structure.tables.iter().filter(|table| table.loggable).map(|table| table.oid).collect();
-        if listed.as_ref() == Some(&wanted) {
-            return Ok(wanted);
-        }
-        let names: Vec<&str> = structure
-            .tables
-            .iter()
-            .filter(|table| wanted.contains(&table.oid))
-            .map(|table| table.sql.as_str())
-            .collect();
-        let publication = quoted(&self.publication);
-        let tables = names.join(", ");
-        let statement = match (&listed, names.is_empty()) {
-            (None, true) => format!("CREATE PUBLICATION {publication} WITH (publish_via_partition_root = true)"),
-            (None, false) => {
-                format!("CREATE PUBLICATION {publication} FOR TABLE {tables} WITH (publish_via_partition_root = true)")
-            }
-            (Some(_), true) => format!(
-                "DROP PUBLICATION {publication}; CREATE PUBLICATION {publication} WITH (publish_via_partition_root = true)"
-            ),
-            (Some(_), false) => format!("ALTER PUBLICATION {publication} SET TABLE {tables}"),
-        };
-        match (session.batch_execute(&statement).await, listed) {
-            (Ok(()), _) => Ok(wanted),
-            (Err(error), Some(listed)) if error.code().is_some_and(|code| code.code() == "42501") => {
-                tracing::warn!(
-                    tables = wanted.difference(&listed).count(),
-                    "the publication does not list all tables, and is not ours to change: each run reads them in full"
-                );
-                Ok(listed.intersection(&wanted).copied().collect())
-            }
-            (Err(error), _) => {
-                let error = refused("the tables to follow cannot be published")(error);
-                Err(if error.kind() == ErrorKind::PermissionDenied {
-                    let next = format!(
-                        "as the tables' owner: {statement}; or set `increments = false`, and every run reads everything"
-                    );
-                    error.with_context("next", next)
-                } else {
-                    error
-                })
-            }
-        }
-    }
-
-    /// The tables that the publication lists; `None` if there is none.
-    pub(super) async fn published(&self, session: &Connection) -> Result<Option<BTreeSet<u32>>> {
-        let failed = refused("the publication cannot be looked at");
-        let row = session
-            .query_opt("SELECT oid, pubviaroot FROM pg_publication WHERE pubname = $1", &[&self.publication])
-            .await
-            .map_err(&failed)?;
-        let Some(row) = row else { return Ok(None) };
-        if !row.get::<_, bool>(1) {
-            return Err(Error::new(
-                ErrorKind::Configuration,
-                "the publication names partitions instead of their tables",
-            )
-            .with_context(
-                "next",
-                format!("ALTER PUBLICATION {} SET (publish_via_partition_root = true)", quoted(&self.publication)),
-            ));
-        }
-        let oid: u32 = row.get(0);
-        let rows = session
-            .query("SELECT prrelid FROM pg_publication_rel WHERE prpubid = $1", &[&oid])
-            .await
-            .map_err(&failed)?;
-        Ok(Some(rows.iter().map(|row| row.get(0)).collect()))
-    }
-
     /// Makes the slot anew, or takes what is there on to now; what was kept for it until now is not needed.
     pub(super) async fn begin(&self, session: &Connection) -> Result<PgLsn> {
         let failed = refused("the replication slot cannot be made");
@@ -213,7 +133,7 @@ impl Slot {
             .await
             .map_err(refused("a second replication slot cannot be made"))
             .map_err(|error| error.with_context("next", "raise max_replication_slots by the number of runs at a time"))?;
-        Ok(Fork { name: row.get(0), publication: self.publication.clone() })
+        Ok(Fork { name: row.get(0) })
     }
 }
 
@@ -221,19 +141,18 @@ impl Slot {
 #[derive(Clone, Debug)]
 pub(super) struct Fork {
     name: String,
-    publication: String,
 }
 
 impl Fork {
-    /// The statement that gives what was committed up to here, so many changes or a transaction more; `takes`: the next one
-    /// goes on where this one ended.
-    pub(super) fn changes(&self, to: PgLsn, most: usize, takes: bool) -> String {
+    /// The statement that gives what was committed to the tables of a publication up to here, so many changes or a
+    /// transaction more; `takes`: the next one goes on where this one ended.
+    pub(super) fn changes(&self, publication: &str, to: PgLsn, most: usize, takes: bool) -> String {
         let verb = if takes { "get" } else { "peek" };
         format!(
             "COPY (SELECT data FROM pg_logical_slot_{verb}_binary_changes({}, '{to}', {most}, 'proto_version', '1', \
              'publication_names', {})) TO STDOUT (FORMAT binary)",
             literal(&self.name),
-            literal(&quoted(&self.publication)),
+            literal(&quoted(publication)),
         )
     }
 }

@@ -33,7 +33,7 @@ impl View {
         let row = session.query_one("SELECT pg_export_snapshot()", &[]).await.map_err(&failed)?;
         let structure = Structure::read(&*session, &database.settings.schemas, &database.settings.username).await?;
         let running = running(&session).await?;
-        let followed = followed(database, &session, &structure).await?;
+        let followed = database.publication.followed(&*session, &structure).await?;
         Ok(Self { id: row.get(0), structure, followed, running, _session: session })
     }
 
@@ -44,17 +44,6 @@ impl View {
         session.batch_execute(&statement).await.map_err(refused("the view is no longer open"))?;
         Ok(session)
     }
-}
-
-/// The tables that the log tells of.
-pub(super) async fn followed(
-    database: &Database,
-    session: &Connection,
-    structure: &Structure,
-) -> Result<BTreeSet<u32>> {
-    let listed = database.slot.published(session).await?.unwrap_or_default();
-    let tables = structure.tables.iter().filter(|table| table.loggable && listed.contains(&table.oid));
-    Ok(tables.map(|table| table.oid).collect())
 }
 
 /// The transactions under way, as this session's view sees them.

@@ -1,3 +1,4 @@
+use saas_backup_connectors::postgres::Postgres;
 use saas_backup_core::{RunStatus, TransferOptions, transfer};
 
 use super::support::{Scratch, backup, contents, copy};
@@ -78,5 +79,63 @@ async fn a_slot_that_is_lost_or_elsewhere_means_a_full_read_and_says_so() {
     backup(&database.connector(), &other).await;
     database.run("UPDATE notes SET body = 'x'").await;
     backup(&database.connector(), &copy).await;
+    assert_eq!(contents(&copy).await.differences(&contents(&database.plain()).await), Vec::<String>::new());
+}
+
+#[tokio::test]
+#[ignore = "needs testing/servers up postgres"]
+async fn what_was_written_to_a_table_before_it_is_followed_is_not_lost() {
+    let database = Scratch::new().await;
+    database.run(NOTES).await;
+    let copy = copy();
+    backup(&database.connector(), &copy).await;
+    database.run("CREATE TABLE late (id int PRIMARY KEY)").await;
+    let writer = database.client().await;
+    writer.batch_execute("BEGIN; INSERT INTO late VALUES (1)").await.unwrap();
+    let (source, admin) = (database.connector(), database.client().await);
+    // The transaction stays open until the backup waits for it, or has ended without.
+    let waits = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND query LIKE '%pg_partition_tree%' \
+                 AND pid <> pg_backend_pid()";
+    let mut run = Box::pin(backup(&source, &copy));
+    let mut has_ended = false;
+    loop {
+        tokio::select! {
+            _ = &mut run => has_ended = true,
+            row = admin.query_one(waits, &[]) => if row.unwrap().get::<_, i64>(0) == 0 { continue },
+        }
+        break;
+    }
+    writer.batch_execute("COMMIT").await.unwrap();
+    if !has_ended {
+        run.await;
+    }
+    backup(&source, &copy).await;
+    assert_eq!(contents(&copy).await.differences(&contents(&database.plain()).await), Vec::<String>::new());
+}
+
+#[tokio::test]
+#[ignore = "needs testing/servers up postgres"]
+async fn a_publication_that_somebody_made_is_used_if_it_leaves_nothing_out() {
+    let database = Scratch::new().await;
+    database.run(NOTES).await;
+    let named = |name: &str| Postgres::new(database.settings().with_publication(name)).unwrap();
+    database
+        .run("CREATE PUBLICATION filtered FOR TABLE notes WHERE (id > 1) WITH (publish_via_partition_root = true)")
+        .await;
+    database
+        .run("CREATE PUBLICATION inserts FOR TABLE notes WITH (publish = 'insert', publish_via_partition_root = true)")
+        .await;
+    for (name, told) in [("filtered", "leaves rows or columns out"), ("inserts", "does not tell all changes")] {
+        let report = transfer(&named(name), &copy(), TransferOptions::backup()).await.unwrap().report;
+        assert!(format!("{report:?}").contains(told), "{report:?}");
+    }
+    database.run("CREATE PUBLICATION everything FOR ALL TABLES WITH (publish_via_partition_root = true)").await;
+    let copy = copy();
+    backup(&named("everything"), &copy).await;
+    database.run("UPDATE notes SET body = 'x' WHERE id < 4; CREATE TABLE more (id int PRIMARY KEY); INSERT INTO more VALUES (1)").await;
+    backup(&named("everything"), &copy).await;
+    database.run("INSERT INTO more VALUES (2)").await;
+    let third = backup(&named("everything"), &copy).await;
+    assert_eq!(third.report.totals().read, 1, "{:?}", third.report);
     assert_eq!(contents(&copy).await.differences(&contents(&database.plain()).await), Vec::<String>::new());
 }
