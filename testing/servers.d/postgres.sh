@@ -3,11 +3,16 @@
 install() {
     programs=$(ls -d /usr/lib/postgresql/*/bin 2>/dev/null | sort -V | tail -n 1)
     if [ -z "$programs" ] && ! have initdb; then
-        debian postgresql postgresql-client
+        # Without a server of the machine's own, which would be started and left running.
+        debian postgresql-common &&
+            sed -i 's/^#*create_main_cluster .*/create_main_cluster = false/' /etc/postgresql-common/createcluster.conf &&
+            debian postgresql postgresql-client
         programs=$(ls -d /usr/lib/postgresql/*/bin 2>/dev/null | sort -V | tail -n 1)
     fi
     [ -n "$programs" ] || programs=$(dirname "$(command -v initdb)" 2>/dev/null)
     [ -n "$programs" ] && [ -x "$programs/initdb" ] || unavailable 'needs PostgreSQL (Debian: postgresql)'
+    # Tests make certificates.
+    need openssl openssl
 }
 
 # as_server COMMAND…: runs it as somebody whom PostgreSQL accepts.

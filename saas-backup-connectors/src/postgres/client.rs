@@ -1,6 +1,6 @@
 use std::fmt;
 use std::ops::{Deref, DerefMut};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use rustls::pki_types::CertificateDer;
@@ -30,6 +30,8 @@ const SESSION: &str = "SET datestyle = 'ISO, YMD'; SET intervalstyle = 'postgres
 pub(super) struct Server {
     config: Arc<tokio_postgres::Config>,
     tls: Option<MakeRustlsConnect>,
+    /// A session that nobody uses: the server's processes take long to learn what tables there are.
+    idle: Arc<Mutex<Option<Connection>>>,
 }
 
 impl fmt::Debug for Server {
@@ -54,11 +56,14 @@ impl Server {
         }
         let tls = if settings.encrypts() { Some(MakeRustlsConnect::new(trust(settings)?)) } else { None };
         config.ssl_mode(if tls.is_some() { SslMode::Require } else { SslMode::Disable });
-        Ok(Self { config: Arc::new(config), tls })
+        Ok(Self { config: Arc::new(config), tls, idle: Arc::default() })
     }
 
-    /// Logs in and settles how values are written.
+    /// Logs in and settles how values are written; or takes the session that was handed back.
     pub(super) async fn connect(&self) -> Result<Connection> {
+        if let Some(session) = self.idle().take().filter(|session| !session.is_closed()) {
+            return Ok(session);
+        }
         let failed = refused("the database cannot be reached");
         let (client, task) = if let Some(tls) = &self.tls {
             let (client, connection) = self.config.connect(tls.clone()).await.map_err(&failed)?;
@@ -70,6 +75,15 @@ impl Server {
         let connection = Connection { client, task };
         connection.batch_execute(SESSION).await.map_err(refused("the session cannot be set up"))?;
         Ok(connection)
+    }
+
+    /// Takes a session back that is in no transaction.
+    pub(super) fn hand_back(&self, session: Connection) {
+        *self.idle() = Some(session);
+    }
+
+    fn idle(&self) -> MutexGuard<'_, Option<Connection>> {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

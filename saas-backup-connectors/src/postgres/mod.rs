@@ -135,6 +135,7 @@ impl Connector for Postgres {
                 account.facts.insert("slot_keeps_bytes".to_owned(), Json::from_value(&health.kept)?);
             }
         }
+        self.database.server.hand_back(session);
         Ok(account)
     }
 
@@ -153,6 +154,7 @@ impl Connector for Postgres {
         let structure = Structure::read(&view, &settings.schemas, &settings.username).await?;
         let untold = definitions::untold(&view, &settings.schemas, &settings.publication).await?;
         view.commit().await.map_err(refused("a transaction cannot be ended"))?;
+        self.database.server.hand_back(session);
         Ok(Box::new(DatabaseSnapshot { shared: Arc::new(Shared::new(Arc::clone(&self.database), structure, untold)) }))
     }
 

@@ -103,6 +103,7 @@ impl Shared {
         if settings.increments {
             let session = self.database.server.connect().await?;
             self.database.publication.publish(&session, &self.structure).await?;
+            self.database.server.hand_back(session);
             let hidden = |name: &CollectionName| self.structure.table(name).is_some_and(|table| table.hidden.is_some());
             let covers = names.iter().filter(|name| !hidden(name)).cloned().collect();
             feeds.push(Feed::log(FeedId::parse(format!("log:{}", settings.slot))?, covers));

@@ -1,5 +1,6 @@
 //! Databases of a test's own on the server.
 
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -158,6 +159,26 @@ impl Instance {
     pub(super) fn settings(&self) -> PostgresConfig {
         PostgresConfig::new("127.0.0.1", "postgres", "postgres").with_port(self.port)
     }
+
+    /// Makes a certificate for its address and encrypts from now on; gives the certificate's file.
+    pub(super) async fn encrypt(&mut self) -> PathBuf {
+        let data = self.folder.path().join("db");
+        let made = as_server_path("openssl")
+            .args(["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=127.0.0.1", "-keyout"])
+            .arg(data.join("server.key"))
+            .arg("-out")
+            .arg(data.join("server.crt"))
+            .args(["-addext", "subjectAltName=IP:127.0.0.1", "-addext", "basicConstraints=critical,CA:FALSE"])
+            .output()
+            .unwrap();
+        assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+        let client = self.client().await;
+        client.batch_execute("ALTER SYSTEM SET ssl = on").await.unwrap();
+        client.batch_execute("SELECT pg_reload_conf()").await.unwrap();
+        let copy = self.folder.path().join("trusted.pem");
+        std::fs::copy(data.join("server.crt"), &copy).unwrap();
+        copy
+    }
 }
 
 impl Drop for Instance {
@@ -175,12 +196,15 @@ fn is_root() -> bool {
 
 /// A program of the server's, which refuses to run as root.
 fn as_server(program: &str) -> Command {
-    let path = format!("{}/{program}", setting("PROGRAMS"));
+    as_server_path(&format!("{}/{program}", setting("PROGRAMS")))
+}
+
+fn as_server_path(path: &str) -> Command {
     if !is_root() {
         return Command::new(path);
     }
     let mut command = Command::new("runuser");
-    command.args(["-u", "postgres", "--"]).arg(path);
+    command.args(["-u", "postgres", "--", path]);
     command
 }
 

@@ -1,8 +1,10 @@
 use saas_backup_connectors::postgres::Postgres;
 use saas_backup_core::testkit::Contents;
-use saas_backup_core::{Connector as _, ErrorKind, Key, RunStatus, TransferOptions, WriteMode, transfer};
+use saas_backup_core::{
+    Connector as _, ErrorKind, Key, RunStatus, SnapshotOptions, TransferOptions, WriteMode, transfer,
+};
 
-use super::support::{Scratch, backup, contents, copy};
+use super::support::{Instance, Scratch, backup, contents, copy};
 
 const SHOP: &str = include_str!("shop.sql");
 
@@ -147,4 +149,31 @@ async fn what_a_role_may_not_do_is_said_with_the_statement_that_lets_it() {
     let error = wrong.check().await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Unauthenticated, "{error:?}");
     assert!(!format!("{error:?}").contains("wrong\""), "{error:?}");
+}
+
+#[tokio::test]
+#[ignore = "needs testing/servers up postgres"]
+async fn a_connection_is_encrypted_and_the_servers_certificate_is_verified() {
+    let mut server = Instance::new().await;
+    let certificate = server.encrypt().await;
+    let settings = |host: &str, trusts: Option<&std::path::Path>| {
+        let mut settings = server.settings().with_increments(false);
+        settings.host = host.to_owned();
+        settings.tls = Some(true);
+        settings.ca_file = trusts.map(std::path::Path::to_owned);
+        Postgres::new(settings)
+    };
+    settings("127.0.0.1", Some(&certificate)).unwrap().check().await.unwrap();
+    let encrypted = "SELECT count(*) FROM pg_stat_ssl JOIN pg_stat_activity USING (pid) WHERE ssl AND application_name = 'saas-backup'";
+    let source = settings("127.0.0.1", Some(&certificate)).unwrap();
+    let held = source.snapshot(SnapshotOptions::default()).await.unwrap();
+    let row = server.client().await.query_one(encrypted, &[]).await.unwrap();
+    assert!(row.get::<_, i64>(0) > 0, "{held:?}");
+    // Another name, or an issuer that nobody trusts.
+    for (host, trusts) in [("localhost", Some(certificate.as_path())), ("127.0.0.1", None)] {
+        let error = settings(host, trusts).unwrap().check().await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Configuration, "{error:?}");
+    }
+    let error = settings("127.0.0.1", Some(std::path::Path::new("/nowhere"))).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Configuration);
 }
