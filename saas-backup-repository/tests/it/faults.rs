@@ -49,6 +49,7 @@ struct Inner {
     dead: bool,
     torn: Option<String>,
     writes: usize,
+    written: Vec<String>,
     creates: usize,
     reads: Vec<(String, u64)>,
     /// Objects that others write just before one whose name begins so is created.
@@ -91,6 +92,11 @@ impl FaultyStore {
     pub(crate) fn restarted(&self) -> Self {
         let inner = self.lock();
         Self(Arc::new(Mutex::new(Inner { objects: inner.objects.clone(), ..Inner::default() })))
+    }
+
+    /// The objects that were written since it was made or restarted, in order.
+    pub(crate) fn written(&self) -> Vec<String> {
+        self.lock().written.clone()
     }
 
     pub(crate) fn forget_requests(&self) {
@@ -152,6 +158,7 @@ impl Inner {
         }
         let Some(fault) = self.step()? else {
             self.objects.insert(name.to_owned(), bytes.clone());
+            self.written.push(name.to_owned());
             return Ok(());
         };
         match fault {

@@ -31,10 +31,15 @@ async fn scene(keys: Keys, step: usize) -> Scene {
 impl Scene {
     /// Stops a merge at a write, and gives the storage as it is then.
     async fn stopped_at(&self, write: usize, fault: Fault) -> FaultyStore {
+        self.stopped_and_written(write, fault).await.0
+    }
+
+    /// The same, and what the merge wrote, in order.
+    async fn stopped_and_written(&self, write: usize, fault: Fault) -> (FaultyStore, Vec<String>) {
         let disk = self.disk.restarted();
         disk.fail_at(write, fault);
         self.source_on(&disk).await.compact(&small_segments(), &mut |_| {}).await.unwrap_err();
-        disk.restarted()
+        (disk.restarted(), disk.written())
     }
 }
 
@@ -106,20 +111,15 @@ async fn a_merge_begins_anew_where_what_it_left_does_not_hold_any_more() {
         scene.source_on(&whole).await.compact(&small_segments(), &mut |_| {}).await.unwrap();
         count(&whole, "/data/") - count(&scene.disk, "/data/")
     };
-    let stopped = scene.stopped_at(all - 1, Fault::Before).await;
-    let made = stopped.names().into_iter().filter(|name| !scene.disk.names().contains(name));
-    let made: Vec<String> = made.collect();
-    let steps: Vec<&String> = made.iter().filter(|name| name.contains("/merging/")).collect();
-    assert!(steps.len() > 1, "{made:?}");
+    let (stopped, written) = scene.stopped_and_written(all - 1, Fault::Before).await;
+    let steps: Vec<&String> = written.iter().filter(|name| name.contains("/merging/")).collect();
+    let [first, other, ..] = steps[..] else { panic!("{written:?}") };
 
+    // The first step names what was written before it; what the last one does not name may be lost.
+    let segment = written.iter().take_while(|name| *name != first).find(|name| name.contains("/data/")).unwrap();
     let without_a_segment = stopped.restarted();
-    without_a_segment.remove(made.iter().find(|name| name.contains("/data/")).unwrap());
-    // Of all steps one is the first: without it the others say nothing.
-    let first = steps.iter().find(|step| {
-        let header = stopped.object(step).split(|byte| *byte == b'\n').next().map(<[u8]>::to_vec).unwrap();
-        serde_json::from_slice::<serde_json::Value>(&header).unwrap()["number"] == 0
-    });
-    let (first, other) = (first.unwrap(), steps.iter().find(|step| Some(*step) != first).unwrap());
+    without_a_segment.remove(segment);
+    // Without the first step the others say nothing.
     let without_a_step = stopped.restarted();
     without_a_step.remove(first);
     let another = stopped.restarted();
