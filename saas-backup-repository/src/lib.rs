@@ -36,6 +36,7 @@ mod committer;
 mod config;
 mod crypto;
 mod diff;
+mod drill;
 mod erasure;
 mod follow;
 #[cfg(feature = "fuzzing")]
@@ -64,6 +65,7 @@ mod writers;
 
 pub use self::crypto::{AgentKey, Identity, Keys, Recipient, RootKey};
 pub use self::diff::{Change, ChangeKind};
+pub use self::drill::Drill;
 pub use self::erasure::{
     Concerned, EraseOptions, Erasure, ErasureProgress, ErasureStatement, FoundAttachment, FoundRecord, Reason, Scanned,
     Subject,

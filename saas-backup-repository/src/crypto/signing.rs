@@ -27,6 +27,7 @@ pub(crate) enum SigningPurpose<'a> {
     Evidence,
     Proof,
     Merging,
+    Drill,
     Roles,
 }
 
@@ -40,6 +41,7 @@ impl fmt::Display for SigningPurpose<'_> {
             Self::Evidence => "evidence",
             Self::Proof => "proof",
             Self::Merging => "merging",
+            Self::Drill => "drill",
             Self::Roles => "roles",
         })
     }

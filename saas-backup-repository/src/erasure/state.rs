@@ -145,7 +145,7 @@ impl Source {
 fn left(shared: &Shared, present: &[String], needed: &BTreeSet<String>, erasure: u64, rewritten: DateTime<Utc>) -> u64 {
     let (keys, commits) = (shared.names.keys(), shared.names.commits());
     // They name objects and tell times, and no more.
-    let says_nothing = [shared.names.layouts(), shared.names.proofs()];
+    let says_nothing = |name: &str| name.starts_with(&shared.names.layouts()) || shared.names.is_evidence(name);
     let until = ulid::Ulid::from_parts(u64::try_from(rewritten.timestamp_millis()).unwrap_or(0), 0).to_string();
     let holds = |name: &&String| {
         if shared.keyring.is_encrypted() {
@@ -156,7 +156,7 @@ fn left(shared: &Shared, present: &[String], needed: &BTreeSet<String>, erasure:
             return sequence_of(name).is_some_and(|sequence| sequence <= erasure);
         }
         let is_old = ulid_of(name).is_some_and(|ulid| ulid < until.as_str());
-        is_old && !says_nothing.iter().any(|folder| name.starts_with(folder)) && !needed.contains(*name)
+        is_old && !says_nothing(name) && !needed.contains(*name)
     };
     present.iter().filter(holds).count() as u64
 }

@@ -74,6 +74,19 @@ impl Names {
         format!("{}proof/{id}", self.prefix)
     }
 
+    pub(crate) fn drills(&self) -> String {
+        format!("{}drill", self.prefix)
+    }
+
+    pub(crate) fn drill(&self, id: &str) -> String {
+        format!("{}drill/{id}", self.prefix)
+    }
+
+    /// What lies beside the timeline and says what was found out about it: nothing else names it.
+    pub(crate) fn is_evidence(&self, name: &str) -> bool {
+        name.strip_prefix(&self.prefix).is_some_and(|name| name.starts_with("proof/") || name.starts_with("drill/"))
+    }
+
     pub(crate) fn merging_folder(&self) -> String {
         format!("{}merging", self.prefix)
     }

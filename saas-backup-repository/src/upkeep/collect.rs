@@ -239,8 +239,7 @@ impl Garbage {
             && first.is_some()
             && first <= settled.min(Some(erased));
         for (name, size) in present {
-            let is_proof = name.starts_with(&format!("{}/", shared.names.proofs()));
-            if is_proof || needed.contains(name) || waiting.contains(name) {
+            if shared.names.is_evidence(name) || needed.contains(name) || waiting.contains(name) {
                 continue;
             }
             let entry = (name.clone(), *size);

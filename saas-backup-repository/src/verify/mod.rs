@@ -216,7 +216,8 @@ impl Verification<'_> {
         let shared = &self.source.shared;
         let folder = format!("{}/", shared.names.proofs());
         let names: Vec<String> = self.present.keys().filter(|name| name.starts_with(&folder)).cloned().collect();
-        self.named.extend(names.iter().cloned());
+        let evidence = self.present.keys().filter(|name| shared.names.is_evidence(name)).cloned();
+        self.named.extend(evidence);
         let found = Found::among(shared, names).await?;
         for (name, error) in &found.damaged {
             self.report.problem(name, error);

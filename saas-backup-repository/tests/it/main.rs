@@ -8,6 +8,7 @@ mod costs;
 mod crash;
 mod cursors;
 mod damage;
+mod drill;
 mod faults;
 mod follow;
 mod foreign;
