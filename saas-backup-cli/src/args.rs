@@ -47,6 +47,7 @@ Keep in order:
   saas-backup forget --dry-run           what [retention] keeps, and why
   saas-backup maintain                   merge, and remove what nobody needs
   saas-backup replicate                  copy the repository to its replicas
+  saas-backup drill                      rehearse a restore, and measure how long it takes
   saas-backup repair --read all          fetch what is damaged here from a replica
 
 Exit codes: 0 done, 1 failed, 2 wrong usage or configuration, 3 done but incomplete, 4 needs review,
@@ -134,6 +135,18 @@ Examples:
   saas-backup restore blog --to blog --collection posts --id 12 --dry-run
   saas-backup restore blog --to new-blog --mode create")]
     Restore(RestoreArgs),
+    /// Rehearse a restore: restore, read back, compare, and measure how long it takes
+    #[command(after_help = "\
+Restores into a folder that is removed afterwards, or with --into into a source of the configuration that says
+scratch = true. The result is signed and kept in the repository; `status` shows the measured RTO, which only a full drill
+gives. Exit code 5 if something did not come back as it was.
+
+Examples:
+  saas-backup drill                          every source, its newest point, as [drill] says
+  saas-backup drill blog --random --sample 1000
+  saas-backup drill blog --full --at latest~30
+  saas-backup drill blog --into blog-test --dry-run")]
+    Drill(DrillArgs),
     /// Take an archive in an open format as a new point in time
     #[command(after_help = "Example:\n  saas-backup import jsonl ./blog-archive --as blog")]
     Import(ImportArgs),
@@ -222,7 +235,8 @@ Examples:
     Replicate(ReplicateArgs),
     /// Run the schedules until stopped
     #[command(after_help = "\
-Backs up each source when its schedule says so, and once after downtime. SIGTERM and Ctrl-C end it in order.
+Backs up each source when its schedule says so, and once after downtime; rehearses restores, verifies, maintains and
+replicates when [drill], [verify], [maintain] and [replicate] say so. SIGTERM and Ctrl-C end it in order.
 
 Example:
   saas-backup serve --listen 127.0.0.1:9800     /healthz and /metrics for your monitoring")]
@@ -500,6 +514,39 @@ impl From<Mode> for WriteMode {
             Mode::Overwrite => Self::Overwrite,
         }
     }
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DrillArgs {
+    /// The sources. Default: all, but those with scratch = true
+    #[arg(value_name = "SOURCE")]
+    pub(crate) sources: Vec<String>,
+    #[command(flatten)]
+    pub(crate) point: Point,
+    /// Any point in time, by chance
+    #[arg(long, conflicts_with = "at")]
+    pub(crate) random: bool,
+    /// Decides what is chosen by chance: the same number chooses the same. Default: another one each time
+    #[arg(long, value_name = "N")]
+    pub(crate) seed: Option<u64>,
+    /// Restore so many records, by chance, and what they need. Default: as [drill] says, or everything
+    #[arg(long, value_name = "N", conflicts_with = "full")]
+    pub(crate) sample: Option<std::num::NonZeroUsize>,
+    /// Restore everything
+    #[arg(long)]
+    pub(crate) full: bool,
+    /// A format that reads back, or a source with scratch = true. Default: as [drill] says, or jsonl
+    #[arg(long, value_name = "NAME")]
+    pub(crate) into: Option<String>,
+    /// Keep what is restored in a format, here
+    #[arg(long, value_name = "PATH")]
+    pub(crate) to: Option<PathBuf>,
+    /// Only this collection; may be given several times. The result is not kept then
+    #[arg(long = "collection", value_name = "C", value_parser = collection)]
+    pub(crate) collections: Vec<CollectionName>,
+    /// Say what would be written into an account; change nothing
+    #[arg(long)]
+    pub(crate) dry_run: bool,
 }
 
 #[derive(Debug, Args)]

@@ -33,6 +33,6 @@ mod schedule;
 mod scheduler;
 
 pub use history::{History, JobHistory, LastRun, RunResult, Started};
-pub use objectives::{Facts, LastOutcome, assess};
+pub use objectives::{ChoreFacts, Facts, LastOutcome, ProofFacts, assess, assess_chore};
 pub use schedule::Schedule;
 pub use scheduler::{Job, JobStatus, Reason, Scheduler, SchedulerHandle, SchedulerOptions, Task, job_statuses};

@@ -24,6 +24,78 @@ pub struct Facts {
     pub complete_as_of: Option<DateTime<Utc>>,
     /// When the next run was to start; `None` without a schedule, and while one is at work.
     pub starts: Option<DateTime<Utc>>,
+    /// What is known of rehearsed restores.
+    pub drill: ProofFacts,
+}
+
+/// What is known of what proves that the copies are good.
+#[derive(Clone, Debug, Default)]
+#[non_exhaustive]
+pub struct ProofFacts {
+    /// When the last one ended, and why it did not pass; `None` within for one that passed.
+    pub last: Option<(DateTime<Utc>, Option<String>)>,
+    /// When the last one ended that passed.
+    pub passed: Option<DateTime<Utc>>,
+    /// How old that one may be; `None` if nobody asks for any.
+    pub max_age: Option<Period>,
+}
+
+/// What is known of work besides backups: verifying, maintaining, copying to a replica.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct ChoreFacts {
+    /// The name of its job, which is the beginning of the keys of its alerts.
+    pub name: String,
+    /// What it means when it does not pass.
+    pub condition: Condition,
+    /// What it is, for people: "verification".
+    pub what: String,
+    /// The command that does it.
+    pub command: String,
+    /// How it ended.
+    pub proof: ProofFacts,
+    /// When it was to start next; `None` without a schedule, and while it is at work.
+    pub starts: Option<DateTime<Utc>>,
+}
+
+impl ChoreFacts {
+    /// Work of which nothing is known yet.
+    pub fn new(
+        name: impl Into<String>,
+        condition: Condition,
+        what: impl Into<String>,
+        command: impl Into<String>,
+    ) -> Self {
+        let (proof, starts) = Default::default();
+        Self { name: name.into(), condition, what: what.into(), command: command.into(), proof, starts }
+    }
+}
+
+/// What is wrong with work besides backups at a time: it did not pass, the last time that it did is too long ago, or it did
+/// not begin when it was due.
+pub fn assess_chore(facts: &ChoreFacts, now: DateTime<Utc>) -> Vec<Alert> {
+    let missed = facts.starts.filter(|starts| now - *starts > PUNCTUAL).map(|starts| missed(&facts.name, starts));
+    proven(facts, now).into_iter().chain(missed).collect()
+}
+
+fn missed(name: &str, starts: DateTime<Utc>) -> Alert {
+    let summary = format!("{name}: a run that was due at {} did not begin", starts.trunc_subsecs(0));
+    Alert::new(format!("{name}/{}", Condition::Missed), Condition::Missed, summary, starts)
+        .with_advice("See that `saas-backup serve` is at work on the machine.")
+}
+
+fn proven(facts: &ChoreFacts, now: DateTime<Utc>) -> Option<Alert> {
+    let ChoreFacts { name, condition, what, command, proof, .. } = facts;
+    let alert = |since, summary: String| Alert::new(format!("{name}/{condition}"), *condition, summary, since);
+    if let Some((ended, Some(why))) = &proof.last {
+        let summary = format!("the last {what} did not pass: {}", first_line(why));
+        return Some(alert(*ended, summary).with_advice(format!("Run `{command}`; it says what is wrong.")));
+    }
+    let (passed, max_age) = (proof.passed?, proof.max_age?);
+    let limit = TimeDelta::from_std(max_age.0).unwrap_or(TimeDelta::MAX);
+    let since = passed.checked_add_signed(limit).filter(|since| now > *since)?;
+    let summary = format!("the last {what} that passed is older than {max_age}");
+    Some(alert(since, summary).with_advice(format!("Run `{command}`.")))
 }
 
 /// How a run ended.
@@ -48,8 +120,8 @@ impl LastOutcome {
 impl Facts {
     /// A source of which nothing is known yet.
     pub fn new(source: impl Into<String>) -> Self {
-        let (rpo, last, complete_as_of, starts) = Default::default();
-        Self { source: source.into(), rpo, last, complete_as_of, starts }
+        let (rpo, last, complete_as_of, starts, drill) = Default::default();
+        Self { source: source.into(), rpo, last, complete_as_of, starts, drill }
     }
 }
 
@@ -90,16 +162,8 @@ pub fn assess(facts: &Facts, now: DateTime<Utc>) -> Vec<Alert> {
         };
         found.extend(ended);
     }
-    if let Some(starts) = facts.starts.filter(|starts| now - *starts > PUNCTUAL) {
-        found.push(
-            alert(
-                Condition::Missed,
-                starts,
-                format_args!("a run that was due at {} did not begin", starts.trunc_subsecs(0)),
-            )
-            .with_advice("See that `saas-backup serve` is at work on the machine."),
-        );
-    }
+    let starts = facts.starts.filter(|starts| now - *starts > PUNCTUAL);
+    found.extend(starts.map(|starts| missed(source, starts).with_source(source)));
     if let Some(rpo) = facts.rpo {
         let limit = TimeDelta::from_std(rpo.0).unwrap_or(TimeDelta::MAX);
         let late = match (facts.complete_as_of, &facts.last) {
@@ -123,6 +187,20 @@ pub fn assess(facts: &Facts, now: DateTime<Utc>) -> Vec<Alert> {
                 .with_detail("objective", rpo)
         }));
     }
+    let chore = ChoreFacts {
+        name: format!("{source} (drill)"),
+        condition: Condition::Drill,
+        what: "rehearsed restore".to_owned(),
+        command: format!("saas-backup drill {source}"),
+        proof: facts.drill.clone(),
+        starts: None,
+    };
+    found.extend(proven(&chore, now).map(|wrong| Alert {
+        key: format!("{source}/{}", Condition::Drill),
+        summary: format!("{source}: {}", wrong.summary),
+        source: Some(source.clone()),
+        ..wrong
+    }));
     found
 }
 
@@ -179,6 +257,41 @@ mod tests {
             assert_eq!(found.first().map(|alert| alert.condition), condition);
             assert!(found.iter().all(|alert| !alert.summary.contains("backtrace") && !alert.advice.is_empty()));
         }
+    }
+
+    #[test]
+    fn what_proves_the_copies_fails_or_grows_old() {
+        let found = |proof: &ProofFacts, now| {
+            let mut facts = Facts::new("blog");
+            facts.drill = proof.clone();
+            let mut chore = ChoreFacts::new("(verify)", Condition::Verification, "verification", "saas-backup verify");
+            chore.proof = proof.clone();
+            let [source, chore] = [assess(&facts, at(now)), assess_chore(&chore, at(now))];
+            let since = |alerts: &[Alert]| {
+                alerts.iter().map(|alert| (alert.since - DateTime::UNIX_EPOCH).num_minutes()).collect::<Vec<_>>()
+            };
+            assert_eq!(since(&source), since(&chore));
+            let keys: Vec<String> = source.iter().chain(&chore).map(|alert| alert.key.clone()).collect();
+            assert!(keys.is_empty() || keys == ["blog/drill", "(verify)/verification"], "{keys:?}");
+            since(&source)
+        };
+        let mut proof = ProofFacts { max_age: Some(Period(Duration::from_hours(1))), ..ProofFacts::default() };
+        assert_eq!(found(&proof, 500), [0; 0], "whether one began that was due is told otherwise");
+        (proof.last, proof.passed) = (Some((at(10), None)), Some(at(10)));
+        assert_eq!(found(&proof, 70), [0; 0]);
+        assert_eq!(found(&proof, 71), [70]);
+        proof.last = Some((at(50), Some("3 of 5 records did not come back".into())));
+        assert_eq!(found(&proof, 51), [50]);
+        assert_eq!(found(&proof, 500), [50], "one alert, however much is wrong");
+    }
+
+    #[test]
+    fn work_that_does_not_begin_is_missed() {
+        let mut chore = ChoreFacts::new("(maintain)", Condition::Failed, "maintenance", "saas-backup maintain");
+        chore.starts = Some(at(10));
+        assert_eq!(assess_chore(&chore, at(15)), []);
+        let [alert] = assess_chore(&chore, at(16)).try_into().unwrap();
+        assert_eq!((alert.key.as_str(), alert.since), ("(maintain)/missed", at(10)));
     }
 
     #[test]

@@ -42,15 +42,15 @@ mod state;
 
 pub use at::parse_at;
 pub use config::{
-    AlertConfig, AlertKind, Config, Encryption, LockConfig, ReplicaBy, ReplicaConfig, RepositoryConfig, Settings,
-    SourceConfig, Text, load_overlay,
+    AlertConfig, AlertKind, ChoresConfig, Config, DrillConfig, Encryption, LockConfig, ReplicaBy, ReplicaConfig,
+    RepositoryConfig, Settings, SourceConfig, Text, load_overlay,
 };
 pub use project::{
-    AlertTried, Change, ChangeKind, Checked, CollectionPlan, CollectionSummary, Erased, ErasureStep, Escrowed,
-    ExportRequest, Exported, Failure, ForgetOptions, Forgot, Initialised, KeyCheck, KeyHolders, KeyOptions,
-    KeysChanged, KeysChecked, Listing, MaintainOptions, Maintained, Mended, NewKey, Plan, Point, Problem, Project,
-    RecordSummary, Repaired, Replicated, ReplicatedSource, Restored, ServeOptions, Serving, SourceStatus, Stats,
-    Verified, VerifyRead, Version, keygen, keygen_to, write_starter_config,
+    AlertTried, Change, ChangeKind, Checked, CollectionPlan, CollectionSummary, DrillPoint, DrillRequest, DrillStatus,
+    Drilled, Erased, ErasureStep, Escrowed, ExportRequest, Exported, Failure, ForgetOptions, Forgot, Initialised,
+    KeyCheck, KeyHolders, KeyOptions, KeysChanged, KeysChecked, Listing, MaintainOptions, Maintained, Mended, NewKey,
+    Plan, Point, Problem, Project, RecordSummary, Repaired, Replicated, ReplicatedSource, Restored, ServeOptions,
+    Serving, SourceStatus, Stats, Verified, VerifyRead, Version, keygen, keygen_to, write_starter_config,
 };
 pub use registry::{ConnectorEntry, Context, FormatEntry, Registry};
 #[cfg(any(feature = "open-export", feature = "wordpress"))]

@@ -6,7 +6,7 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use chrono::{DateTime, Utc};
-use saas_backup_core::{Digest, Error, ErrorKind, Result, RunId, RunStatus};
+use saas_backup_core::{Digest, Error, ErrorKind, Period, Result, RunId, RunStatus};
 use saas_backup_repository::Anchor;
 use serde::{Deserialize, Serialize};
 
@@ -81,6 +81,31 @@ impl StateFolder {
         runs.last = Some(run);
         replace(&path, &serde_json::to_vec_pretty(&runs)?)
     }
+}
+
+impl StateFolder {
+    /// How work besides backups last ended on this machine, by the name of its job.
+    pub(crate) fn proofs(&self, job: &str) -> Result<LastProofs> {
+        match std::fs::read(self.0.join("proofs").join(proof_file(job))) {
+            Ok(bytes) => Ok(serde_json::from_slice(&bytes)?),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(LastProofs::default()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Notes how work besides backups ended.
+    pub(crate) fn note_proof(&self, job: &str, note: &ProofNote) -> Result<()> {
+        let path = self.folder("proofs")?.join(proof_file(job));
+        let mut proofs = self.proofs(job).unwrap_or_default();
+        proofs.take(note);
+        replace(&path, &serde_json::to_vec_pretty(&proofs)?)
+    }
+}
+
+/// The names of jobs may hold the addresses of replicas.
+fn proof_file(job: &str) -> String {
+    let name: String = Digest::of(job.as_bytes()).to_string().chars().take(16).collect();
+    format!("{name}.json")
 }
 
 impl StateFolder {
@@ -168,6 +193,43 @@ pub struct Run {
     pub message: Option<String>,
 }
 
+/// How drills, verifications and the like last ended on this machine.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub(crate) struct LastProofs {
+    pub(crate) last: Option<ProofNote>,
+    /// The last one that passed.
+    pub(crate) passed: Option<ProofNote>,
+    /// The last one that measured how long a restore of everything takes.
+    pub(crate) measured: Option<ProofNote>,
+}
+
+impl LastProofs {
+    /// Takes one in, if it is newer than what is known.
+    pub(crate) fn take(&mut self, note: &ProofNote) {
+        let newer = |known: &mut Option<ProofNote>, is_one: bool| {
+            if is_one && known.as_ref().is_none_or(|known| known.ended <= note.ended) {
+                *known = Some(note.clone());
+            }
+        };
+        newer(&mut self.passed, note.passed);
+        newer(&mut self.measured, note.rto.is_some());
+        newer(&mut self.last, true);
+    }
+}
+
+/// How a drill, a verification or the like ended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct ProofNote {
+    pub(crate) ended: DateTime<Utc>,
+    pub(crate) passed: bool,
+    /// How long restoring everything took.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) rto: Option<Period>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) message: Option<String>,
+}
+
 /// Replaces a file as a whole.
 fn replace(path: &Path, bytes: &[u8]) -> Result<()> {
     let mut file = tempfile::NamedTempFile::new_in(path.parent().unwrap_or(Path::new(".")))?;
@@ -178,7 +240,7 @@ fn replace(path: &Path, bytes: &[u8]) -> Result<()> {
 }
 
 /// Makes a folder that only its owner can read, where the system knows owners.
-fn make_private(folder: &Path) -> Result<()> {
+pub(crate) fn make_private(folder: &Path) -> Result<()> {
     let mut builder = std::fs::DirBuilder::new();
     builder.recursive(true);
     #[cfg(unix)]

@@ -6,6 +6,7 @@ mod browse;
 mod check;
 mod connectors;
 mod diff;
+mod drill;
 mod erase;
 mod export;
 mod forget;
@@ -72,6 +73,7 @@ pub(crate) async fn run(cli: Cli, output: Output) -> Result<Outcome> {
         Command::Completeness(args) => browse::completeness(&session, args).await,
         Command::Export(args) => export::export(&session, args).await,
         Command::Restore(args) => restore::restore(&session, args).await,
+        Command::Drill(args) => drill::drill(&session, &args).await,
         Command::Import(args) => export::import(&session, &args).await,
         Command::Verify(args) => verify::verify(&session, &args).await,
         Command::Repair(args) => repair::repair(&session, &args).await,
@@ -103,6 +105,7 @@ pub(crate) fn name(command: &Command) -> &'static str {
         Command::Completeness(_) => "completeness",
         Command::Export(_) => "export",
         Command::Restore(_) => "restore",
+        Command::Drill(_) => "drill",
         Command::Import(_) => "import",
         Command::Verify(_) => "verify",
         Command::Repair(_) => "repair",

@@ -28,6 +28,13 @@ fn describe(statuses: &[SourceStatus]) -> String {
         if let Some(why) = why {
             let _ = writeln!(text, "{}: {}", status.source, short(why, 300));
         }
+        if let Some(drill) = status.drill.as_ref().filter(|drill| !drill.passed || drill.stale) {
+            let what = match &drill.message {
+                Some(why) if !drill.passed => format!("the drill of {} failed: {}", time(drill.ended), short(why, 300)),
+                _ => "no restore was rehearsed for too long".to_owned(),
+            };
+            let _ = writeln!(text, "{}: {what}; run `saas-backup drill {}`", status.source, status.source);
+        }
         if status.reviews > 0 {
             let _ = writeln!(
                 text,
@@ -55,11 +62,23 @@ fn row(status: &SourceStatus) -> Vec<String> {
         last.map_or_else(dash, |run| time(run.finished)),
         status.complete_as_of.map_or_else(dash, |at| format!("{}{age}", time(at))),
         rpo,
-        status.rto.map_or_else(dash, |rto| format!("{rto}, not measured")),
+        rto(status),
         status.open_gaps.to_string(),
         status.reviews.to_string(),
         status.schedule.as_ref().and_then(|schedule| schedule.starts).map_or_else(dash, time),
     ]
+}
+
+/// The measured time against the objective.
+fn rto(status: &SourceStatus) -> String {
+    match (status.rto, status.rto_measured, status.rto_met) {
+        (None, None, _) => "-".to_owned(),
+        (None, Some(measured), _) => format!("{measured} measured"),
+        (Some(rto), None, _) => format!("{rto}, not measured"),
+        (Some(rto), Some(measured), Some(true)) => format!("{rto} met ({measured})"),
+        (Some(rto), Some(measured), _) if measured <= rto => format!("{rto}, measured too long ago"),
+        (Some(rto), Some(measured), _) => format!("{rto} MISSED ({measured})"),
+    }
 }
 
 /// An age to the minute, or to the second below one.

@@ -67,11 +67,12 @@ pub(super) async fn compare(source: &dyn Snapshot, target: &dyn Snapshot, part: 
     while let Some(read) = reading.try_next().await? {
         add(&mut held, &read)?;
     }
-    let sizes = expected.iter().zip(&held).enumerate();
-    let mut differing = sizes
+    let differing: Vec<(usize, u64)> = (0..)
+        .zip(expected.iter().zip(&held))
         .filter(|(_, (expected, held))| expected != held)
         .map(|(number, (expected, held))| (number, expected.records.max(held.records)))
-        .peekable();
+        .collect();
+    let mut differing = differing.into_iter().peekable();
     while differing.peek().is_some() {
         let (mut buckets, mut records) = (BTreeSet::new(), 0);
         while let Some((number, size)) =

@@ -1,6 +1,7 @@
 //! What `saas-backup.toml` says.
 
 mod alert;
+mod chore;
 mod de;
 mod foreign;
 mod node;
@@ -22,6 +23,7 @@ use serde::{Deserialize, Serialize};
 
 pub use alert::{AlertConfig, AlertKind};
 pub(crate) use alert::{CommandSettings, HeartbeatSettings, PagerDutySettings, SlackSettings, WebhookSettings};
+pub use chore::{ChoresConfig, DrillConfig};
 pub use overlay::load_overlay;
 pub use replica::{ReplicaBy, ReplicaConfig};
 pub(crate) use schema::config_schema;
@@ -30,6 +32,7 @@ pub use source::SourceConfig;
 pub(crate) use source::check_name;
 pub use text::Text;
 
+use chore::{ChorePlaces, DrillHead, MaintainHead, ReplicateHead, VerifyHead};
 use foreign::{LockModeSchema, PeriodSchema, RetentionSchema};
 use node::{Node, Value, located};
 
@@ -71,6 +74,10 @@ pub struct Config {
     pub replicas: Vec<ReplicaConfig>,
     /// Which points in time are kept, of sources that say nothing themselves; `None` for all.
     pub retention: Option<RetentionPolicy>,
+    /// How copies are rehearsed, of sources that say nothing themselves.
+    pub drill: DrillConfig,
+    /// What `serve` does besides backups and drills.
+    pub chores: ChoresConfig,
     /// Who is told what is wrong.
     pub alerts: Vec<AlertConfig>,
     /// The accounts.
@@ -188,6 +195,18 @@ struct Head {
     #[serde(default)]
     #[schemars(with = "Option<RetentionSchema>")]
     retention: Option<RetentionPolicy>,
+    /// How `serve` and `drill` rehearse restores.
+    #[serde(default)]
+    drill: Option<DrillHead>,
+    /// When `serve` reads and checks the data. Default: never.
+    #[serde(default)]
+    verify: Option<VerifyHead>,
+    /// When `serve` maintains the repository. Default: never.
+    #[serde(default)]
+    maintain: Option<MaintainHead>,
+    /// When `serve` brings the replicas up to date. Default: never.
+    #[serde(default)]
+    replicate: Option<ReplicateHead>,
 }
 
 impl Config {
@@ -199,6 +218,8 @@ impl Config {
             repository,
             replicas: Vec::new(),
             retention: None,
+            drill: DrillConfig::default(),
+            chores: ChoresConfig::default(),
             alerts: Vec::new(),
             sources,
         }
@@ -240,6 +261,7 @@ impl Config {
         replica::check_form(&table)?;
         let replica_places = replica::places(&table);
         let retained = place_of(&table, "retention");
+        let chore_places = ChorePlaces::of(&table);
         if let Some((_, node)) = table.get_mut("retention") {
             *node = text::resolve_all(node, &base)?;
         }
@@ -247,9 +269,11 @@ impl Config {
         check_retention(head.retention.as_ref(), retained)?;
         let state = head.state.map(|state| state.resolve(&base)).transpose()?;
         let state = state.map(|path| base.join(secrecy::ExposeSecret::expose_secret(&path)));
-        let Head { repository, replica: replicas, retention, .. } = head;
+        let Head { repository, replica: replicas, retention, drill, verify, maintain, replicate, .. } = head;
         replica::check(&replicas, &replica_places)?;
-        Ok(Self { base, state, repository, replicas, retention, alerts, sources })
+        let drill = drill.map(|head| head.read(chore_places.drill)).transpose()?.unwrap_or_default();
+        let chores = chore::chores(verify, maintain, replicate, &chore_places)?;
+        Ok(Self { base, state, repository, replicas, retention, drill, chores, alerts, sources })
     }
 
     /// Whether one of the replicas is a copy by objects, from which the repository can be repaired.

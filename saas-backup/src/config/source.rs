@@ -9,6 +9,7 @@ use saas_backup_repository::RetentionPolicy;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use super::chore::{DrillConfig, DrillHead};
 use super::foreign::{PeriodSchema, RetentionSchema};
 use super::node::{Node, Value, located};
 use super::{Settings, check_retention, de, place_of, text};
@@ -33,6 +34,10 @@ pub struct SourceConfig {
     pub overlay: Option<PathBuf>,
     /// Which points in time are kept, in place of what the configuration says for all.
     pub retention: Option<RetentionPolicy>,
+    /// How its copies are rehearsed, in place of what the configuration says for all.
+    pub drill: Option<DrillConfig>,
+    /// Whether it is an account for rehearsals, that drills may write into.
+    pub scratch: bool,
     /// The connector's own settings.
     pub settings: Settings,
 }
@@ -55,6 +60,8 @@ impl SourceConfig {
             rto: None,
             overlay: None,
             retention: None,
+            drill: None,
+            scratch: false,
             settings,
         })
     }
@@ -97,10 +104,28 @@ pub(super) struct SourceHead {
     #[serde(default)]
     #[schemars(with = "Option<RetentionSchema>")]
     retention: Option<RetentionPolicy>,
+    /// How its copies are rehearsed, in place of what `[drill]` says for all.
+    #[serde(default)]
+    drill: Option<DrillHead>,
+    /// An account for rehearsals: drills may write into it. Default: `false`.
+    #[serde(default)]
+    scratch: bool,
 }
 
-const SOURCE_KEYS: [&str; 10] =
-    ["name", "connector", "collections", "schedule", "time_zone", "jitter", "rpo", "rto", "overlay", "retention"];
+const SOURCE_KEYS: [&str; 12] = [
+    "name",
+    "connector",
+    "collections",
+    "schedule",
+    "time_zone",
+    "jitter",
+    "rpo",
+    "rto",
+    "overlay",
+    "retention",
+    "drill",
+    "scratch",
+];
 
 /// Reads every `[[source]]`.
 pub(super) fn sources(node: Node, base: &Path) -> Result<Vec<SourceConfig>> {
@@ -123,7 +148,8 @@ fn source(node: Node, base: &Path) -> Result<SourceConfig> {
     let Value::Table(mut own) = node.value else {
         return Err(located(Error::new(ErrorKind::Configuration, "a source is a table"), node.place));
     };
-    let [named, scheduled, retained] = ["name", "schedule", "retention"].map(|key| place_of(&own, key));
+    let [named, scheduled, retained, drilled] =
+        ["name", "schedule", "retention", "drill"].map(|key| place_of(&own, key));
     let head = SOURCE_KEYS.iter().filter_map(|key| Some(((*key).to_owned(), own.remove(*key)?))).collect();
     let head = Node { value: Value::Table(head), place: node.place };
     let head: SourceHead = de::from_node(&text::resolve_all(&head, base)?)?;
@@ -139,6 +165,8 @@ fn source(node: Node, base: &Path) -> Result<SourceConfig> {
         rto: head.rto,
         overlay: head.overlay.map(|path| base.join(path)),
         retention: head.retention,
+        drill: head.drill.map(|drill| drill.read(drilled)).transpose()?,
+        scratch: head.scratch,
         settings: Settings::of(own, node.place),
     })
 }

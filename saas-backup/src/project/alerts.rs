@@ -6,10 +6,10 @@ use saas_backup_ops::alert::{
     Alert, Alerts, Beat, CommandRoute, Delivery, Heartbeat, HeartbeatUrl, OpenAlert, PagerDuty, Route, ServiceOptions,
     Severity, Slack, Webhook, WebhookKey,
 };
-use saas_backup_ops::{Facts, History, LastOutcome, assess, job_statuses};
+use saas_backup_ops::{Facts, History, LastOutcome, assess, assess_chore, job_statuses};
 use serde::Serialize;
 
-use super::{Project, blocking};
+use super::{Project, blocking, chores};
 use crate::config::{
     AlertConfig, AlertKind, CommandSettings, HeartbeatSettings, PagerDutySettings, SlackSettings, WebhookSettings,
 };
@@ -60,7 +60,11 @@ impl Project {
             facts.complete_as_of = runs.complete.map(|run| run.started);
             let job = jobs.iter().find(|job| job.job == source.name);
             facts.starts = job.filter(|job| job.running.is_none()).and_then(|job| job.starts);
+            facts.drill = self.proof(&chores::drill(&source.name), Some(self.drill_config(&source.name).max_age))?;
             found.extend(assess(&facts, now));
+        }
+        for chore in self.chore_facts(&jobs)? {
+            found.extend(assess_chore(&chore, now));
         }
         Ok(found)
     }

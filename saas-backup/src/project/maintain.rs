@@ -78,6 +78,19 @@ impl Project {
         options: &MaintainOptions,
         progress: &mut (dyn FnMut(&Compacted) + Send),
     ) -> Result<Maintained> {
+        let done = Box::pin(self.upkeep(source, options, progress)).await;
+        if !options.dry_run {
+            self.note_maintenance(source, &done);
+        }
+        done
+    }
+
+    async fn upkeep(
+        &self,
+        source: &str,
+        options: &MaintainOptions,
+        progress: &mut (dyn FnMut(&Compacted) + Send),
+    ) -> Result<Maintained> {
         let store = self.reader().await?;
         self.check_known(store, source).await?;
         let compact = CompactOptions::default().with_all(options.all).with_dry_run(options.dry_run);

@@ -142,6 +142,9 @@ impl Project {
             }
             reports.push(report);
         }
+        if to.is_none() && !dry_run {
+            self.note_replicas(&reports);
+        }
         Ok(reports)
     }
 

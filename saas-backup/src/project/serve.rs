@@ -1,13 +1,15 @@
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use saas_backup_core::{CancellationToken, Error, ErrorKind, NoProgress, Progress, Result, TransferOptions};
+use saas_backup_core::{CancellationToken, Error, ErrorKind, NoProgress, Progress, Result, RunStatus, TransferOptions};
 use saas_backup_ops::{History, RunResult, Scheduler, SchedulerHandle, SchedulerOptions, Task};
 
 use tokio::sync::Notify;
 
 use super::Project;
 use super::alerts::{EVERY, Watch};
+use super::chores::Work;
 
 /// How long people may be told things once the last run has ended.
 const LAST_WORDS: Duration = Duration::from_secs(30);
@@ -55,7 +57,8 @@ pub struct Serving {
 }
 
 impl Project {
-    /// Makes the scheduler that backs up every source with a schedule, and tells people what is wrong; nothing runs before
+    /// Makes the scheduler that does what has a schedule: backups, drills, verification, maintenance and replication; and
+    /// that tells people what is wrong. Nothing runs before
     /// [`Serving::run`].
     ///
     /// # Errors
@@ -88,9 +91,11 @@ impl Serving {
     pub async fn run(self, stop: CancellationToken) {
         let Self { project, scheduler, progress, watch } = self;
         let ended = Arc::new(Notify::new());
+        let works: HashMap<String, Work> = project.works().into_iter().map(|(job, work)| (job.name, work)).collect();
         let runs = scheduler.run(
             |task| {
-                let (run, ended) = (back_up(Arc::clone(&project), Arc::clone(&progress), task), Arc::clone(&ended));
+                let run = run(Arc::clone(&project), works.get(&task.job).cloned(), Arc::clone(&progress), task);
+                let ended = Arc::clone(&ended);
                 async move {
                     let result = run.await;
                     ended.notify_one();
@@ -134,9 +139,14 @@ async fn look(watch: &mut Watch, project: &Project) {
     }
 }
 
-async fn back_up(project: Arc<Project>, progress: Arc<dyn Progress>, task: Task) -> RunResult {
+async fn run(project: Arc<Project>, work: Option<Work>, progress: Arc<dyn Progress>, task: Task) -> RunResult {
+    let source = match work {
+        Some(Work::Backup(source)) => source,
+        Some(work) => return project.chore(&work, &task.stop).await,
+        None => return RunResult::new(RunStatus::Failed).with_message("nothing is known of such a job"),
+    };
     let options = TransferOptions::backup().with_progress(progress).with_cancel(task.stop);
-    match project.backup(&task.job, options).await {
+    match project.backup(&source, options).await {
         Ok(done) => RunResult::from(&done.report),
         Err(error) => {
             tracing::error!(source = task.job, %error, "the run failed");

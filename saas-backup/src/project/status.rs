@@ -1,13 +1,16 @@
 use std::collections::BTreeMap;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use saas_backup_core::{Period, Result, RunStatus};
-use saas_backup_ops::{History, Job, JobStatus, job_statuses};
+use saas_backup_ops::{History, JobStatus, job_statuses};
 use serde::Serialize;
 
-use super::Point;
-use super::Project;
-use crate::state::LastRuns;
+use super::drill::note_of;
+use super::{Point, Project, chores};
+use crate::state::{LastProofs, LastRuns};
+
+/// Drills that are looked through for the last ones that passed and measured something.
+const DRILLS: usize = 50;
 
 /// Where a source stands: its objectives against what was measured.
 #[derive(Clone, Debug, Serialize)]
@@ -17,8 +20,16 @@ pub struct SourceStatus {
     pub source: String,
     /// How old the newest complete copy may be.
     pub rpo: Option<Period>,
-    /// How long a restore may take; no rehearsal measures it yet.
+    /// How long a restore may take.
     pub rto: Option<Period>,
+    /// How long the last full drill took that passed: what a restore of everything takes.
+    pub rto_measured: Option<Period>,
+    /// When that was.
+    pub rto_measured_at: Option<DateTime<Utc>>,
+    /// Whether that is within the objective, and not too long ago; `None` without an objective.
+    pub rto_met: Option<bool>,
+    /// The last drill.
+    pub drill: Option<DrillStatus>,
     /// When the last run began that left nothing out, here or, by the repository's word, elsewhere.
     pub complete_as_of: Option<DateTime<Utc>>,
     /// How old that is.
@@ -35,6 +46,22 @@ pub struct SourceStatus {
     pub reviews: u64,
     /// When it runs next, and how its last scheduled run ended; `None` without a schedule.
     pub schedule: Option<JobStatus>,
+}
+
+/// How the last drill of a source ended.
+#[derive(Clone, Debug, Serialize)]
+#[non_exhaustive]
+pub struct DrillStatus {
+    /// When.
+    pub ended: DateTime<Utc>,
+    /// Whether everything came back that the target can hold.
+    pub passed: bool,
+    /// Why not.
+    pub message: Option<String>,
+    /// When the last one ended that passed.
+    pub passed_at: Option<DateTime<Utc>>,
+    /// Whether that is longer ago than the configuration allows.
+    pub stale: bool,
 }
 
 impl Project {
@@ -58,11 +85,23 @@ impl Project {
             let there =
                 points.iter().rev().find(|point| point.status == RunStatus::Complete).map(|point| point.started);
             let complete_as_of = here.max(there);
+            let drills = self.drills(&source.name).await?;
+            let max_age = TimeDelta::from_std(self.drill_config(&source.name).max_age.0).unwrap_or(TimeDelta::MAX);
+            let is_old = |at: DateTime<Utc>| now - at > max_age;
+            let measured = drills.measured.as_ref().and_then(|note| Some((note.rto?, note.ended)));
             let age = complete_as_of.map(|time| Period((now - time).to_std().unwrap_or_default()));
             statuses.push(SourceStatus {
                 source: source.name.clone(),
                 rpo: source.rpo,
                 rto: source.rto,
+                rto_measured: measured.map(|(time, _)| time),
+                rto_measured_at: measured.map(|(_, at)| at),
+                rto_met: source.rto.map(|rto| measured.is_some_and(|(time, at)| time <= rto && !is_old(at))),
+                drill: drills.last.map(|last| {
+                    let passed_at = drills.passed.map(|passed| passed.ended);
+                    let stale = passed_at.is_none_or(is_old);
+                    DrillStatus { ended: last.ended, passed: last.passed, message: last.message, passed_at, stale }
+                }),
                 complete_as_of,
                 age,
                 rpo_met: source.rpo.map(|rpo| age.is_some_and(|age| age <= rpo)),
@@ -76,6 +115,15 @@ impl Project {
         Ok(statuses)
     }
 
+    /// The last drills of a source: here, or by what is kept in the repository elsewhere.
+    async fn drills(&self, source: &str) -> Result<LastProofs> {
+        let mut drills = self.state.proofs(&chores::drill(source))?;
+        for drill in self.writer().await?.drills(source, DRILLS).await? {
+            drills.take(&note_of(&drill));
+        }
+        Ok(drills)
+    }
+
     /// The last runs of a source on this machine.
     ///
     /// # Errors
@@ -83,11 +131,5 @@ impl Project {
     /// If what was noted cannot be read.
     pub fn last_runs(&self, source: &str) -> Result<LastRuns> {
         self.state.runs(source)
-    }
-
-    /// The sources that have a schedule.
-    pub(super) fn jobs(&self) -> Vec<Job> {
-        let job = |source: &crate::config::SourceConfig| Some(Job::new(&source.name, source.schedule.clone()?));
-        self.config().sources.iter().filter_map(job).collect()
     }
 }

@@ -9,7 +9,7 @@ use chrono::{DateTime, Utc};
 use futures::stream::{BoxStream, StreamExt as _, TryStreamExt as _};
 use saas_backup_core::{At, Clock, CollectionName, Connector, Error, ErrorKind, Event, Key, Record, Result, RunReport};
 use saas_backup_repository::{
-    AgentKey, Anchor, Change as StoredChange, CollectOptions, Collected, CompactOptions, Compacted, Concerned,
+    AgentKey, Anchor, Change as StoredChange, CollectOptions, Collected, CompactOptions, Compacted, Concerned, Drill,
     EraseOptions, Erasure, ErasureStatement, FollowOptions, Followed, Identity, Keys, LockOptions, Locked, MendOptions,
     Mended as MendedHere, Point, Recipient, Repaired as Mended, Replicated as Copied, Repository, RepositoryOptions,
     Scanned, Source, SourceStats, Subject, VerifyOptions, VerifyReport,
@@ -213,6 +213,15 @@ impl Store {
         progress: &mut (dyn FnMut(&VerifyReport) + Send),
     ) -> Result<VerifyReport> {
         self.0.verify(options, progress).await
+    }
+
+    pub(super) async fn keep_drill(&self, name: &str, drill: &Drill) -> Result<()> {
+        self.0.source(name)?.keep_drill(drill).await
+    }
+
+    /// The newest drills that were kept, the newest last.
+    pub(super) async fn drills(&self, name: &str, most: usize) -> Result<Vec<Drill>> {
+        self.0.source(name)?.drills(most).await
     }
 
     pub(super) async fn stats(&self, name: &str) -> Result<SourceStats> {

@@ -142,7 +142,21 @@ impl Project {
     ///
     /// If the repository cannot be opened or listed. What is damaged stands in the result.
     pub async fn verify(&self, read: VerifyRead, progress: &mut (dyn FnMut(u64, u64) + Send)) -> Result<Verified> {
-        let store = self.store(if read == VerifyRead::Nothing { Access::Write } else { Access::Read }).await?;
+        if read == VerifyRead::Nothing {
+            return self.verify_with(Access::Write, read, progress).await;
+        }
+        let verified = self.verify_with(Access::Read, read, progress).await;
+        self.note_verification(&verified);
+        verified
+    }
+
+    async fn verify_with(
+        &self,
+        access: Access,
+        read: VerifyRead,
+        progress: &mut (dyn FnMut(u64, u64) + Send),
+    ) -> Result<Verified> {
+        let store = self.store(access).await?;
         let (options, anchored) = self.verify_options(read)?;
         let options = options.with_record(read != VerifyRead::Nothing);
         let report = store.verify(&options, &mut |report| progress(report.objects, report.read)).await?;
