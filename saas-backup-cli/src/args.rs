@@ -145,7 +145,8 @@ Examples:
   saas-backup drill                          every source, its newest point, as [drill] says
   saas-backup drill blog --random --sample 1000
   saas-backup drill blog --full --at latest~30
-  saas-backup drill blog --into blog-test --dry-run")]
+  saas-backup drill blog --into blog-test --dry-run
+  saas-backup drill --list                   what is signed and kept")]
     Drill(DrillArgs),
     /// Take an archive in an open format as a new point in time
     #[command(after_help = "Example:\n  saas-backup import jsonl ./blog-archive --as blog")]
@@ -517,12 +518,16 @@ impl From<Mode> for WriteMode {
 }
 
 #[derive(Debug, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 pub(crate) struct DrillArgs {
     /// The sources. Default: all, but those with scratch = true
     #[arg(value_name = "SOURCE")]
     pub(crate) sources: Vec<String>,
     #[command(flatten)]
     pub(crate) point: Point,
+    /// List the drills that are kept in the repository, the newest last; make none
+    #[arg(long, conflicts_with_all = ["at", "random", "seed", "sample", "full", "into", "to", "collections", "dry_run"])]
+    pub(crate) list: bool,
     /// Any point in time, by chance
     #[arg(long, conflicts_with = "at")]
     pub(crate) random: bool,

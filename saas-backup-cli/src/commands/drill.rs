@@ -4,15 +4,18 @@ use std::time::Duration;
 
 use saas_backup::core::{Error, ErrorKind, Progress, Result};
 use saas_backup::ops::drill::{DifferenceKind, DrillReport, DrillScope};
-use saas_backup::{DrillPoint, DrillRequest, Drilled};
+use saas_backup::{DrillPoint, DrillRequest, Drilled, Project};
 use serde_json::json;
 
 use super::{Session, named_or_all};
 use crate::args::DrillArgs;
 use crate::exit::Outcome;
-use crate::output::{bytes, short, time, word};
+use crate::output::{bytes, short, table, time, word};
 use crate::progress::Console;
 use crate::signals;
+
+/// Drills that are listed, of each source.
+const KEPT: usize = 1000;
 
 /// Most differences that are listed for a person.
 const LISTED: usize = 10;
@@ -20,6 +23,9 @@ const LISTED: usize = 10;
 pub(super) async fn drill(session: &Session, args: &DrillArgs) -> Result<Outcome> {
     let project = session.project()?;
     let sources = named_or_all(&project, &args.sources)?;
+    if args.list {
+        return list(session, &project, &sources).await;
+    }
     if sources.len() > 1 && (args.to.is_some() || !args.collections.is_empty()) {
         return Err(Error::new(ErrorKind::Configuration, "--to and --collection go with one source"));
     }
@@ -59,6 +65,39 @@ pub(super) async fn drill(session: &Session, args: &DrillArgs) -> Result<Outcome
         }
     }
     Ok(outcome)
+}
+
+async fn list(session: &Session, project: &Project, sources: &[String]) -> Result<Outcome> {
+    let mut rows = Vec::new();
+    for source in sources {
+        for drill in project.drills(source, KEPT).await? {
+            if session.output.json {
+                let mut object = serde_json::to_value(&drill)?;
+                if let Some(members) = object.as_object_mut() {
+                    members.insert("source".to_owned(), json!(source));
+                    members.insert("at".to_owned(), json!(drill.at));
+                }
+                session.output.object(&object)?;
+            } else {
+                rows.push(vec![
+                    source.clone(),
+                    time(drill.ended),
+                    drill.point.to_string(),
+                    if drill.full { "everything" } else { "a sample" }.to_owned(),
+                    drill.into.clone(),
+                    if drill.passed { "passed" } else { "FAILED" }.to_owned(),
+                    drill.records.to_string(),
+                    drill.wrong.to_string(),
+                    took(drill.restore_ms),
+                ]);
+            }
+        }
+    }
+    if !session.output.json {
+        let header = ["SOURCE", "ENDED", "POINT", "RESTORED", "INTO", "RESULT", "RECORDS", "WRONG", "TOOK"];
+        session.output.text(&table(&header, &rows))?;
+    }
+    Ok(Outcome::Done)
 }
 
 fn request(args: &DrillArgs, source: &str) -> DrillRequest {
@@ -106,7 +145,7 @@ fn describe(drilled: &Drilled, dry_run: bool) -> String {
     );
     let phases = report.phases;
     let _ = write!(text, "  opened in {}", took(phases.open_ms));
-    if phases.choose_ms > 0 {
+    if report.scope != DrillScope::Full {
         let _ = write!(text, ", chosen in {}", took(phases.choose_ms));
     }
     let _ = write!(text, ", restored in {}", took(phases.restore_ms));

@@ -3,6 +3,7 @@
 
 mod alerts;
 mod copies;
+mod drill;
 mod erasure;
 mod help;
 mod keys;

@@ -264,6 +264,16 @@ impl Project {
         })
     }
 
+    /// The newest drills of a source that were signed and kept in the repository, the newest last: at most so many. Needs no
+    /// identity. Cancel safe.
+    ///
+    /// # Errors
+    ///
+    /// If the repository cannot be opened or listed.
+    pub async fn drills(&self, source: &str, most: usize) -> Result<Vec<Drill>> {
+        self.writer().await?.drills(source, most).await
+    }
+
     /// How a source is rehearsed.
     pub(super) fn drill_config(&self, source: &str) -> DrillConfig {
         let own = self.config().sources.iter().find(|configured| configured.name == source);

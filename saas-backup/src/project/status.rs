@@ -85,7 +85,7 @@ impl Project {
             let there =
                 points.iter().rev().find(|point| point.status == RunStatus::Complete).map(|point| point.started);
             let complete_as_of = here.max(there);
-            let drills = self.drills(&source.name).await?;
+            let drills = self.last_drills(&source.name).await?;
             let max_age = TimeDelta::from_std(self.drill_config(&source.name).max_age.0).unwrap_or(TimeDelta::MAX);
             let is_old = |at: DateTime<Utc>| now - at > max_age;
             let measured = drills.measured.as_ref().and_then(|note| Some((note.rto?, note.ended)));
@@ -116,9 +116,9 @@ impl Project {
     }
 
     /// The last drills of a source: here, or by what is kept in the repository elsewhere.
-    async fn drills(&self, source: &str) -> Result<LastProofs> {
+    async fn last_drills(&self, source: &str) -> Result<LastProofs> {
         let mut drills = self.state.proofs(&chores::drill(source))?;
-        for drill in self.writer().await?.drills(source, DRILLS).await? {
+        for drill in self.drills(source, DRILLS).await? {
             drills.take(&note_of(&drill));
         }
         Ok(drills)

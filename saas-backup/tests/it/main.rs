@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "tests fail loudly")]
 
 mod alerts;
+mod chores;
 mod drill;
 mod project;
 mod registry;
