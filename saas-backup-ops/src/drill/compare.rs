@@ -43,7 +43,7 @@ impl Comparison {
     }
 
     /// Counts a record that was to come back.
-    pub(super) fn expect(&mut self, read: &Read) {
+    pub(super) fn awaits(&mut self, read: &Read) {
         let compared = self.of(&read.record.key);
         compared.records += 1;
         compared.blobs += read.blobs.len() as u64;

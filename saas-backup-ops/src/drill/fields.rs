@@ -40,7 +40,7 @@ pub(super) async fn compare(
         if !part.holds(&read.record.key) {
             continue;
         }
-        found.expect(&read);
+        found.awaits(&read);
         let restored = if able.assigns_ids { ids.get(&read.record.key) } else { Some(read.record.key.clone()) };
         // What got no id was refused, and the restore's report says so.
         batch.extend(restored.map(|restored| (restored, read)));
