@@ -367,6 +367,7 @@ pub(crate) struct SourcesArgs {
 }
 
 #[derive(Debug, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 pub(crate) struct BackupArgs {
     /// The sources. Default: all
     #[arg(value_name = "SOURCE")]
@@ -377,8 +378,11 @@ pub(crate) struct BackupArgs {
     /// Record deletions that the deletion guard stopped
     #[arg(long)]
     pub(crate) accept_deletions: bool,
+    /// Take what the account shows now as what it should show, if it showed more before
+    #[arg(long)]
+    pub(crate) accept_coverage: bool,
     /// Say what would be read; write nothing
-    #[arg(long, conflicts_with_all = ["full", "accept_deletions"])]
+    #[arg(long, conflicts_with_all = ["full", "accept_deletions", "accept_coverage"])]
     pub(crate) plan: bool,
 }
 

@@ -31,8 +31,10 @@ mod history;
 mod objectives;
 mod schedule;
 mod scheduler;
+mod success;
 
 pub use history::{History, JobHistory, LastRun, RunResult, Started};
 pub use objectives::{ChoreFacts, Facts, LastOutcome, ProofFacts, assess, assess_chore};
 pub use schedule::Schedule;
 pub use scheduler::{Job, JobStatus, Reason, Scheduler, SchedulerHandle, SchedulerOptions, Task, job_statuses};
+pub use success::{RunOutcome, SuccessRate, success_rate};

@@ -3,12 +3,15 @@
 use std::fmt;
 
 use chrono::{DateTime, SubsecRound as _, TimeDelta, Utc};
-use saas_backup_core::{Period, RunStatus};
+use saas_backup_core::{CollectionName, Period, RunStatus};
 
 use crate::alert::{Alert, Condition};
 
 /// A run that begins this much later than planned was missed.
 const PUNCTUAL: TimeDelta = TimeDelta::minutes(5);
+
+/// Collections that an alert names.
+const NAMED: usize = 10;
 
 /// What is known of a source.
 #[derive(Clone, Debug)]
@@ -24,6 +27,8 @@ pub struct Facts {
     pub complete_as_of: Option<DateTime<Utc>>,
     /// When the next run was to start; `None` without a schedule, and while one is at work.
     pub starts: Option<DateTime<Utc>>,
+    /// Collections of which the account shows less than before, and since when.
+    pub hidden: Option<(DateTime<Utc>, Vec<CollectionName>)>,
     /// What is known of rehearsed restores.
     pub drill: ProofFacts,
 }
@@ -120,8 +125,8 @@ impl LastOutcome {
 impl Facts {
     /// A source of which nothing is known yet.
     pub fn new(source: impl Into<String>) -> Self {
-        let (rpo, last, complete_as_of, starts, drill) = Default::default();
-        Self { source: source.into(), rpo, last, complete_as_of, starts, drill }
+        let (rpo, last, complete_as_of, starts, hidden, drill) = Default::default();
+        Self { source: source.into(), rpo, last, complete_as_of, starts, hidden, drill }
     }
 }
 
@@ -186,6 +191,18 @@ pub fn assess(facts: &Facts, now: DateTime<Utc>) -> Vec<Alert> {
                 ))
                 .with_detail("objective", rpo)
         }));
+    }
+    if let Some((since, collections)) = &facts.hidden {
+        let names: Vec<&str> = collections.iter().map(CollectionName::as_str).take(NAMED).collect();
+        let more = collections.len().saturating_sub(NAMED);
+        let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+        found.push(
+            alert(Condition::Coverage, *since, format_args!("less is visible than before: {}{more}", names.join(", ")))
+                .with_advice(format!(
+                    "Look at `saas-backup check {source}`, and give the credentials back what they could read; if less is \
+                     meant, `saas-backup backup {source} --accept-coverage`."
+                )),
+        );
     }
     let chore = ChoreFacts {
         name: format!("{source} (drill)"),
@@ -257,6 +274,17 @@ mod tests {
             assert_eq!(found.first().map(|alert| alert.condition), condition);
             assert!(found.iter().all(|alert| !alert.summary.contains("backtrace") && !alert.advice.is_empty()));
         }
+    }
+
+    #[test]
+    fn what_is_not_visible_any_more_is_told_by_name() {
+        let mut facts = Facts::new("blog");
+        let names: Vec<String> = (10..22).map(|number| format!("c{number}")).collect();
+        let names = names.iter().map(|name| CollectionName::parse(name).unwrap()).collect();
+        facts.hidden = Some((at(5), names));
+        let [alert] = assess(&facts, at(9)).try_into().unwrap();
+        assert_eq!((alert.condition, alert.since), (Condition::Coverage, at(5)));
+        assert!(alert.summary.ends_with("c18, c19 and 2 more"), "{}", alert.summary);
     }
 
     #[test]

@@ -46,11 +46,12 @@ pub use config::{
     RepositoryConfig, Settings, SourceConfig, Text, load_overlay,
 };
 pub use project::{
-    AlertTried, Change, ChangeKind, Checked, CollectionPlan, CollectionSummary, DrillPoint, DrillRequest, DrillStatus,
-    Drilled, Erased, ErasureStep, Escrowed, ExportRequest, Exported, Failure, ForgetOptions, Forgot, Initialised,
-    KeyCheck, KeyHolders, KeyOptions, KeysChanged, KeysChecked, Listing, MaintainOptions, Maintained, Mended, NewKey,
-    Plan, Point, Problem, Project, RecordSummary, Repaired, Replicated, ReplicatedSource, Restored, ServeOptions,
-    Serving, SourceStatus, Stats, Verified, VerifyRead, Version, keygen, keygen_to, write_starter_config,
+    AlertTried, Change, ChangeKind, Checked, CollectionPlan, CollectionStatus, CollectionSummary, DrillPoint,
+    DrillRequest, DrillStatus, Drilled, Erased, ErasureStep, Escrowed, ExportRequest, Exported, Failure, ForgetOptions,
+    Forgot, Initialised, KeyCheck, KeyHolders, KeyOptions, KeysChanged, KeysChecked, Listing, MaintainOptions,
+    Maintained, Mended, NewKey, Plan, Point, Problem, Project, RecordSummary, Repaired, Replicated, ReplicatedSource,
+    Restored, ServeOptions, Serving, SourceStatus, Stats, Verified, VerifyRead, Version, keygen, keygen_to,
+    write_starter_config,
 };
 pub use registry::{ConnectorEntry, Context, FormatEntry, Registry};
 #[cfg(any(feature = "open-export", feature = "wordpress"))]

@@ -6,9 +6,16 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use chrono::{DateTime, Utc};
-use saas_backup_core::{Digest, Error, ErrorKind, Period, Result, RunId, RunStatus};
+use saas_backup_core::{
+    CollectionName, Coverage, Digest, Error, ErrorKind, Period, Result, RunId, RunReport, RunStatus,
+};
+use saas_backup_ops::RunOutcome;
 use saas_backup_repository::Anchor;
 use serde::{Deserialize, Serialize};
+
+/// Runs of a source that are remembered at least, and the length of the file at which older ones go.
+const LOGGED: usize = 10_000;
+const LOG_BYTES: u64 = 2 * 1024 * 1024;
 
 /// The folder in which one repository's state is kept.
 #[derive(Clone, Debug)]
@@ -71,15 +78,63 @@ impl StateFolder {
     }
 
     /// Notes a run of a source.
-    pub(crate) fn note(&self, source: &str, run: Run) -> Result<()> {
+    pub(crate) fn note(&self, source: &str, run: Run, report: Option<&RunReport>) -> Result<()> {
         let path = self.folder("runs")?.join(format!("{source}.json"));
         // What cannot be read any more is no reason to lose the new run too.
         let mut runs = self.runs(source).unwrap_or_default();
         if run.status == RunStatus::Complete {
             runs.complete = Some(run.clone());
         }
+        if let Some(report) = report {
+            runs.take(report, run.started);
+        }
+        let outcome = RunOutcome::new(run.started, run.finished, run.status);
         runs.last = Some(run);
-        replace(&path, &serde_json::to_vec_pretty(&runs)?)
+        replace(&path, &serde_json::to_vec_pretty(&runs)?)?;
+        self.log(source, &outcome)
+    }
+
+    /// Takes what a source shows now as what it should show.
+    pub(crate) fn accept_coverage(&self, source: &str) -> Result<()> {
+        let mut runs = self.runs(source)?;
+        runs.expected = None;
+        runs.hidden = None;
+        replace(&self.folder("runs")?.join(format!("{source}.json")), &serde_json::to_vec_pretty(&runs)?)
+    }
+
+    /// The runs of a source on this machine, in the order in which they ended; the last ten thousand and some more.
+    pub(crate) fn outcomes(&self, source: &str) -> Result<Vec<RunOutcome>> {
+        let bytes = match std::fs::read(self.log_path(source)) {
+            Ok(bytes) => bytes,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(error) => return Err(error.into()),
+        };
+        // A line that a crash cut is left out.
+        Ok(bytes.split(|byte| *byte == b'\n').filter_map(|line| serde_json::from_slice(line).ok()).collect())
+    }
+
+    fn log(&self, source: &str, outcome: &RunOutcome) -> Result<()> {
+        self.folder("runs")?;
+        let path = self.log_path(source);
+        let mut line = serde_json::to_vec(outcome)?;
+        line.insert(0, b'\n');
+        let mut file = OpenOptions::new().create(true).append(true).open(&path)?;
+        file.write_all(&line)?;
+        if file.metadata()?.len() > LOG_BYTES {
+            let outcomes = self.outcomes(source)?;
+            let kept = outcomes.get(outcomes.len().saturating_sub(LOGGED)..).unwrap_or_default();
+            let mut lines = Vec::new();
+            for outcome in kept {
+                lines.push(b'\n');
+                serde_json::to_writer(&mut lines, outcome)?;
+            }
+            replace(&path, &lines)?;
+        }
+        Ok(())
+    }
+
+    fn log_path(&self, source: &str) -> PathBuf {
+        self.0.join("runs").join(format!("{source}.log"))
     }
 }
 
@@ -163,7 +218,7 @@ pub(crate) struct RunLock {
 }
 
 /// The last runs of a source on this machine.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct LastRuns {
     /// The last one.
@@ -172,6 +227,47 @@ pub struct LastRuns {
     /// The last one that left nothing out.
     #[serde(default)]
     pub complete: Option<Run>,
+    /// Of each collection, when the last run began after which nothing of it was missing.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub collections: BTreeMap<CollectionName, DateTime<Utc>>,
+    /// What the account showed before it showed less.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expected: Option<Coverage>,
+    /// Collections of which it shows less than that, and since when.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hidden: Option<Hidden>,
+}
+
+/// Collections of which an account shows less than before.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Hidden {
+    /// When the first run began that saw less.
+    pub since: DateTime<Utc>,
+    /// The collections.
+    pub collections: Vec<CollectionName>,
+}
+
+impl LastRuns {
+    fn take(&mut self, report: &RunReport, started: DateTime<Utc>) {
+        for (name, known) in &report.completeness.collections {
+            if known.complete && known.missing_records == 0 && known.missing_blobs == 0 {
+                self.collections.insert(name.clone(), started);
+            }
+        }
+        if matches!(report.status, RunStatus::Failed | RunStatus::Cancelled) {
+            return;
+        }
+        let expected = self.expected.get_or_insert_with(|| report.coverage.clone());
+        let less: Vec<CollectionName> = report.coverage.worse_than(expected).cloned().collect();
+        if less.is_empty() {
+            *expected = report.coverage.clone();
+            self.hidden = None;
+        } else {
+            let since = self.hidden.as_ref().map_or(started, |hidden| hidden.since);
+            self.hidden = Some(Hidden { since, collections: less });
+        }
+    }
 }
 
 /// A run that has ended.
@@ -309,11 +405,14 @@ mod tests {
             sequence: Some(1),
             message: None,
         };
-        state.note("blog", run.clone()).unwrap();
+        state.note("blog", run.clone(), None).unwrap();
         let complete = run.clone();
         run.status = RunStatus::Failed;
-        state.note("blog", run.clone()).unwrap();
-        assert_eq!(state.runs("blog").unwrap(), LastRuns { last: Some(run), complete: Some(complete) });
+        state.note("blog", run.clone(), None).unwrap();
+        assert_eq!(
+            state.runs("blog").unwrap(),
+            LastRuns { last: Some(run), complete: Some(complete), ..LastRuns::default() }
+        );
     }
 
     #[cfg(unix)]

@@ -38,6 +38,9 @@ async fn one(
     args: &BackupArgs,
     stop: &CancellationToken,
 ) -> Result<Outcome> {
+    if args.accept_coverage {
+        project.accept_coverage(source)?;
+    }
     let console = Console::start(session.output, source);
     let progress: std::sync::Arc<dyn Progress> = console.clone();
     let options = TransferOptions::backup()

@@ -1,10 +1,9 @@
-use std::fmt::Write as _;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use saas_backup::core::{Error, ErrorKind, Result};
-use saas_backup::ops::{JobStatus, SchedulerHandle, SchedulerOptions};
+use saas_backup::ops::{SchedulerHandle, SchedulerOptions};
 use saas_backup::{Project, ServeOptions};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
@@ -12,7 +11,7 @@ use tokio::net::{TcpListener, TcpStream};
 use super::Session;
 use crate::args::ServeArgs;
 use crate::exit::Outcome;
-use crate::output::{time, word};
+use crate::output::time;
 use crate::signals;
 
 /// Requests that are answered at a time; monitoring needs one.
@@ -97,7 +96,13 @@ async fn answer(mut connection: TcpStream, handle: &SchedulerHandle, project: &P
     let path = line.strip_prefix(b"GET ").and_then(|rest| rest.split(|byte| *byte == b' ').next());
     let (status, kind, body) = match path {
         Some(b"/healthz") => ("200 OK", "text/plain", "ok\n".to_owned()),
-        Some(b"/metrics") => ("200 OK", "text/plain; version=0.0.4", metrics(&handle.statuses(), project)),
+        Some(b"/metrics") => match project.metrics(&handle.statuses()) {
+            Ok(metrics) => ("200 OK", "text/plain; version=0.0.4", metrics),
+            Err(error) => {
+                tracing::error!(%error, "there are no metrics");
+                ("500 Internal Server Error", "text/plain", "what is noted on this machine cannot be read\n".to_owned())
+            }
+        },
         Some(_) => ("404 Not Found", "text/plain", "there are /healthz and /metrics\n".to_owned()),
         None => ("400 Bad Request", "text/plain", "GET /healthz or /metrics\n".to_owned()),
     };
@@ -107,37 +112,4 @@ async fn answer(mut connection: TcpStream, handle: &SchedulerHandle, project: &P
     connection.write_all(head.as_bytes()).await?;
     connection.write_all(body.as_bytes()).await?;
     connection.shutdown().await
-}
-
-/// The jobs in the text format of Prometheus.
-fn metrics(jobs: &[JobStatus], project: &Project) -> String {
-    let mut text = String::new();
-    let mut family = |name: &str, help: &str, value: &dyn Fn(&JobStatus) -> Option<(String, i64)>| {
-        let _ = writeln!(text, "# HELP saas_backup_{name} {help}\n# TYPE saas_backup_{name} gauge");
-        for job in jobs {
-            if let Some((labels, value)) = value(job) {
-                let _ = writeln!(text, "saas_backup_{name}{{source=\"{}\"{labels}}} {value}", job.job);
-            }
-        }
-    };
-    let plain = |value: i64| Some((String::new(), value));
-    family("running", "Whether a run is at work.", &|job| plain(i64::from(job.running.is_some())));
-    family("next_run_timestamp_seconds", "When the next run starts.", &|job| plain(job.starts?.timestamp()));
-    family("last_run_timestamp_seconds", "When the last scheduled run ended.", &|job| {
-        plain(job.last.as_ref()?.finished.timestamp())
-    });
-    family("last_run_duration_seconds", "How long it took.", &|job| {
-        let last = job.last.as_ref()?;
-        plain((last.finished - last.started).num_seconds())
-    });
-    family("last_run_status", "How it ended; the value is always 1.", &|job| {
-        Some((format!(",status=\"{}\"", word(&job.last.as_ref()?.result.status)), 1))
-    });
-    family("last_complete_run_timestamp_seconds", "When the last run began that left nothing out.", &|job| {
-        plain(project.last_runs(&job.job).ok()?.complete?.started.timestamp())
-    });
-    family("rpo_seconds", "How old the newest complete copy may be.", &|job| {
-        plain(i64::try_from(project.config().source(&job.job).ok()?.rpo?.0.as_secs()).ok()?)
-    });
-    text
 }

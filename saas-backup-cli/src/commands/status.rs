@@ -1,10 +1,13 @@
 use saas_backup::SourceStatus;
-use saas_backup::core::{Period, Result};
+use saas_backup::core::{CollectionName, Period, Result};
 use std::fmt::Write as _;
 
 use super::Session;
 use crate::exit::Outcome;
 use crate::output::{short, table, time, word};
+
+/// Collections that are named, of each source.
+const NAMED: usize = 10;
 
 pub(super) async fn status(session: &Session) -> Result<Outcome> {
     let project = session.project()?;
@@ -21,12 +24,38 @@ pub(super) async fn status(session: &Session) -> Result<Outcome> {
 
 fn describe(statuses: &[SourceStatus]) -> String {
     let rows: Vec<Vec<String>> = statuses.iter().map(row).collect();
-    let header = ["SOURCE", "LAST RUN", "ENDED", "COMPLETE AS OF", "RPO", "RTO", "MISSING", "REVIEW", "NEXT RUN"];
+    let header =
+        ["SOURCE", "LAST RUN", "ENDED", "COMPLETE AS OF", "RPO", "RTO", "SUCCESS", "MISSING", "REVIEW", "NEXT RUN"];
     let mut text = table(&header, &rows);
     for status in statuses {
         let why = status.runs.last.as_ref().and_then(|run| run.message.as_ref());
         if let Some(why) = why {
             let _ = writeln!(text, "{}: {}", status.source, short(why, 300));
+        }
+        let late = status.collections.iter().filter(|(_, collection)| collection.rpo_met == Some(false));
+        let late: Vec<String> =
+            late.map(|(name, collection)| format!("{name} ({})", coarse(collection.age))).take(NAMED).collect();
+        if !late.is_empty() {
+            let _ = writeln!(
+                text,
+                "{}: too old: {}; run `saas-backup backup {}`",
+                status.source,
+                late.join(", "),
+                status.source
+            );
+        }
+        if let Some(hidden) = &status.runs.hidden {
+            let names: Vec<&str> = hidden.collections.iter().map(CollectionName::as_str).take(NAMED).collect();
+            let _ = writeln!(
+                text,
+                "{}: since {} less is visible of {}; look at `saas-backup check {}`, and if that is meant, \
+                 `saas-backup backup {} --accept-coverage`",
+                status.source,
+                time(hidden.since),
+                names.join(", "),
+                status.source,
+                status.source
+            );
         }
         if let Some(drill) = status.drill.as_ref().filter(|drill| !drill.passed || drill.stale) {
             let what = match &drill.message {
@@ -63,10 +92,17 @@ fn row(status: &SourceStatus) -> Vec<String> {
         status.complete_as_of.map_or_else(dash, |at| format!("{}{age}", time(at))),
         rpo,
         rto(status),
+        success(status),
         status.open_gaps.to_string(),
         status.reviews.to_string(),
         status.schedule.as_ref().and_then(|schedule| schedule.starts).map_or_else(dash, time),
     ]
+}
+
+/// Of the runs that were due, the share that left nothing out.
+fn success(status: &SourceStatus) -> String {
+    let share = status.success.and_then(|success| success.per_ten_thousand());
+    share.map_or_else(|| "-".to_owned(), |share| format!("{}.{:02} %", share / 100, share % 100))
 }
 
 /// The measured time against the objective.

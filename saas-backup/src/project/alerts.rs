@@ -58,6 +58,7 @@ impl Project {
             facts.rpo = source.rpo;
             facts.last = runs.last.map(|run| LastOutcome::new(run.status, run.finished, run.message));
             facts.complete_as_of = runs.complete.map(|run| run.started);
+            facts.hidden = runs.hidden.map(|hidden| (hidden.since, hidden.collections));
             let job = jobs.iter().find(|job| job.job == source.name);
             facts.starts = job.filter(|job| job.running.is_none()).and_then(|job| job.starts);
             facts.drill = self.proof(&chores::drill(&source.name), Some(self.drill_config(&source.name).max_age))?;

@@ -94,9 +94,21 @@ impl Project {
                 message: Some(error.to_string()),
             },
         };
-        if let Err(error) = self.state.note(source, run) {
+        let report = result.as_ref().ok().map(|done| &done.report);
+        if let Err(error) = self.state.note(source, run, report) {
             tracing::warn!(source, %error, "how the run ended could not be noted on this machine");
         }
+    }
+
+    /// Takes what the account of a source showed to the last run as what it should show: the alert that it shows less than
+    /// before is over then.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Configuration`] if there is no such source; file errors.
+    pub fn accept_coverage(&self, source: &str) -> Result<()> {
+        self.config().source(source)?;
+        self.state.accept_coverage(source)
     }
 
     /// Says what a backup would read, without reading records or writing anything. Cancel safe.

@@ -1,13 +1,17 @@
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use saas_backup_core::{Period, Result, RunStatus};
-use saas_backup_ops::{History, JobStatus, job_statuses};
+use saas_backup_core::{CollectionName, Period, Result, RunStatus};
+use saas_backup_ops::{History, JobStatus, SuccessRate, job_statuses, success_rate};
 use serde::Serialize;
 
 use super::drill::note_of;
 use super::{Point, Project, chores};
+use crate::config::SourceConfig;
 use crate::state::{LastProofs, LastRuns};
+
+/// The time of which runs are counted.
+const WINDOW: TimeDelta = TimeDelta::days(30);
 
 /// Drills that are looked through for the last ones that passed and measured something.
 const DRILLS: usize = 50;
@@ -36,6 +40,12 @@ pub struct SourceStatus {
     pub age: Option<Period>,
     /// Whether the age is within the objective; `None` without an objective.
     pub rpo_met: Option<bool>,
+    /// When the run began that made the newest point of which everything was read and found good since.
+    pub verified_as_of: Option<DateTime<Utc>>,
+    /// Each collection by itself: an incomplete run may be one of a single collection. Of runs on this machine.
+    pub collections: BTreeMap<CollectionName, CollectionStatus>,
+    /// How the runs of the last 30 days ended that were due, on this machine; `None` without a schedule.
+    pub success: Option<SuccessRate>,
     /// The last runs on this machine.
     pub runs: LastRuns,
     /// The newest point in time.
@@ -46,6 +56,18 @@ pub struct SourceStatus {
     pub reviews: u64,
     /// When it runs next, and how its last scheduled run ended; `None` without a schedule.
     pub schedule: Option<JobStatus>,
+}
+
+/// Where a collection stands.
+#[derive(Clone, Debug, Serialize)]
+#[non_exhaustive]
+pub struct CollectionStatus {
+    /// When the last run began after which nothing of it was missing.
+    pub complete_as_of: DateTime<Utc>,
+    /// How old that is.
+    pub age: Period,
+    /// Whether the age is within the objective of the source; `None` without one.
+    pub rpo_met: Option<bool>,
 }
 
 /// How the last drill of a source ended.
@@ -80,7 +102,7 @@ impl Project {
             let store = self.writer().await?;
             let points = store.points(&source.name).await?;
             let report = store.last_report(&source.name).await?;
-            let runs = self.state.runs(&source.name)?;
+            let mut runs = self.state.runs(&source.name)?;
             let here = runs.complete.as_ref().map(|run| run.started);
             let there =
                 points.iter().rev().find(|point| point.status == RunStatus::Complete).map(|point| point.started);
@@ -90,7 +112,19 @@ impl Project {
             let is_old = |at: DateTime<Utc>| now - at > max_age;
             let measured = drills.measured.as_ref().and_then(|note| Some((note.rto?, note.ended)));
             let age = complete_as_of.map(|time| Period((now - time).to_std().unwrap_or_default()));
+            let verified = store.verified_points(&source.name).await?;
+            let verified = points.iter().rev().find(|point| verified.contains(&point.sequence));
+            let collection = |at: DateTime<Utc>| {
+                let age = Period((now - at).to_std().unwrap_or_default());
+                CollectionStatus { complete_as_of: at, age, rpo_met: source.rpo.map(|rpo| age <= rpo) }
+            };
             statuses.push(SourceStatus {
+                verified_as_of: verified.map(|point| point.started),
+                collections: std::mem::take(&mut runs.collections)
+                    .into_iter()
+                    .map(|(name, at)| (name, collection(at)))
+                    .collect(),
+                success: self.success(source, now)?,
                 source: source.name.clone(),
                 rpo: source.rpo,
                 rto: source.rto,
@@ -105,7 +139,7 @@ impl Project {
                 complete_as_of,
                 age,
                 rpo_met: source.rpo.map(|rpo| age.is_some_and(|age| age <= rpo)),
-                runs,
+                runs: LastRuns { expected: None, ..runs },
                 point: points.into_iter().next_back(),
                 open_gaps: report.as_ref().map_or(0, |report| report.gaps.len() as u64),
                 reviews: report.as_ref().map_or(0, |report| report.reviews.len() as u64),
@@ -113,6 +147,17 @@ impl Project {
             });
         }
         Ok(statuses)
+    }
+
+    /// How the runs of the last 30 days ended that were due, on this machine; `None` without a schedule, and before it was
+    /// first seen.
+    pub(super) fn success(&self, source: &SourceConfig, now: DateTime<Utc>) -> Result<Option<SuccessRate>> {
+        let Some(schedule) = &source.schedule else { return Ok(None) };
+        let outcomes = self.state.outcomes(&source.name)?;
+        let Some(first) = outcomes.first() else { return Ok(None) };
+        // What was due before the first run that is known of is no matter of this machine.
+        let since = (now - WINDOW).max(first.started - TimeDelta::seconds(1));
+        Ok(Some(success_rate(schedule, &outcomes, since, now)))
     }
 
     /// The last drills of a source: here, or by what is kept in the repository elsewhere.

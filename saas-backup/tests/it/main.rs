@@ -4,6 +4,7 @@
 mod alerts;
 mod chores;
 mod drill;
+mod objectives;
 mod project;
 mod registry;
 mod replica;
