@@ -28,6 +28,9 @@ fn describe(statuses: &[SourceStatus]) -> String {
         ["SOURCE", "LAST RUN", "ENDED", "COMPLETE AS OF", "RPO", "RTO", "SUCCESS", "MISSING", "REVIEW", "NEXT RUN"];
     let mut text = table(&header, &rows);
     for status in statuses {
+        if let Some(owner) = &status.owner {
+            let _ = writeln!(text, "{}: {owner} answers for it", status.source);
+        }
         let why = status.runs.last.as_ref().and_then(|run| run.message.as_ref());
         if let Some(why) = why {
             let _ = writeln!(text, "{}: {}", status.source, short(why, 300));

@@ -358,6 +358,9 @@ mod tests {
             (format!("{source}schedule = '@daily'\ntime_zone = 'Mars'"), "unknown time zone"),
             (format!("{source}jitter = '5m'"), "needs a schedule"),
             (format!("{source}rpo = '2 hours'"), "line: 6, column: 7"),
+            (format!("{source}owner = ' '"), "one line of 1 to 200 characters (line: 6, column: 9)"),
+            (format!("{source}owner = \"a\\nb\""), "line: 6, column: 9"),
+            (format!("{source}owner = '{}'", "o".repeat(201)), "line: 6, column: 9"),
             (format!("{source}retention = {{ keep_dayly = 7 }}"), "line: 6, column: 15"),
         ] {
             let error = error(&text);

@@ -22,6 +22,8 @@ pub struct SourceConfig {
     pub name: String,
     /// The name of its connector.
     pub connector: String,
+    /// Who answers for it, for people to read; `None` if nobody says so.
+    pub owner: Option<String>,
     /// The collections to back up; `None` for all.
     pub collections: Option<Vec<CollectionName>>,
     /// When `serve` backs it up; `None` for never.
@@ -54,6 +56,7 @@ impl SourceConfig {
         Ok(Self {
             name,
             connector: connector.into(),
+            owner: None,
             collections: None,
             schedule: None,
             rpo: None,
@@ -75,6 +78,10 @@ pub(super) struct SourceHead {
     name: String,
     /// The name of its connector; `saas-backup connectors` lists them.
     connector: String,
+    /// Who answers for it: a name, a team, an address; up to 200 characters. `status` and alerts show it. Default: nobody.
+    #[serde(default)]
+    #[schemars(length(min = 1, max = 200))]
+    owner: Option<String>,
     /// The collections to back up. Default: all.
     #[serde(default)]
     #[schemars(with = "Option<Vec<String>>")]
@@ -112,9 +119,10 @@ pub(super) struct SourceHead {
     scratch: bool,
 }
 
-const SOURCE_KEYS: [&str; 12] = [
+const SOURCE_KEYS: [&str; 13] = [
     "name",
     "connector",
+    "owner",
     "collections",
     "schedule",
     "time_zone",
@@ -126,6 +134,9 @@ const SOURCE_KEYS: [&str; 12] = [
     "drill",
     "scratch",
 ];
+
+/// Longest [`SourceConfig::owner`], in characters: it stands in alerts.
+const MAX_OWNER: usize = 200;
 
 /// Reads every `[[source]]`.
 pub(super) fn sources(node: Node, base: &Path) -> Result<Vec<SourceConfig>> {
@@ -148,17 +159,19 @@ fn source(node: Node, base: &Path) -> Result<SourceConfig> {
     let Value::Table(mut own) = node.value else {
         return Err(located(Error::new(ErrorKind::Configuration, "a source is a table"), node.place));
     };
-    let [named, scheduled, retained, drilled] =
-        ["name", "schedule", "retention", "drill"].map(|key| place_of(&own, key));
+    let [named, owned, scheduled, retained, drilled] =
+        ["name", "owner", "schedule", "retention", "drill"].map(|key| place_of(&own, key));
     let head = SOURCE_KEYS.iter().filter_map(|key| Some(((*key).to_owned(), own.remove(*key)?))).collect();
     let head = Node { value: Value::Table(head), place: node.place };
     let head: SourceHead = de::from_node(&text::resolve_all(&head, base)?)?;
     check_name(&head.name).map_err(|error| located(error, named))?;
+    check_owner(head.owner.as_deref()).map_err(|error| located(error, owned))?;
     check_retention(head.retention.as_ref(), retained)?;
     let schedule = schedule(&head).map_err(|error| located(error, scheduled.or(node.place)))?;
     Ok(SourceConfig {
         name: head.name,
         connector: head.connector,
+        owner: head.owner,
         collections: head.collections,
         schedule,
         rpo: head.rpo,
@@ -184,6 +197,17 @@ fn schedule(head: &SourceHead) -> Result<Option<Schedule>> {
     };
     let schedule = Schedule::parse(pattern, head.time_zone.as_deref().unwrap_or("UTC"))?;
     Ok(Some(schedule.with_jitter(head.jitter.map_or(std::time::Duration::ZERO, |jitter| jitter.0))))
+}
+
+/// An owner is shown to people, in tables and alerts: one line of bounded length.
+fn check_owner(owner: Option<&str>) -> Result<()> {
+    let fits = |owner: &str| {
+        !owner.trim().is_empty() && owner.chars().count() <= MAX_OWNER && !owner.chars().any(char::is_control)
+    };
+    if owner.is_none_or(fits) {
+        return Ok(());
+    }
+    Err(Error::new(ErrorKind::Configuration, "an owner is one line of 1 to 200 characters"))
 }
 
 /// A name becomes a prefix in the store and a file in the state folder.

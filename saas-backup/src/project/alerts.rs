@@ -67,6 +67,12 @@ impl Project {
         for chore in self.chore_facts(&jobs)? {
             found.extend(assess_chore(&chore, now));
         }
+        for alert in &mut found {
+            let source = alert.source.as_deref().and_then(|name| self.config().source(name).ok());
+            if let Some(owner) = source.and_then(|source| source.owner.clone()) {
+                alert.details.insert("owner".to_owned(), owner);
+            }
+        }
         Ok(found)
     }
 

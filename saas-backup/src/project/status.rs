@@ -22,6 +22,8 @@ const DRILLS: usize = 50;
 pub struct SourceStatus {
     /// The source.
     pub source: String,
+    /// Who answers for it.
+    pub owner: Option<String>,
     /// How old the newest complete copy may be.
     pub rpo: Option<Period>,
     /// How long a restore may take.
@@ -126,6 +128,7 @@ impl Project {
                     .collect(),
                 success: self.success(source, now)?,
                 source: source.name.clone(),
+                owner: source.owner.clone(),
                 rpo: source.rpo,
                 rto: source.rto,
                 rto_measured: measured.map(|(time, _)| time),

@@ -78,6 +78,18 @@ async fn the_scheduler_tells_by_itself() {
 }
 
 #[tokio::test]
+async fn who_answers_for_a_source_is_told_with_what_is_wrong_with_it() {
+    let world = world("owned", None);
+    let mut config = world.project.config().clone();
+    config.sources[0].owner = Some("editorial team".to_owned());
+    let project = Project::with_registry(config, world.project.registry().clone()).unwrap();
+    let project = project.with_clock(Arc::new(world.clock.clone()));
+    project.backup("notes", TransferOptions::backup()).await.unwrap_err();
+    let found = project.problems().unwrap();
+    assert!(!found.is_empty() && found.iter().all(|alert| alert.details["owner"] == "editorial team"), "{found:?}");
+}
+
+#[tokio::test]
 async fn settings_that_do_not_do_are_told_before_anything_runs() {
     let world = world("wrong", Some("0 * * * *"));
     let mut config = world.project.config().clone();
