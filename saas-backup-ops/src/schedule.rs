@@ -2,7 +2,7 @@ use std::fmt;
 use std::str::FromStr as _;
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, LocalResult, NaiveDateTime, Offset as _, SubsecRound as _, TimeDelta, TimeZone as _, Utc};
 use chrono_tz::Tz;
 use croner::Cron;
 use saas_backup_core::{Digest, Error, ErrorKind, Result};
@@ -10,8 +10,8 @@ use saas_backup_core::{Digest, Error, ErrorKind, Result};
 /// When a job is due: a cron pattern in a time zone.
 ///
 /// Where clocks change, a fixed time of day that does not exist is due at the first instant after the gap, and one
-/// that exists twice is due once. Patterns with a wildcard or a step in the hour or minute skip the gap and are due in
-/// both halves of the overlap.
+/// that exists twice is due once, the first time. Patterns with a wildcard or a step in the hour or minute skip the gap
+/// and are due in both halves of the overlap.
 ///
 /// ```
 /// use saas_backup_ops::Schedule;
@@ -64,8 +64,53 @@ impl Schedule {
 
     /// The first time after `time` at which a job is due; `None` if there is none that a calendar can name.
     pub fn next_after(&self, time: DateTime<Utc>) -> Option<DateTime<Utc>> {
-        let local = time.with_timezone(&self.zone);
-        self.cron.find_next_occurrence(&local, false).ok().map(|next| next.with_timezone(&Utc))
+        let time = time.trunc_subsecs(0);
+        let wall = wall(self.zone, time);
+        let ahead = if self.is_interval() {
+            self.ahead(wall, false, |at| match self.zone.from_local_datetime(&at) {
+                LocalResult::None => None,
+                LocalResult::Single(at) => Some(at.to_utc()).filter(|at| *at > time),
+                LocalResult::Ambiguous(first, second) => {
+                    [first, second].map(|at| at.to_utc()).into_iter().find(|at| *at > time)
+                }
+            })
+        } else {
+            self.ahead(wall, false, |at| Some(first_instant(self.zone, at)).filter(|at| *at > time))
+        };
+        // In the first half of an overlap, its second half is nearer than what the walk along the wall clock finds.
+        let repeated = match self.zone.from_local_datetime(&wall) {
+            LocalResult::Ambiguous(first, second) if self.is_interval() && first == time => {
+                let change = first_where(time, second.to_utc(), |at| offset(self.zone, at) != offset(self.zone, time));
+                self.ahead(self::wall(self.zone, change), true, |at| {
+                    self.zone.from_local_datetime(&at).latest().map(|at| at.to_utc())
+                })
+            }
+            _ => None,
+        };
+        [ahead, repeated].into_iter().flatten().min()
+    }
+
+    /// The first instant that a wall clock time of the pattern gives, from a wall clock time on.
+    fn ahead(
+        &self,
+        wall: NaiveDateTime,
+        inclusive: bool,
+        instant: impl Fn(NaiveDateTime) -> Option<DateTime<Utc>>,
+    ) -> Option<DateTime<Utc>> {
+        // The pattern walks along a clock that never changes; `instant` alone knows the zone.
+        let mut next = self.cron.find_next_occurrence(&wall.and_utc(), inclusive).ok()?;
+        loop {
+            if let Some(found) = instant(next.naive_utc()) {
+                return Some(found);
+            }
+            next = self.cron.find_next_occurrence(&next, false).ok()?;
+        }
+    }
+
+    fn is_interval(&self) -> bool {
+        [&self.cron.pattern.minutes, &self.cron.pattern.hours]
+            .into_iter()
+            .any(|field| field.from_wildcard || field.step != 1)
     }
 
     /// How much later than `due` the run of a job starts.
@@ -83,6 +128,38 @@ impl Schedule {
     pub fn jitter(&self) -> Duration {
         self.jitter
     }
+}
+
+/// What a clock on the wall shows.
+fn wall(zone: Tz, time: DateTime<Utc>) -> NaiveDateTime {
+    time.with_timezone(&zone).naive_local()
+}
+
+/// How far the clocks are ahead of UTC.
+fn offset(zone: Tz, time: DateTime<Utc>) -> TimeDelta {
+    TimeDelta::seconds(i64::from(zone.offset_from_utc_datetime(&time.naive_utc()).fix().local_minus_utc()))
+}
+
+/// When the clocks first show a time, or pass it.
+fn first_instant(zone: Tz, at: NaiveDateTime) -> DateTime<Utc> {
+    match zone.from_local_datetime(&at) {
+        LocalResult::Single(found) | LocalResult::Ambiguous(found, _) => found.to_utc(),
+        LocalResult::None => {
+            // No zone is further than 14 hours from UTC.
+            let (from, until) = (at.and_utc() - TimeDelta::hours(15), at.and_utc() + TimeDelta::hours(15));
+            first_where(from, until, |time| wall(zone, time) >= at)
+        }
+    }
+}
+
+/// The first second of which something is true that stays true, and is true at the end.
+fn first_where(from: DateTime<Utc>, until: DateTime<Utc>, is_true: impl Fn(DateTime<Utc>) -> bool) -> DateTime<Utc> {
+    let (mut before, mut after) = (from, until);
+    while after - before > TimeDelta::seconds(1) {
+        let middle = before + TimeDelta::seconds((after - before).num_seconds() / 2);
+        if is_true(middle) { after = middle } else { before = middle }
+    }
+    after
 }
 
 /// The pattern and the time zone.
@@ -123,6 +200,19 @@ mod tests {
         // Madrid, 29 March 2026: 02:00 becomes 03:00 (01:00 UTC).
         let found = due("30 2 * * *", "Europe/Madrid", "2026-03-28T00:00:00Z", "2026-03-31T00:00:00Z");
         assert_eq!(found, ["03-28T01:30", "03-29T01:00", "03-30T00:30"]);
+    }
+
+    #[test]
+    fn one_of_several_times_that_does_not_exist_is_due_right_after_the_gap() {
+        let found = due("30 2,14 * * *", "Europe/Madrid", "2026-03-29T00:00:00Z", "2026-03-30T00:00:00Z");
+        assert_eq!(found, ["03-29T01:00", "03-29T12:30"]);
+    }
+
+    #[test]
+    fn a_time_in_a_gap_that_ends_at_midnight_is_due_on_the_day_after() {
+        // Nuuk, Saturday 28 March 2026: 23:00 becomes 00:00 (01:00 UTC).
+        let found = due("30 23 * * SAT", "America/Nuuk", "2026-03-25T00:00:00Z", "2026-03-31T00:00:00Z");
+        assert_eq!(found, ["03-29T01:00"]);
     }
 
     #[test]

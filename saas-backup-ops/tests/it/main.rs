@@ -1,6 +1,7 @@
 //! The scheduler under paused time, and alerts.
 
 mod alerts;
+mod calendar;
 mod drill;
 mod history;
 mod scheduler;
