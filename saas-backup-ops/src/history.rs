@@ -18,7 +18,7 @@ const VERSION: u32 = 1;
 pub struct History {
     folder: PathBuf,
     jobs: BTreeMap<String, JobHistory>,
-    /// Whether the file was there and could not be read: then every job counts as due.
+    /// Whether the file was there and could not be read: then every job that a scheduler begins with counts as due.
     lost: bool,
     _lock: File,
 }
@@ -161,6 +161,11 @@ impl History {
     pub(crate) fn job(&mut self, name: &str, now: DateTime<Utc>) -> &mut JobHistory {
         let handled = if self.lost { DateTime::UNIX_EPOCH } else { now };
         self.jobs.entry(name.to_owned()).or_insert(JobHistory { handled, running: None, last: None })
+    }
+
+    /// From now on, a job that was never seen is a new one.
+    pub(crate) fn has_begun(&mut self) {
+        self.lost = false;
     }
 
     /// What [`write`] needs, so that the file is written away from the runtime's threads.

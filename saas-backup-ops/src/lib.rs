@@ -25,6 +25,7 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 pub mod alert;
+mod blackout;
 pub mod drill;
 mod file;
 mod history;
@@ -32,7 +33,9 @@ mod objectives;
 mod schedule;
 mod scheduler;
 mod success;
+mod zone;
 
+pub use blackout::Blackout;
 pub use history::{History, JobHistory, LastRun, RunResult, Started};
 pub use objectives::{ChoreFacts, Facts, LastOutcome, ProofFacts, assess, assess_chore};
 pub use schedule::Schedule;

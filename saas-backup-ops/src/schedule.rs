@@ -2,10 +2,13 @@ use std::fmt;
 use std::str::FromStr as _;
 use std::time::Duration;
 
-use chrono::{DateTime, LocalResult, NaiveDateTime, Offset as _, SubsecRound as _, TimeDelta, TimeZone as _, Utc};
+use chrono::{DateTime, LocalResult, NaiveDateTime, SubsecRound as _, TimeDelta, TimeZone as _, Utc};
 use chrono_tz::Tz;
 use croner::Cron;
 use saas_backup_core::{Digest, Error, ErrorKind, Result};
+
+use crate::blackout::Blackout;
+use crate::zone::{change, first_instant, wall};
 
 /// When a job is due: a cron pattern in a time zone.
 ///
@@ -21,11 +24,12 @@ use saas_backup_core::{Digest, Error, ErrorKind, Result};
 /// assert_eq!(schedule.next_after(summer).unwrap().to_rfc3339(), "2026-07-01T01:00:00+00:00");
 /// # Ok::<_, saas_backup_core::Error>(())
 /// ```
-#[derive(Clone)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Schedule {
     cron: Cron,
     zone: Tz,
     jitter: Duration,
+    blackout: Blackout,
 }
 
 impl Schedule {
@@ -45,7 +49,7 @@ impl Schedule {
             Error::new(ErrorKind::Configuration, "unknown time zone; use a name such as Europe/Madrid")
                 .with_context("time_zone", time_zone)
         })?;
-        let schedule = Self { cron, zone, jitter: Duration::ZERO };
+        let schedule = Self { cron, zone, jitter: Duration::ZERO, blackout: Blackout::default() };
         if schedule.next_after(DateTime::UNIX_EPOCH).is_none() {
             return Err(
                 Error::new(ErrorKind::Configuration, "the schedule is never due").with_context("pattern", pattern)
@@ -59,6 +63,14 @@ impl Schedule {
     #[must_use]
     pub fn with_jitter(mut self, jitter: Duration) -> Self {
         self.jitter = jitter;
+        self
+    }
+
+    /// Lets no run begin in these windows, by the clocks of the schedule's time zone: it begins when the window ends, once,
+    /// however often it was due. Default: none.
+    #[must_use]
+    pub fn with_blackout(mut self, blackout: Blackout) -> Self {
+        self.blackout = blackout;
         self
     }
 
@@ -80,8 +92,8 @@ impl Schedule {
         // In the first half of an overlap, its second half is nearer than what the walk along the wall clock finds.
         let repeated = match self.zone.from_local_datetime(&wall) {
             LocalResult::Ambiguous(first, second) if self.is_interval() && first == time => {
-                let change = first_where(time, second.to_utc(), |at| offset(self.zone, at) != offset(self.zone, time));
-                self.ahead(self::wall(self.zone, change), true, |at| {
+                let change = change(self.zone, time, second.to_utc());
+                self.ahead(crate::zone::wall(self.zone, change), true, |at| {
                     self.zone.from_local_datetime(&at).latest().map(|at| at.to_utc())
                 })
             }
@@ -113,7 +125,20 @@ impl Schedule {
             .any(|field| field.from_wildcard || field.step != 1)
     }
 
-    /// How much later than `due` the run of a job starts.
+    /// When the run of a job starts that is due: with its delay, and at the end of a blackout that it falls into.
+    pub fn starts(&self, job: &str, due: DateTime<Utc>) -> Option<DateTime<Utc>> {
+        // What waited for the end of a window does not start at once with all others that did.
+        let begins = self.may_begin(due)?;
+        let delay = TimeDelta::from_std(self.delay(job, due)).ok()?;
+        self.may_begin(begins.checked_add_signed(delay)?)
+    }
+
+    /// The first time from `time` on that lies in no blackout; `None` if there is none that a calendar can name.
+    pub fn may_begin(&self, time: DateTime<Utc>) -> Option<DateTime<Utc>> {
+        self.blackout.end(self.zone, time)
+    }
+
+    /// How much later than `due`, or than the end of a blackout in which that lies, the run of a job starts.
     pub fn delay(&self, job: &str, due: DateTime<Utc>) -> Duration {
         let jitter = self.jitter.as_millis() as u64;
         if jitter == 0 {
@@ -128,38 +153,6 @@ impl Schedule {
     pub fn jitter(&self) -> Duration {
         self.jitter
     }
-}
-
-/// What a clock on the wall shows.
-fn wall(zone: Tz, time: DateTime<Utc>) -> NaiveDateTime {
-    time.with_timezone(&zone).naive_local()
-}
-
-/// How far the clocks are ahead of UTC.
-fn offset(zone: Tz, time: DateTime<Utc>) -> TimeDelta {
-    TimeDelta::seconds(i64::from(zone.offset_from_utc_datetime(&time.naive_utc()).fix().local_minus_utc()))
-}
-
-/// When the clocks first show a time, or pass it.
-fn first_instant(zone: Tz, at: NaiveDateTime) -> DateTime<Utc> {
-    match zone.from_local_datetime(&at) {
-        LocalResult::Single(found) | LocalResult::Ambiguous(found, _) => found.to_utc(),
-        LocalResult::None => {
-            // No zone is further than 14 hours from UTC.
-            let (from, until) = (at.and_utc() - TimeDelta::hours(15), at.and_utc() + TimeDelta::hours(15));
-            first_where(from, until, |time| wall(zone, time) >= at)
-        }
-    }
-}
-
-/// The first second of which something is true that stays true, and is true at the end.
-fn first_where(from: DateTime<Utc>, until: DateTime<Utc>, is_true: impl Fn(DateTime<Utc>) -> bool) -> DateTime<Utc> {
-    let (mut before, mut after) = (from, until);
-    while after - before > TimeDelta::seconds(1) {
-        let middle = before + TimeDelta::seconds((after - before).num_seconds() / 2);
-        if is_true(middle) { after = middle } else { before = middle }
-    }
-    after
 }
 
 /// The pattern and the time zone.

@@ -6,7 +6,9 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta, Utc};
 use saas_backup_core::{Clock, Error, ErrorKind, Result, RunStatus};
 use serde::Serialize;
+use tokio::sync::Notify;
 use tokio::task::{Id, JoinError, JoinSet};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::history::{self, History, JobHistory, LastRun, RunResult, Started};
@@ -108,31 +110,45 @@ pub struct JobStatus {
     pub job: String,
     /// When it is due next; in the past if it waits for a free place.
     pub due: Option<DateTime<Utc>>,
-    /// When it starts: `due` and the jitter.
+    /// When it starts: `due` and the jitter, or later if that lies in a blackout.
     pub starts: Option<DateTime<Utc>>,
+    /// When the blackout ends that a run which is late has to wait for; `None` if there is none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub blackout_until: Option<DateTime<Utc>>,
     /// The run that is at work, or that was when the process ended.
     pub running: Option<Started>,
     /// The last run that ended.
     pub last: Option<LastRun>,
 }
 
+impl JobStatus {
+    /// When it runs next, if there is a place for it: when it [starts](Self::starts), or at the end of the blackout that keeps
+    /// it from that now.
+    pub fn next_run(&self) -> Option<DateTime<Utc>> {
+        self.starts.max(self.blackout_until)
+    }
+}
+
 /// Where jobs stand, from what [`History::read`] gives; needs no scheduler at work.
 pub fn job_statuses(jobs: &[Job], history: &BTreeMap<String, JobHistory>, now: DateTime<Utc>) -> Vec<JobStatus> {
-    let status = |job: &Job| {
-        let known = history.get(&job.name);
-        let due = match known {
-            Some(JobHistory { running: Some(run), .. }) => Some(run.due),
-            _ => job.schedule.next_after(base(known.map_or(now, |known| known.handled), now)),
-        };
-        JobStatus {
-            job: job.name.clone(),
-            due,
-            starts: due.and_then(|due| starts(job, due)),
-            running: known.and_then(|known| known.running),
-            last: known.and_then(|known| known.last.clone()),
-        }
+    jobs.iter().map(|job| job_status(job, history.get(&job.name), now)).collect()
+}
+
+fn job_status(job: &Job, known: Option<&JobHistory>, now: DateTime<Utc>) -> JobStatus {
+    let due = match known {
+        Some(JobHistory { running: Some(run), .. }) => Some(run.due.min(now)),
+        _ => job.schedule.next_after(base(known.map_or(now, |known| known.handled), now)),
     };
-    jobs.iter().map(status).collect()
+    let starts = due.and_then(|due| job.schedule.starts(&job.name, due));
+    let is_late = starts.is_some_and(|starts| starts <= now);
+    JobStatus {
+        job: job.name.clone(),
+        due,
+        starts,
+        blackout_until: job.schedule.may_begin(now).filter(|until| is_late && *until > now),
+        running: known.and_then(|known| known.running),
+        last: known.and_then(|known| known.last.clone()),
+    }
 }
 
 /// Runs jobs when they are due.
@@ -142,35 +158,86 @@ pub fn job_statuses(jobs: &[Job], history: &BTreeMap<String, JobHistory>, now: D
 ///   end of the process runs again.
 /// - A job that was never seen waits for its first time.
 /// - A run that failed waits for its next time.
+/// - In a [blackout](crate::Blackout) no run begins, whyever it is due; one that is at work goes on.
+/// - A clock that is set back by up to an hour has nothing run twice. One that is set back further was wrong: what ran
+///   meanwhile counts from when it really ran.
 #[derive(Debug)]
 pub struct Scheduler {
-    jobs: Arc<[Job]>,
-    history: Arc<Mutex<History>>,
-    clock: Arc<dyn Clock>,
+    shared: Arc<Shared>,
     options: SchedulerOptions,
 }
 
-/// Looks at a scheduler while it is at work.
+/// Looks at a scheduler while it is at work, and gives it other jobs.
 #[derive(Clone, Debug)]
 pub struct SchedulerHandle {
-    jobs: Arc<[Job]>,
-    history: Arc<Mutex<History>>,
-    clock: Arc<dyn Clock>,
+    shared: Arc<Shared>,
 }
 
-impl SchedulerHandle {
-    /// Where the jobs stand now.
-    pub fn statuses(&self) -> Vec<JobStatus> {
-        job_statuses(&self.jobs, lock(&self.history).jobs(), self.clock.now())
-    }
+#[derive(Debug)]
+struct Shared {
+    table: Mutex<Table>,
+    /// Locked after the table, where both are.
+    history: Mutex<History>,
+    clock: Arc<dyn Clock>,
+    changed: Notify,
+}
+
+#[derive(Debug)]
+struct Table {
+    slots: Vec<Slot>,
+    /// Whether the loop has begun: before, nothing is known of when jobs are due.
+    has_begun: bool,
 }
 
 /// A job in the loop.
+#[derive(Debug)]
 struct Slot {
+    job: Job,
     /// When it is due next; `None` while it runs, and if it never is.
     due: Option<DateTime<Utc>>,
     running: bool,
     reason: Option<Reason>,
+    /// Since when the schedule holds, if it changed during the run that is at work.
+    changed: Option<DateTime<Utc>>,
+    /// Whether the job is there only until its run has ended.
+    gone: bool,
+}
+
+impl Slot {
+    fn new(job: Job) -> Self {
+        Self { job, due: None, running: false, reason: None, changed: None, gone: false }
+    }
+
+    /// A job as its history has left it.
+    fn resumed(job: Job, history: &mut History, now: DateTime<Utc>) -> Self {
+        let known = history.job(&job.name, now);
+        known.handled = base(known.handled, now);
+        if let Some(cut) = known.running.take() {
+            return Self { due: Some(cut.due.min(now)), reason: Some(Reason::Interrupted), ..Self::new(job) };
+        }
+        let cancelled = known
+            .last
+            .as_ref()
+            .is_some_and(|last| last.result.status == RunStatus::Cancelled && known.handled < last.started);
+        let reason = cancelled.then_some(Reason::Interrupted);
+        Self { due: job.schedule.next_after(known.handled), reason, ..Self::new(job) }
+    }
+
+    /// Gives it another schedule, that holds from now on; what was due before stays due.
+    fn reschedule(&mut self, job: Job, history: &mut History, now: DateTime<Utc>) {
+        self.gone = false;
+        if self.job.schedule == job.schedule {
+            return;
+        }
+        self.job = job;
+        if self.running {
+            self.changed = Some(now);
+        } else if self.due.is_none_or(|due| due > now) {
+            let known = history.job(&self.job.name, now);
+            known.handled = known.handled.max(now);
+            self.due = self.job.schedule.next_after(known.handled);
+        }
+    }
 }
 
 impl Scheduler {
@@ -180,22 +247,15 @@ impl Scheduler {
     ///
     /// [`ErrorKind::Configuration`] if two jobs have the same name.
     pub fn new(jobs: Vec<Job>, history: History, clock: Arc<dyn Clock>, options: SchedulerOptions) -> Result<Self> {
-        let mut names = std::collections::BTreeSet::new();
-        if let Some(twice) = jobs.iter().find(|job| !names.insert(&job.name)) {
-            return Err(
-                Error::new(ErrorKind::Configuration, "two jobs have the same name").with_context("name", &twice.name)
-            );
-        }
-        Ok(Self { jobs: jobs.into(), history: Arc::new(Mutex::new(history)), clock, options })
+        check_names(&jobs)?;
+        let table = Table { slots: jobs.into_iter().map(Slot::new).collect(), has_begun: false };
+        let (table, history) = (Mutex::new(table), Mutex::new(history));
+        Ok(Self { shared: Arc::new(Shared { table, history, clock, changed: Notify::new() }), options })
     }
 
     /// Gives a view on the jobs that stays valid while the scheduler runs.
     pub fn handle(&self) -> SchedulerHandle {
-        SchedulerHandle {
-            jobs: Arc::clone(&self.jobs),
-            history: Arc::clone(&self.history),
-            clock: Arc::clone(&self.clock),
-        }
+        SchedulerHandle { shared: Arc::clone(&self.shared) }
     }
 
     /// Runs what is due until `stop` is cancelled, and then ends the runs that are at work: they get
@@ -203,127 +263,98 @@ impl Scheduler {
     /// are dropped after [`cancel_within`](SchedulerOptions::cancel_within). A run that did not finish runs again at
     /// the next start.
     ///
+    /// `run` is called while the jobs are held: it must not ask the [`SchedulerHandle`]; what it returns may.
+    ///
     /// Not cancel safe: dropping it drops the runs that are at work.
     pub async fn run<F, R>(self, run: F, stop: CancellationToken)
     where
         F: Fn(Task) -> R,
         R: Future<Output = RunResult> + Send + 'static,
     {
-        let now = self.clock.now();
-        let mut slots: Vec<Slot> = self.jobs.iter().map(|job| self.slot(job, now)).collect();
+        self.shared.begin();
         self.save().await;
         let mut at_work = AtWork { set: JoinSet::new(), jobs: HashMap::new(), cancel: CancellationToken::new() };
+        let mut seen = Seen::now(self.shared.clock.as_ref());
         while !stop.is_cancelled() {
-            let wait = self.start_due(&mut slots, &mut at_work, &run).await;
+            self.shared.heed_clock(&mut seen);
+            let (started, wait) = self.start_due(&mut at_work, &run);
+            if started {
+                self.save().await;
+            }
             tokio::select! {
                 biased;
                 () = stop.cancelled() => {}
                 Some(ended) = at_work.set.join_next_with_id(), if !at_work.set.is_empty() => {
-                    self.end(&mut slots, &mut at_work, ended, false).await;
+                    self.end(&mut at_work, ended, false).await;
                 }
+                () = self.shared.changed.notified() => self.save().await,
                 () = tokio::time::sleep(wait) => {}
             }
         }
-        self.drain(&mut slots, &mut at_work).await;
+        self.drain(&mut at_work).await;
     }
 
-    fn slot(&self, job: &Job, now: DateTime<Utc>) -> Slot {
-        let mut history = lock(&self.history);
-        let known = history.job(&job.name, now);
-        known.handled = base(known.handled, now);
-        if let Some(cut) = known.running.take() {
-            return Slot { due: Some(cut.due), running: false, reason: Some(Reason::Interrupted) };
-        }
-        let cancelled = known
-            .last
-            .as_ref()
-            .is_some_and(|last| last.result.status == RunStatus::Cancelled && known.handled < last.started);
-        let reason = cancelled.then_some(Reason::Interrupted);
-        Slot { due: job.schedule.next_after(known.handled), running: false, reason }
-    }
-
-    /// Starts what is due, as far as there are places; says how long nothing will be.
-    async fn start_due<F, R>(&self, slots: &mut [Slot], at_work: &mut AtWork, run: &F) -> Duration
+    /// Starts what is due, as far as there are places; says whether anything was, and how long nothing will be.
+    fn start_due<F, R>(&self, at_work: &mut AtWork, run: &F) -> (bool, Duration)
     where
         F: Fn(Task) -> R,
         R: Future<Output = RunResult> + Send + 'static,
     {
-        let now = self.clock.now();
-        let mut waiting: Vec<(DateTime<Utc>, usize)> = slots
-            .iter()
-            .zip(self.jobs.iter())
-            .enumerate()
-            .filter(|(_, (slot, _))| !slot.running)
-            .filter_map(|(index, (slot, job))| Some((starts(job, slot.due?)?, index)))
-            .collect();
-        waiting.sort_unstable();
-        let mut changed = false;
+        let now = self.shared.clock.now();
+        let mut table = lock(&self.shared.table);
         let mut wait = LONGEST_SLEEP;
-        for (starts, index) in waiting {
-            if starts > now {
-                wait = wait.min((starts - now).to_std().unwrap_or_default());
-                break;
+        let mut ready: Vec<(DateTime<Utc>, usize)> = Vec::new();
+        for (index, slot) in table.slots.iter().enumerate().filter(|(_, slot)| !slot.running) {
+            let schedule = &slot.job.schedule;
+            let Some(starts) = slot.due.and_then(|due| schedule.starts(&slot.job.name, due)) else { continue };
+            // A blackout may have begun since it was to start.
+            let Some(begins) = schedule.may_begin(starts.max(now)) else { continue };
+            if begins <= now {
+                ready.push((starts, index));
+            } else {
+                wait = wait.min((begins - now).to_std().unwrap_or_default());
             }
+        }
+        ready.sort_unstable();
+        let mut started = false;
+        for (starts, index) in ready {
             if at_work.set.len() >= self.options.parallel.max(1) {
                 break;
             }
-            let (Some(slot), Some(job)) = (slots.get_mut(index), self.jobs.get(index)) else { continue };
+            let Some(slot) = table.slots.get_mut(index) else { continue };
             let Some(due) = slot.due.take() else { continue };
             slot.running = true;
             let late = if now - starts > PUNCTUAL { Reason::CatchUp } else { Reason::Due };
             let reason = slot.reason.take().unwrap_or(late);
-            tracing::info!(job = %job.name, %due, ?reason, "the run starts");
-            lock(&self.history).job(&job.name, now).running = Some(Started { due, started: now });
-            let task = Task { job: job.name.clone(), due, reason, stop: at_work.cancel.child_token() };
-            let started = at_work.set.spawn(run(task));
-            at_work.jobs.insert(started.id(), index);
-            changed = true;
+            let job = slot.job.name.clone();
+            tracing::info!(job, %due, ?reason, "the run starts");
+            lock(&self.shared.history).job(&job, now).running = Some(Started { due, started: now });
+            let task = Task { job: job.clone(), due, reason, stop: at_work.cancel.child_token() };
+            at_work.jobs.insert(at_work.set.spawn(run(task)).id(), job);
+            started = true;
         }
-        if changed {
-            self.save().await;
-        }
-        wait
+        (started, wait)
     }
 
-    async fn end(
-        &self,
-        slots: &mut [Slot],
-        at_work: &mut AtWork,
-        ended: Result<(Id, RunResult), JoinError>,
-        stopping: bool,
-    ) {
+    async fn end(&self, at_work: &mut AtWork, ended: Result<(Id, RunResult), JoinError>, stopping: bool) {
         let (id, result) = match ended {
             Ok((id, result)) => (id, Some(result)),
             Err(error) if error.is_cancelled() => (error.id(), None),
             Err(error) => (error.id(), Some(RunResult::new(RunStatus::Failed).with_message("the run panicked"))),
         };
-        let Some(index) = at_work.jobs.remove(&id) else { return };
-        let (Some(slot), Some(job)) = (slots.get_mut(index), self.jobs.get(index)) else { return };
-        slot.running = false;
-        // A run that was dropped stays noted as running: the next start runs it again.
-        let Some(result) = result else { return };
-        let finished = self.clock.now();
-        tracing::info!(job = %job.name, status = ?result.status, "the run ended");
-        {
-            let mut history = lock(&self.history);
-            let known = history.job(&job.name, finished);
-            let Some(Started { due, started }) = known.running.take() else { return };
-            if !(stopping && result.status == RunStatus::Cancelled) {
-                known.handled = started;
-            }
-            known.last = Some(LastRun { due, started, finished, result });
-            slot.due = job.schedule.next_after(known.handled);
+        let Some(job) = at_work.jobs.remove(&id) else { return };
+        if self.shared.ended(&job, result, stopping) {
+            self.save().await;
         }
-        self.save().await;
     }
 
-    async fn drain(&self, slots: &mut [Slot], at_work: &mut AtWork) {
+    async fn drain(&self, at_work: &mut AtWork) {
         for (grace, then) in [(self.options.finish_within, false), (self.options.cancel_within, true)] {
             let until = tokio::time::Instant::now() + grace;
             while !at_work.set.is_empty() {
                 let Ok(ended) = tokio::time::timeout_at(until, at_work.set.join_next_with_id()).await else { break };
                 let Some(ended) = ended else { break };
-                self.end(slots, at_work, ended, true).await;
+                self.end(at_work, ended, true).await;
             }
             if then {
                 at_work.set.abort_all();
@@ -332,13 +363,13 @@ impl Scheduler {
             }
         }
         while let Some(ended) = at_work.set.join_next_with_id().await {
-            self.end(slots, at_work, ended, true).await;
+            self.end(at_work, ended, true).await;
         }
     }
 
     /// Writes the history. A disk that does not take it costs the memory of what was missed, never a backup.
     async fn save(&self) {
-        let image = lock(&self.history).image();
+        let image = lock(&self.shared.history).image();
         let written = match image {
             Ok((folder, bytes)) => tokio::task::spawn_blocking(move || history::write(&folder, &bytes)).await,
             Err(error) => Ok(Err(error)),
@@ -351,14 +382,141 @@ impl Scheduler {
     }
 }
 
+impl SchedulerHandle {
+    /// Where the jobs stand now.
+    pub fn statuses(&self) -> Vec<JobStatus> {
+        let now = self.shared.clock.now();
+        let table = lock(&self.shared.table);
+        let history = lock(&self.shared.history);
+        let there = table.slots.iter().filter(|slot| !slot.gone).map(|slot| &slot.job);
+        there.map(|job| job_status(job, history.jobs().get(&job.name), now)).collect()
+    }
+
+    /// Puts these jobs in the place of those that there are, all at once; `then` is called in the moment between, so that
+    /// what it does holds for every run that starts afterwards, and for none that started before.
+    ///
+    /// - A run that is at work goes on. If its job is gone, that was the last one.
+    /// - A new job waits for its first time. One that was there before goes on where it stood, as after a restart.
+    /// - A schedule that changed holds from now on. What was due by the old one and has not begun stays due.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Configuration`] if two jobs have the same name: then nothing changes.
+    pub fn replace(&self, jobs: Vec<Job>, then: impl FnOnce()) -> Result<()> {
+        check_names(&jobs)?;
+        let now = self.shared.clock.now();
+        let mut table = lock(&self.shared.table);
+        let mut history = lock(&self.shared.history);
+        let has_begun = table.has_begun;
+        let before = std::mem::take(&mut table.slots).into_iter();
+        let mut before: BTreeMap<String, Slot> = before.map(|slot| (slot.job.name.clone(), slot)).collect();
+        for job in jobs {
+            table.slots.push(match before.remove(&job.name) {
+                Some(mut slot) if has_begun => {
+                    slot.reschedule(job, &mut history, now);
+                    slot
+                }
+                None if has_begun => Slot::resumed(job, &mut history, now),
+                _ => Slot::new(job),
+            });
+        }
+        let at_work = before.into_values().filter(|slot| slot.running);
+        table.slots.extend(at_work.map(|slot| Slot { gone: true, ..slot }));
+        then();
+        self.shared.changed.notify_one();
+        Ok(())
+    }
+}
+
+impl Shared {
+    /// Looks up where each job stands.
+    fn begin(&self) {
+        let now = self.clock.now();
+        let mut table = lock(&self.table);
+        let mut history = lock(&self.history);
+        let jobs = std::mem::take(&mut table.slots).into_iter().map(|slot| slot.job);
+        table.slots = jobs.map(|job| Slot::resumed(job, &mut history, now)).collect();
+        table.has_begun = true;
+        history.has_begun();
+    }
+
+    /// Notes how a run ended; `None` if it was dropped. Says whether there is anything to keep.
+    fn ended(&self, job: &str, result: Option<RunResult>, stopping: bool) -> bool {
+        let mut table = lock(&self.table);
+        let Some(place) = table.slots.iter().position(|slot| slot.job.name == job) else { return false };
+        let Some(slot) = table.slots.get_mut(place) else { return false };
+        slot.running = false;
+        // A run that was dropped stays noted as running: the next start runs it again.
+        let Some(result) = result else { return false };
+        let finished = self.clock.now();
+        tracing::info!(job, status = ?result.status, "the run ended");
+        let mut history = lock(&self.history);
+        let known = history.job(job, finished);
+        let Some(Started { due, started }) = known.running.take() else { return false };
+        if !(stopping && result.status == RunStatus::Cancelled) {
+            known.handled = slot.changed.take().map_or(started, |changed| changed.max(started));
+        }
+        known.last = Some(LastRun { due, started, finished, result });
+        slot.due = slot.job.schedule.next_after(known.handled);
+        if slot.gone {
+            table.slots.remove(place);
+        }
+        true
+    }
+
+    /// What was noted under a clock that was far ahead is set back with it: else nothing would be due before it is there again.
+    fn heed_clock(&self, seen: &mut Seen) {
+        let expected = seen.wall + seen.at.elapsed();
+        *seen = Seen::now(self.clock.as_ref());
+        let (now, back) = (seen.wall, expected - seen.wall);
+        if back <= WRONG_CLOCK {
+            return;
+        }
+        tracing::warn!(by = %back, "the clock was set back: what ran meanwhile counts from when it really ran");
+        let mut table = lock(&self.table);
+        let mut history = lock(&self.history);
+        for slot in &mut table.slots {
+            let known = history.job(&slot.job.name, now);
+            let really = |time: DateTime<Utc>| if time > now { (time - back).min(now) } else { time };
+            known.handled = really(known.handled);
+            known.running = known.running.map(|run| Started { started: really(run.started), ..run });
+            slot.changed = slot.changed.map(really);
+            if slot.reason.is_some() {
+                slot.due = slot.due.map(really);
+            } else if !slot.running {
+                slot.due = slot.job.schedule.next_after(known.handled);
+            }
+        }
+    }
+}
+
+/// What the clocks said at a moment: that of the machine may be set, the other one only goes on.
+struct Seen {
+    at: Instant,
+    wall: DateTime<Utc>,
+}
+
+impl Seen {
+    fn now(clock: &dyn Clock) -> Self {
+        Self { at: Instant::now(), wall: clock.now() }
+    }
+}
+
 struct AtWork {
     set: JoinSet<RunResult>,
-    jobs: HashMap<Id, usize>,
+    /// The names of their jobs.
+    jobs: HashMap<Id, String>,
     cancel: CancellationToken,
 }
 
-fn starts(job: &Job, due: DateTime<Utc>) -> Option<DateTime<Utc>> {
-    due.checked_add_signed(TimeDelta::from_std(job.schedule.delay(&job.name, due)).ok()?)
+fn check_names(jobs: &[Job]) -> Result<()> {
+    let mut names = std::collections::BTreeSet::new();
+    match jobs.iter().find(|job| !names.insert(&job.name)) {
+        None => Ok(()),
+        Some(twice) => {
+            Err(Error::new(ErrorKind::Configuration, "two jobs have the same name").with_context("name", &twice.name))
+        }
+    }
 }
 
 /// Where to look for the next time from.
@@ -366,6 +524,6 @@ fn base(handled: DateTime<Utc>, now: DateTime<Utc>) -> DateTime<Utc> {
     if handled - now > WRONG_CLOCK { now } else { handled }
 }
 
-fn lock(history: &Mutex<History>) -> MutexGuard<'_, History> {
-    history.lock().unwrap_or_else(PoisonError::into_inner)
+fn lock<T>(shared: &Mutex<T>) -> MutexGuard<'_, T> {
+    shared.lock().unwrap_or_else(PoisonError::into_inner)
 }

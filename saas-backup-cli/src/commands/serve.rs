@@ -50,7 +50,7 @@ pub(super) async fn serve(session: &Session, args: &ServeArgs) -> Result<Outcome
 
 fn announce(session: &Session, handle: &SchedulerHandle, listener: Option<&TcpListener>) {
     for job in handle.statuses() {
-        let next = job.starts.map_or("never".to_owned(), time);
+        let next = job.next_run().map_or("never".to_owned(), time);
         session.output.note(format_args!("{}: next run {next}", job.job));
     }
     if let Some(address) = listener.and_then(|listener| listener.local_addr().ok()) {

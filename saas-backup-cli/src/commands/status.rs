@@ -1,5 +1,6 @@
 use saas_backup::SourceStatus;
 use saas_backup::core::{CollectionName, Period, Result};
+use saas_backup::ops::JobStatus;
 use std::fmt::Write as _;
 
 use super::Session;
@@ -98,7 +99,7 @@ fn row(status: &SourceStatus) -> Vec<String> {
         success(status),
         status.open_gaps.to_string(),
         status.reviews.to_string(),
-        status.schedule.as_ref().and_then(|schedule| schedule.starts).map_or_else(dash, time),
+        status.schedule.as_ref().and_then(JobStatus::next_run).map_or_else(dash, time),
     ]
 }
 

@@ -1,4 +1,5 @@
 //! Schedules against a brute force that looks at every minute, through every change of clocks of two years.
+#![expect(clippy::unwrap_used, reason = "helpers of tests fail loudly")]
 
 use chrono::{DateTime, Datelike as _, TimeDelta, TimeZone as _, Utc};
 use chrono_tz::Tz;
@@ -82,10 +83,9 @@ impl Pattern {
         let days: Vec<bool> = (0..MINUTES / (24 * 60) + 3).map(|day| self.is_on(first_day + day)).collect();
         let hours: Vec<bool> = (0..24).map(|hour| self.hour.has(hour)).collect();
         let minutes: Vec<bool> = (0..60).map(|minute| self.minute.has(minute)).collect();
+        let at = |values: &[bool], place: i64| values[usize::try_from(place).unwrap()];
         let is_due = |wall: i64| {
-            days[(wall / (24 * 60) - first_day) as usize]
-                && hours[(wall / 60 % 24) as usize]
-                && minutes[(wall % 60) as usize]
+            at(&days, wall / (24 * 60) - first_day) && at(&hours, wall / 60 % 24) && at(&minutes, wall % 60)
         };
         let start = from.timestamp() / 60;
         let mut due = Vec::new();

@@ -1,12 +1,12 @@
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use proptest::prelude::*;
 use saas_backup_core::{Clock as _, ErrorKind, RunStatus};
 use saas_backup_ops::{History, Job, Reason, Schedule, Scheduler, SchedulerOptions, job_statuses};
 use tokio_util::sync::CancellationToken;
 
-use crate::support::{Does, Log, PausedClock, Run, job, kill_after, run_for, schedule};
+use crate::support::{Does, Log, PausedClock, Run, job, kill_after, run_for, schedule, without};
 
 const MINUTE: Duration = Duration::from_mins(1);
 const HOUR: Duration = Duration::from_hours(1);
@@ -178,6 +178,99 @@ async fn a_damaged_history_is_set_aside_and_everything_counts_as_due() {
     run_for(folder.path(), hourly(), &log, Does::Takes(MINUTE), 10 * MINUTE).await;
     assert_eq!(log.starts(), ["00:20"]);
     assert!(folder.path().join("schedule.damaged.json").exists());
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_falls_due_in_a_blackout_begins_once_when_it_ends() {
+    let folder = tempfile::tempdir().unwrap();
+    let log = Log::new(&PausedClock::at("2026-01-01T00:20:00Z"));
+    let jobs = without("02:30-05:45", hourly());
+    run_for(folder.path(), jobs, &log, Does::Takes(MINUTE), 7 * HOUR).await;
+    assert_eq!(log.starts(), ["01:00", "02:00", "05:45", "06:00", "07:00"]);
+    let held = &log.runs()[2];
+    assert_eq!((held.due.to_rfc3339().as_str(), held.reason), ("2026-01-01T03:00:00+00:00", Reason::Due));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_run_that_is_at_work_goes_on_in_a_blackout() {
+    let folder = tempfile::tempdir().unwrap();
+    let log = Log::new(&PausedClock::at("2026-01-01T00:20:00Z"));
+    let jobs = without("01:30-05:00", hourly());
+    run_for(folder.path(), jobs, &log, Does::Takes(2 * HOUR), 3 * HOUR).await;
+    assert_eq!(log.starts(), ["01:00"]);
+    assert!(log.runs()[0].ended.is_some());
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_missed_or_cut_short_waits_for_the_end_of_a_blackout() {
+    let folder = tempfile::tempdir().unwrap();
+    let clock = PausedClock::at("2026-01-01T00:59:00Z");
+    let log = Log::new(&clock);
+    let jobs = || without("02:30-05:00", hourly());
+    kill_after(folder.path(), jobs(), &log, Does::Hangs, 2 * MINUTE).await;
+    tokio::time::sleep(2 * HOUR).await;
+    let status = job_statuses(&jobs(), &History::read(folder.path()).unwrap(), clock.now())[0].clone();
+    assert!(status.starts < Some(clock.now()));
+    assert_eq!(status.blackout_until.unwrap().to_rfc3339(), "2026-01-01T05:00:00+00:00");
+    run_for(folder.path(), jobs(), &log, Does::Takes(MINUTE), 150 * MINUTE).await;
+    assert_eq!(log.starts(), ["01:00", "05:00"]);
+    assert_eq!(log.runs()[1].reason, Reason::Interrupted);
+}
+
+#[tokio::test(start_paused = true)]
+async fn jitter_spreads_what_waited_for_the_end_of_a_blackout() {
+    let folder = tempfile::tempdir().unwrap();
+    let log = Log::new(&PausedClock::at("2026-01-01T00:20:00Z"));
+    let spread = Schedule::parse("0 * * * *", "UTC").unwrap().with_jitter(30 * MINUTE);
+    let jobs = (0..20).map(|n| Job::new(format!("source {n}"), spread.clone())).collect();
+    run_for(folder.path(), without("00:30-05:30", jobs), &log, Does::Takes(Duration::ZERO), 340 * MINUTE).await;
+    let starts: std::collections::BTreeSet<String> = log.starts().into_iter().collect();
+    assert!(log.runs().len() == 20 && starts.len() > 10, "{starts:?}");
+    assert!(starts.first().unwrap() >= &"05:30".to_owned() && starts.last().unwrap() <= &"06:00".to_owned());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_clock_that_is_set_back_far_while_at_work_does_not_stop_the_backups() {
+    let folder = tempfile::tempdir().unwrap();
+    let clock = PausedClock::at("2026-01-01T10:30:00Z");
+    let log = Log::new(&clock);
+    let wrong = async {
+        tokio::time::sleep(MINUTE).await;
+        clock.set(TimeDelta::days(3650) + TimeDelta::minutes(20));
+        tokio::time::sleep(34 * MINUTE).await;
+        clock.set(-TimeDelta::days(3650) - TimeDelta::minutes(20));
+    };
+    tokio::join!(run_for(folder.path(), hourly(), &log, Does::Takes(MINUTE), 3 * HOUR), wrong);
+    // What ran at 11:00 by the wrong clock really ran at 10:40: the run of 11:00 is made up for once that is known.
+    let starts = log.starts();
+    assert_eq!(starts[1..], ["11:00", "11:06", "12:00", "13:00"], "{starts:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_clock_that_is_set_back_a_little_has_nothing_run_twice() {
+    let folder = tempfile::tempdir().unwrap();
+    let clock = PausedClock::at("2026-01-01T10:30:00Z");
+    let log = Log::new(&clock);
+    let back = async {
+        tokio::time::sleep(40 * MINUTE).await;
+        clock.set(-TimeDelta::minutes(30));
+    };
+    tokio::join!(run_for(folder.path(), hourly(), &log, Does::Takes(MINUTE), 200 * MINUTE), back);
+    assert_eq!(log.starts(), ["11:00", "12:00", "13:00"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_clock_that_leaps_ahead_has_what_was_missed_run_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let clock = PausedClock::at("2026-01-01T10:30:00Z");
+    let log = Log::new(&clock);
+    let ahead = async {
+        tokio::time::sleep(10 * MINUTE).await;
+        clock.set(TimeDelta::hours(5));
+    };
+    tokio::join!(run_for(folder.path(), hourly(), &log, Does::Takes(MINUTE), HOUR), ahead);
+    let found: Vec<Reason> = log.runs().iter().map(|run| run.reason).collect();
+    assert_eq!((log.starts(), found), (vec!["15:40".into(), "16:00".into()], vec![Reason::CatchUp, Reason::Due]));
 }
 
 #[test]

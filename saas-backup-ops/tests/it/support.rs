@@ -4,28 +4,35 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use saas_backup_core::{Clock, RunStatus};
-use saas_backup_ops::{History, Job, Reason, RunResult, Schedule, Scheduler, SchedulerOptions, Task};
+use saas_backup_ops::{Blackout, History, Job, Reason, RunResult, Schedule, Scheduler, SchedulerOptions, Task};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-/// A wall clock that moves with tokio's paused one.
-#[derive(Clone, Debug)]
+/// A wall clock that moves with tokio's paused one, and can be set.
+#[derive(Debug)]
 pub(crate) struct PausedClock {
-    base: DateTime<Utc>,
+    base: Mutex<DateTime<Utc>>,
     start: Instant,
 }
 
 impl PausedClock {
     pub(crate) fn at(text: &str) -> Arc<Self> {
-        Arc::new(Self { base: text.parse().unwrap(), start: Instant::now() })
+        Arc::new(Self { base: Mutex::new(text.parse().unwrap()), start: Instant::now() })
+    }
+}
+
+impl PausedClock {
+    /// Sets it so much later, or earlier.
+    pub(crate) fn set(&self, by: TimeDelta) {
+        *self.base.lock().unwrap() += by;
     }
 }
 
 impl Clock for PausedClock {
     fn now(&self) -> DateTime<Utc> {
-        self.base + self.start.elapsed()
+        *self.base.lock().unwrap() + self.start.elapsed()
     }
 }
 
@@ -94,6 +101,14 @@ impl Log {
 
 pub(crate) fn job(name: &str, pattern: &str, zone: &str) -> Job {
     Job::new(name, Schedule::parse(pattern, zone).unwrap())
+}
+
+/// The jobs with a window in which none begins.
+pub(crate) fn without(blackout: &str, mut jobs: Vec<Job>) -> Vec<Job> {
+    for job in &mut jobs {
+        job.schedule = job.schedule.clone().with_blackout(Blackout::parse([blackout]).unwrap());
+    }
+    jobs
 }
 
 /// Runs a scheduler for a while and then stops it in order.

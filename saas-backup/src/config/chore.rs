@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use saas_backup_core::{Error, ErrorKind, Period, Result};
-use saas_backup_ops::Schedule;
+use saas_backup_ops::{Blackout, Schedule};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -65,13 +65,13 @@ impl DrillHead {
         Period(Duration::from_hours(92 * 24))
     }
 
-    pub(super) fn read(self, place: Option<Place>) -> Result<DrillConfig> {
+    pub(super) fn read(self, blackout: &Blackout, place: Option<Place>) -> Result<DrillConfig> {
         if self.sample == Some(0) {
             return Err(located(Error::new(ErrorKind::Configuration, "a sample of no records proves nothing"), place));
         }
         Ok(DrillConfig {
             schedule: match &self.schedule {
-                Some(pattern) => Some(timed(pattern, self.time_zone.as_deref(), place)?),
+                Some(pattern) => Some(timed(pattern, self.time_zone.as_deref(), blackout, place)?),
                 None => None,
             },
             sample: self.sample,
@@ -170,20 +170,25 @@ pub(super) fn chores(
     verify: Option<VerifyHead>,
     maintain: Option<MaintainHead>,
     replicate: Option<ReplicateHead>,
+    blackout: &Blackout,
     places: &ChorePlaces,
 ) -> Result<ChoresConfig> {
     let verify = verify.map(|head| {
-        timed(&head.schedule, head.time_zone.as_deref(), places.verify).map(|schedule| (schedule, head.period))
+        timed(&head.schedule, head.time_zone.as_deref(), blackout, places.verify)
+            .map(|schedule| (schedule, head.period))
     });
     let maintain = maintain.map(|head| {
-        timed(&head.schedule, head.time_zone.as_deref(), places.maintain).map(|schedule| (schedule, head.forget))
+        timed(&head.schedule, head.time_zone.as_deref(), blackout, places.maintain)
+            .map(|schedule| (schedule, head.forget))
     });
     let replicate = replicate.map(|head| {
-        timed(&head.schedule, head.time_zone.as_deref(), places.replicate).map(|schedule| (schedule, head.max_age))
+        timed(&head.schedule, head.time_zone.as_deref(), blackout, places.replicate)
+            .map(|schedule| (schedule, head.max_age))
     });
     Ok(ChoresConfig { verify: verify.transpose()?, maintain: maintain.transpose()?, replicate: replicate.transpose()? })
 }
 
-fn timed(pattern: &str, zone: Option<&str>, place: Option<Place>) -> Result<Schedule> {
-    Schedule::parse(pattern, zone.unwrap_or("UTC")).map_err(|error| located(error, place))
+fn timed(pattern: &str, zone: Option<&str>, blackout: &Blackout, place: Option<Place>) -> Result<Schedule> {
+    let schedule = Schedule::parse(pattern, zone.unwrap_or("UTC"));
+    schedule.map(|schedule| schedule.with_blackout(blackout.clone())).map_err(|error| located(error, place))
 }

@@ -25,6 +25,23 @@ impl JsonSchema for PeriodSchema {
     }
 }
 
+/// Of [`Blackout`](saas_backup_ops::Blackout).
+pub(super) struct BlackoutSchema;
+
+impl JsonSchema for BlackoutSchema {
+    fn schema_name() -> Cow<'static, str> {
+        "Blackout".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "type": "array", "items": { "type": "string" },
+            "examples": [["Mon-Fri 08:00-18:00", "Sat,Sun 00:00-24:00", "22:00-02:00"]],
+            "description": "Windows of the week, by the clocks of the schedule's time zone; without days, of every day.",
+        })
+    }
+}
+
 /// Of [`LockMode`](saas_backup_repository::LockMode).
 pub(super) struct LockModeSchema;
 

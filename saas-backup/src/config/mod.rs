@@ -17,6 +17,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use saas_backup_core::{Error, ErrorKind, Period, Result};
+use saas_backup_ops::Blackout;
 use saas_backup_repository::{LockMode, RetentionPolicy};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -33,7 +34,7 @@ pub(crate) use source::check_name;
 pub use text::Text;
 
 use chore::{ChorePlaces, DrillHead, MaintainHead, ReplicateHead, VerifyHead};
-use foreign::{LockModeSchema, PeriodSchema, RetentionSchema};
+use foreign::{BlackoutSchema, LockModeSchema, PeriodSchema, RetentionSchema};
 use node::{Node, Value, located};
 
 /// Largest configuration file that is read.
@@ -74,6 +75,8 @@ pub struct Config {
     pub replicas: Vec<ReplicaConfig>,
     /// Which points in time are kept, of sources that say nothing themselves; `None` for all.
     pub retention: Option<RetentionPolicy>,
+    /// When no scheduled run begins, save those of sources that say something else. It stands in the schedules already.
+    pub blackout: Blackout,
     /// How copies are rehearsed, of sources that say nothing themselves.
     pub drill: DrillConfig,
     /// What `serve` does besides backups and drills.
@@ -207,6 +210,19 @@ struct Head {
     /// When `serve` brings the replicas up to date. Default: never.
     #[serde(default)]
     replicate: Option<ReplicateHead>,
+    /// What holds for all schedules.
+    #[serde(default)]
+    schedule: ScheduleHead,
+}
+
+/// What holds for all schedules.
+#[derive(Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct ScheduleHead {
+    /// When no scheduled run begins, by the clocks of each schedule's time zone. Default: none.
+    #[serde(default)]
+    #[schemars(with = "BlackoutSchema")]
+    blackout: Blackout,
 }
 
 impl Config {
@@ -218,6 +234,7 @@ impl Config {
             repository,
             replicas: Vec::new(),
             retention: None,
+            blackout: Blackout::default(),
             drill: DrillConfig::default(),
             chores: ChoresConfig::default(),
             alerts: Vec::new(),
@@ -250,10 +267,7 @@ impl Config {
     pub fn parse(text: &str, base: impl Into<PathBuf>) -> Result<Self> {
         let base = base.into();
         let mut table = node::parse(text)?;
-        let sources = match table.remove("source") {
-            None => Vec::new(),
-            Some((_, node)) => source::sources(node, &base)?,
-        };
+        let sources = table.remove("source");
         let alerts = match table.remove("alert") {
             None => Vec::new(),
             Some((_, node)) => alert::alerts(node, &base)?,
@@ -262,18 +276,25 @@ impl Config {
         let replica_places = replica::places(&table);
         let retained = place_of(&table, "retention");
         let chore_places = ChorePlaces::of(&table);
-        if let Some((_, node)) = table.get_mut("retention") {
-            *node = text::resolve_all(node, &base)?;
+        for key in ["retention", "schedule", "drill", "verify", "maintain", "replicate"] {
+            if let Some((_, node)) = table.get_mut(key) {
+                *node = text::resolve_all(node, &base)?;
+            }
         }
         let head: Head = de::from_node(&Node { value: Value::Table(table), place: None })?;
         check_retention(head.retention.as_ref(), retained)?;
         let state = head.state.map(|state| state.resolve(&base)).transpose()?;
         let state = state.map(|path| base.join(secrecy::ExposeSecret::expose_secret(&path)));
-        let Head { repository, replica: replicas, retention, drill, verify, maintain, replicate, .. } = head;
+        let Head { repository, replica: replicas, retention, schedule, drill, verify, maintain, replicate, .. } = head;
+        let ScheduleHead { blackout } = schedule;
         replica::check(&replicas, &replica_places)?;
-        let drill = drill.map(|head| head.read(chore_places.drill)).transpose()?.unwrap_or_default();
-        let chores = chore::chores(verify, maintain, replicate, &chore_places)?;
-        Ok(Self { base, state, repository, replicas, retention, drill, chores, alerts, sources })
+        let drill = drill.map(|head| head.read(&blackout, chore_places.drill)).transpose()?.unwrap_or_default();
+        let chores = chore::chores(verify, maintain, replicate, &blackout, &chore_places)?;
+        let sources = match sources {
+            None => Vec::new(),
+            Some((_, node)) => source::sources(node, &base, &blackout)?,
+        };
+        Ok(Self { base, state, repository, replicas, retention, blackout, drill, chores, alerts, sources })
     }
 
     /// Whether one of the replicas is a copy by objects, from which the repository can be repaired.
@@ -358,6 +379,21 @@ mod tests {
             (format!("{source}schedule = '@daily'\ntime_zone = 'Mars'"), "unknown time zone"),
             (format!("{source}jitter = '5m'"), "needs a schedule"),
             (format!("{source}rpo = '2 hours'"), "line: 6, column: 7"),
+            (format!("{source}blackout = ['22:00-02:00']"), "needs a schedule (key: blackout"),
+            (
+                format!("{source}schedule = '@daily'\nblackout = ['22:00-02:00', 'Mom 08:00-09:00']"),
+                "is written as \"Mon-Fri 08:00-18:00\"",
+            ),
+            (
+                format!("{source}schedule = '@daily'\nblackout = ['22:00-02:00', 'Mom 08:00-09:00']"),
+                "line: 7, column: 28",
+            ),
+            (
+                format!("{source}schedule = '@daily'\nblackout = ['00:00-24:00']"),
+                "no run could ever begin (line: 7, column: 12)",
+            ),
+            (format!("[schedule]\nblackout = ['0-8']\n{source}"), "line: 4, column: 13"),
+            (format!("[schedule]\nblackouts = ['0-8']\n{source}"), "unknown key `blackouts`"),
             (format!("{source}owner = ' '"), "one line of 1 to 200 characters (line: 6, column: 9)"),
             (format!("{source}owner = \"a\\nb\""), "line: 6, column: 9"),
             (format!("{source}owner = '{}'", "o".repeat(201)), "line: 6, column: 9"),
@@ -385,6 +421,21 @@ mod tests {
         let config = Config::parse(&format!("{REPOSITORY}{text}"), "").unwrap();
         assert_eq!(config.retention, Some(RetentionPolicy::default().with_keep_daily(7)));
         assert_eq!(config.sources[0].retention, Some(RetentionPolicy::default().with_keep_last(2)));
+    }
+
+    #[test]
+    fn what_a_source_says_of_blackouts_goes_before_what_holds_for_all() {
+        let all = "[schedule]\nblackout = ['08:00-18:00']\n";
+        let source = "[[source]]\nconnector = 'x'\nschedule = '0 * * * *'\ntime_zone = 'Europe/Madrid'\n";
+        let sources = format!("{source}name = 'a'\n{source}name = 'b'\nblackout = ['Mon 12:00-13:00']\n");
+        let config =
+            Config::parse(&format!("{REPOSITORY}{all}{sources}{source}name = 'c'\nblackout = []"), "").unwrap();
+        // Monday, 12:00 in Madrid.
+        let due = "2026-01-05T11:00:00Z".parse().unwrap();
+        let starts = |source: &SourceConfig| {
+            source.schedule.as_ref().and_then(|schedule| schedule.starts("x", due)).unwrap().format("%H:%M").to_string()
+        };
+        assert_eq!(config.sources.iter().map(starts).collect::<Vec<_>>(), ["17:00", "12:00", "11:00"]);
     }
 
     #[test]

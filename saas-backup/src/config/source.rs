@@ -4,13 +4,13 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use saas_backup_core::{CollectionName, Error, ErrorKind, Period, Result};
-use saas_backup_ops::Schedule;
+use saas_backup_ops::{Blackout, Schedule};
 use saas_backup_repository::RetentionPolicy;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::chore::{DrillConfig, DrillHead};
-use super::foreign::{PeriodSchema, RetentionSchema};
+use super::foreign::{BlackoutSchema, PeriodSchema, RetentionSchema};
 use super::node::{Node, Value, located};
 use super::{Settings, check_retention, de, place_of, text};
 
@@ -96,6 +96,10 @@ pub(super) struct SourceHead {
     #[serde(default)]
     #[schemars(with = "Option<PeriodSchema>")]
     jitter: Option<Period>,
+    /// When no scheduled run begins, in place of what `[schedule]` says for all.
+    #[serde(default)]
+    #[schemars(with = "Option<BlackoutSchema>")]
+    blackout: Option<Blackout>,
     /// How old the newest complete copy may be; `status` compares.
     #[serde(default)]
     #[schemars(with = "Option<PeriodSchema>")]
@@ -119,7 +123,7 @@ pub(super) struct SourceHead {
     scratch: bool,
 }
 
-const SOURCE_KEYS: [&str; 13] = [
+const SOURCE_KEYS: [&str; 14] = [
     "name",
     "connector",
     "owner",
@@ -127,6 +131,7 @@ const SOURCE_KEYS: [&str; 13] = [
     "schedule",
     "time_zone",
     "jitter",
+    "blackout",
     "rpo",
     "rto",
     "overlay",
@@ -139,12 +144,13 @@ const SOURCE_KEYS: [&str; 13] = [
 const MAX_OWNER: usize = 200;
 
 /// Reads every `[[source]]`.
-pub(super) fn sources(node: Node, base: &Path) -> Result<Vec<SourceConfig>> {
+pub(super) fn sources(node: Node, base: &Path, blackout: &Blackout) -> Result<Vec<SourceConfig>> {
     let Value::Array(items) = node.value else {
         let error = Error::new(ErrorKind::Configuration, "sources are written as [[source]], with two brackets");
         return Err(located(error, node.place));
     };
-    let sources: Vec<SourceConfig> = items.into_iter().map(|item| source(item, base)).collect::<Result<_>>()?;
+    let sources: Vec<SourceConfig> =
+        items.into_iter().map(|item| source(item, base, blackout)).collect::<Result<_>>()?;
     let mut names = BTreeSet::new();
     match sources.iter().find(|source| !names.insert(&source.name)) {
         None => Ok(sources),
@@ -155,7 +161,7 @@ pub(super) fn sources(node: Node, base: &Path) -> Result<Vec<SourceConfig>> {
     }
 }
 
-fn source(node: Node, base: &Path) -> Result<SourceConfig> {
+fn source(node: Node, base: &Path, blackout: &Blackout) -> Result<SourceConfig> {
     let Value::Table(mut own) = node.value else {
         return Err(located(Error::new(ErrorKind::Configuration, "a source is a table"), node.place));
     };
@@ -167,7 +173,8 @@ fn source(node: Node, base: &Path) -> Result<SourceConfig> {
     check_name(&head.name).map_err(|error| located(error, named))?;
     check_owner(head.owner.as_deref()).map_err(|error| located(error, owned))?;
     check_retention(head.retention.as_ref(), retained)?;
-    let schedule = schedule(&head).map_err(|error| located(error, scheduled.or(node.place)))?;
+    let blackout = head.blackout.as_ref().unwrap_or(blackout);
+    let schedule = schedule(&head, blackout).map_err(|error| located(error, scheduled.or(node.place)))?;
     Ok(SourceConfig {
         name: head.name,
         connector: head.connector,
@@ -178,15 +185,19 @@ fn source(node: Node, base: &Path) -> Result<SourceConfig> {
         rto: head.rto,
         overlay: head.overlay.map(|path| base.join(path)),
         retention: head.retention,
-        drill: head.drill.map(|drill| drill.read(drilled)).transpose()?,
+        drill: head.drill.map(|drill| drill.read(blackout, drilled)).transpose()?,
         scratch: head.scratch,
         settings: Settings::of(own, node.place),
     })
 }
 
-fn schedule(head: &SourceHead) -> Result<Option<Schedule>> {
+fn schedule(head: &SourceHead, blackout: &Blackout) -> Result<Option<Schedule>> {
     let Some(pattern) = &head.schedule else {
-        let alone = [("time_zone", head.time_zone.is_some()), ("jitter", head.jitter.is_some())];
+        let alone = [
+            ("time_zone", head.time_zone.is_some()),
+            ("jitter", head.jitter.is_some()),
+            ("blackout", head.blackout.is_some()),
+        ];
         return match alone.into_iter().find(|(_, given)| *given) {
             None => Ok(None),
             Some((key, _)) => {
@@ -196,7 +207,8 @@ fn schedule(head: &SourceHead) -> Result<Option<Schedule>> {
         };
     };
     let schedule = Schedule::parse(pattern, head.time_zone.as_deref().unwrap_or("UTC"))?;
-    Ok(Some(schedule.with_jitter(head.jitter.map_or(std::time::Duration::ZERO, |jitter| jitter.0))))
+    let jitter = head.jitter.map_or(std::time::Duration::ZERO, |jitter| jitter.0);
+    Ok(Some(schedule.with_jitter(jitter).with_blackout(blackout.clone())))
 }
 
 /// An owner is shown to people, in tables and alerts: one line of bounded length.

@@ -77,7 +77,7 @@ impl Project {
         }
         let mut gauge = metrics.gauge("next_run_timestamp_seconds", "When the job starts next.");
         for job in jobs {
-            gauge.time(&[("job", &job.job)], job.starts);
+            gauge.time(&[("job", &job.job)], job.next_run());
         }
         let last = || jobs.iter().filter_map(|job| Some((job.job.as_str(), job.last.as_ref()?)));
         let mut gauge = metrics.gauge("last_run_timestamp_seconds", "When its last run ended.");
