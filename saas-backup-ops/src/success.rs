@@ -61,16 +61,18 @@ impl SuccessRate {
 
 /// Counts how the runs ended that were due after `since` and up to `now`.
 ///
-/// A due time is served by the runs that began from then on until the next one is due, whoever asked for them; the best of
+/// What is due in a blackout is due once, at its end. A due time is served by the runs that began from then on until the next one is due, whoever asked for them; the best of
 /// them counts. What is missing at all counts once the run is later than its jitter and five minutes. Incomplete runs, those
 /// that wait for review, and missed ones are no success.
 ///
 /// `runs` in the order in which they began.
 pub fn success_rate(schedule: &Schedule, runs: &[RunOutcome], since: DateTime<Utc>, now: DateTime<Utc>) -> SuccessRate {
-    let mut times = Vec::new();
+    let mut times: Vec<DateTime<Utc>> = Vec::new();
     let mut at = since;
     while let Some(due) = schedule.next_after(at).filter(|due| *due <= now && times.len() < MOST) {
-        times.push(due);
+        // However often it was due in a blackout, one run is, at its end.
+        let begins = schedule.may_begin(due).filter(|begins| *begins <= now && times.last() != Some(begins));
+        times.extend(begins);
         at = due;
     }
     let patience = PUNCTUAL + TimeDelta::from_std(schedule.jitter()).unwrap_or_default();
@@ -102,6 +104,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::Blackout;
 
     fn at(text: &str) -> DateTime<Utc> {
         format!("2026-03-01T{text}:00Z").parse().unwrap()
@@ -133,6 +136,18 @@ mod tests {
         assert_eq!(found.per_ten_thousand(), Some(3750));
         assert_eq!((rate("09:06").due, rate("09:06").missed), (9, 2), "it did not");
         assert_eq!(rate("00:59").per_ten_thousand(), None, "nothing was due");
+    }
+
+    #[test]
+    fn what_is_due_in_a_blackout_is_due_once_at_its_end() {
+        let blackout = Blackout::parse(["02:30-05:30"]).unwrap();
+        let schedule = Schedule::parse("0 * * * *", "UTC").unwrap().with_blackout(blackout);
+        let run = |time| RunOutcome::new(at(time), at(time), RunStatus::Complete);
+        let runs = [run("01:00"), run("02:00"), run("05:30"), run("06:00")];
+        let rate = success_rate(&schedule, &runs, at("00:00"), at("06:30"));
+        assert_eq!((rate.due, rate.complete, rate.missed), (4, 4, 0));
+        assert_eq!(success_rate(&schedule, &runs[..2], at("00:00"), at("05:20")).due, 2);
+        assert_eq!(success_rate(&schedule, &runs[..2], at("00:00"), at("05:40")).missed, 1);
     }
 
     #[test]

@@ -6,7 +6,7 @@ use saas_backup_ops::alert::{
     Alert, Alerts, Beat, CommandRoute, Delivery, Heartbeat, HeartbeatUrl, OpenAlert, PagerDuty, Route, ServiceOptions,
     Severity, Slack, Webhook, WebhookKey,
 };
-use saas_backup_ops::{Facts, History, LastOutcome, assess, assess_chore, job_statuses};
+use saas_backup_ops::{Facts, History, JobStatus, LastOutcome, assess, assess_chore, job_statuses};
 use serde::Serialize;
 
 use super::{Project, blocking, chores};
@@ -60,7 +60,7 @@ impl Project {
             facts.complete_as_of = runs.complete.map(|run| run.started);
             facts.hidden = runs.hidden.map(|hidden| (hidden.since, hidden.collections));
             let job = jobs.iter().find(|job| job.job == source.name);
-            facts.starts = job.filter(|job| job.running.is_none()).and_then(|job| job.starts);
+            facts.starts = job.filter(|job| job.running.is_none()).and_then(JobStatus::next_run);
             facts.drill = self.proof(&chores::drill(&source.name), Some(self.drill_config(&source.name).max_age))?;
             found.extend(assess(&facts, now));
         }

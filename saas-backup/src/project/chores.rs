@@ -71,7 +71,7 @@ impl Project {
     /// What is known of work on the whole repository.
     pub(super) fn chore_facts(&self, jobs: &[JobStatus]) -> Result<Vec<ChoreFacts>> {
         let chores = &self.config().chores;
-        let starts = |name: &str| jobs.iter().find(|job| job.job == name && job.running.is_none())?.starts;
+        let starts = |name: &str| jobs.iter().find(|job| job.job == name && job.running.is_none())?.next_run();
         let mut found = Vec::new();
         let mut verify =
             ChoreFacts::new(VERIFY, Condition::Verification, "verification", "saas-backup verify --read due");
