@@ -260,6 +260,15 @@ Examples:
   saas-backup stats
   saas-backup stats blog --json")]
     Stats(SourcesArgs),
+    /// List every place where data lives, what protects it, and what the provider's own backups are worth
+    #[command(after_help = "\
+Of sources: owner, size, objectives and what was measured. Each [[store]] of the configuration is a place that is not backed
+up, declared by hand. Exit code 3 if something is not protected. Needs no identity.
+
+Examples:
+  saas-backup inventory
+  saas-backup inventory --json")]
+    Inventory,
     /// Compare objectives with what was measured; list last runs, what needs review, next runs
     Status,
 }

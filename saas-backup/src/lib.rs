@@ -37,22 +37,24 @@ mod at;
 mod builtin;
 mod config;
 mod project;
+mod provider;
 mod registry;
 mod state;
 
 pub use at::parse_at;
 pub use config::{
     AlertConfig, AlertKind, ChoresConfig, Config, DrillConfig, Encryption, LockConfig, ReplicaBy, ReplicaConfig,
-    RepositoryConfig, Settings, SourceConfig, Text, load_overlay,
+    RepositoryConfig, Settings, SourceConfig, StoreConfig, Text, load_overlay,
 };
 pub use project::{
     AlertTried, Change, ChangeKind, Checked, CollectionPlan, CollectionStatus, CollectionSummary, DrillPoint,
     DrillRequest, DrillStatus, Drilled, Erased, ErasureStep, Escrowed, ExportRequest, Exported, Failure, ForgetOptions,
-    Forgot, Initialised, KeyCheck, KeyHolders, KeyOptions, KeysChanged, KeysChecked, Listing, MaintainOptions,
-    Maintained, Mended, NewKey, Plan, Point, Problem, Project, RecordSummary, Repaired, Replicated, ReplicatedSource,
-    Restored, ServeOptions, Serving, SourceStatus, Stats, Verified, VerifyRead, Version, keygen, keygen_to,
-    write_starter_config,
+    Forgot, Initialised, InventoryCopies, InventoryItem, KeyCheck, KeyHolders, KeyOptions, KeysChanged, KeysChecked,
+    Listing, MaintainOptions, Maintained, Mended, NewKey, Plan, Point, Problem, Project, RecordSummary, Repaired,
+    Replicated, ReplicatedSource, Restored, ServeOptions, Serving, SourceStatus, Stats, Verified, VerifyRead, Version,
+    keygen, keygen_to, write_starter_config,
 };
+pub use provider::OwnBackup;
 pub use registry::{ConnectorEntry, Context, FormatEntry, Registry};
 #[cfg(any(feature = "open-export", feature = "wordpress"))]
 pub use saas_backup_connectors as connectors;

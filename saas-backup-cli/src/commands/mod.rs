@@ -11,6 +11,7 @@ mod erase;
 mod export;
 mod forget;
 mod init;
+mod inventory;
 mod key;
 mod maintain;
 mod repair;
@@ -85,6 +86,7 @@ pub(crate) async fn run(cli: Cli, output: Output) -> Result<Outcome> {
         Command::Serve(args) => serve::serve(&session, &args).await,
         Command::Alerts(args) => alerts::alerts(&session, &args).await,
         Command::Stats(args) => stats::stats(&session, &args).await,
+        Command::Inventory => inventory::inventory(&session).await,
         Command::Status => status::status(&session).await,
     }
 }
@@ -117,6 +119,7 @@ pub(crate) fn name(command: &Command) -> &'static str {
         Command::Serve(_) => "serve",
         Command::Alerts(_) => "alerts",
         Command::Stats(_) => "stats",
+        Command::Inventory => "inventory",
         Command::Status => "status",
     }
 }

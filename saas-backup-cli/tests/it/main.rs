@@ -6,6 +6,7 @@ mod copies;
 mod drill;
 mod erasure;
 mod help;
+mod inventory;
 mod keys;
 #[cfg(unix)]
 mod kills;

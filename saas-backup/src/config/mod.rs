@@ -10,6 +10,7 @@ mod replica;
 mod schema;
 mod settings;
 mod source;
+mod store;
 mod text;
 
 use std::collections::BTreeMap;
@@ -31,6 +32,7 @@ pub(crate) use schema::config_schema;
 pub use settings::Settings;
 pub use source::SourceConfig;
 pub(crate) use source::check_name;
+pub use store::StoreConfig;
 pub use text::Text;
 
 use chore::{ChorePlaces, DrillHead, MaintainHead, ReplicateHead, VerifyHead};
@@ -83,6 +85,8 @@ pub struct Config {
     pub chores: ChoresConfig,
     /// Who is told what is wrong.
     pub alerts: Vec<AlertConfig>,
+    /// Places where data lives that is not backed up.
+    pub stores: Vec<StoreConfig>,
     /// The accounts.
     pub sources: Vec<SourceConfig>,
 }
@@ -198,6 +202,9 @@ struct Head {
     #[serde(default)]
     #[schemars(with = "Option<RetentionSchema>")]
     retention: Option<RetentionPolicy>,
+    /// Places where data lives that is not backed up: `inventory` lists them.
+    #[serde(default)]
+    store: Vec<StoreConfig>,
     /// How `serve` and `drill` rehearse restores.
     #[serde(default)]
     drill: Option<DrillHead>,
@@ -238,6 +245,7 @@ impl Config {
             drill: DrillConfig::default(),
             chores: ChoresConfig::default(),
             alerts: Vec::new(),
+            stores: Vec::new(),
             sources,
         }
     }
@@ -273,10 +281,11 @@ impl Config {
             Some((_, node)) => alert::alerts(node, &base)?,
         };
         replica::check_form(&table)?;
+        store::check_form(&table)?;
         let replica_places = replica::places(&table);
         let retained = place_of(&table, "retention");
         let chore_places = ChorePlaces::of(&table);
-        for key in ["retention", "schedule", "drill", "verify", "maintain", "replicate"] {
+        for key in ["retention", "schedule", "store", "drill", "verify", "maintain", "replicate"] {
             if let Some((_, node)) = table.get_mut(key) {
                 *node = text::resolve_all(node, &base)?;
             }
@@ -285,7 +294,18 @@ impl Config {
         check_retention(head.retention.as_ref(), retained)?;
         let state = head.state.map(|state| state.resolve(&base)).transpose()?;
         let state = state.map(|path| base.join(secrecy::ExposeSecret::expose_secret(&path)));
-        let Head { repository, replica: replicas, retention, schedule, drill, verify, maintain, replicate, .. } = head;
+        let Head {
+            repository,
+            replica: replicas,
+            retention,
+            store: stores,
+            schedule,
+            drill,
+            verify,
+            maintain,
+            replicate,
+            ..
+        } = head;
         let ScheduleHead { blackout } = schedule;
         replica::check(&replicas, &replica_places)?;
         let drill = drill.map(|head| head.read(&blackout, chore_places.drill)).transpose()?.unwrap_or_default();
@@ -294,7 +314,8 @@ impl Config {
             None => Vec::new(),
             Some((_, node)) => source::sources(node, &base, &blackout)?,
         };
-        Ok(Self { base, state, repository, replicas, retention, blackout, drill, chores, alerts, sources })
+        store::check(&stores, sources.iter().map(|source| source.name.as_str()))?;
+        Ok(Self { base, state, repository, replicas, retention, blackout, drill, chores, alerts, stores, sources })
     }
 
     /// Whether one of the replicas is a copy by objects, from which the repository can be repaired.

@@ -38,6 +38,8 @@ pub struct SourceConfig {
     pub retention: Option<RetentionPolicy>,
     /// How its copies are rehearsed, in place of what the configuration says for all.
     pub drill: Option<DrillConfig>,
+    /// Who runs what the connector reads, if its name does not say it, such as `rds`: for the inventory.
+    pub provider: Option<String>,
     /// Whether it is an account for rehearsals, that drills may write into.
     pub scratch: bool,
     /// The connector's own settings.
@@ -64,6 +66,7 @@ impl SourceConfig {
             overlay: None,
             retention: None,
             drill: None,
+            provider: None,
             scratch: false,
             settings,
         })
@@ -118,12 +121,15 @@ pub(super) struct SourceHead {
     /// How its copies are rehearsed, in place of what `[drill]` says for all.
     #[serde(default)]
     drill: Option<DrillHead>,
+    /// Who runs what the connector reads, if its name does not say it: `rds`, `aurora`, `cloud-sql` …; for `inventory`.
+    #[serde(default)]
+    provider: Option<String>,
     /// An account for rehearsals: drills may write into it. Default: `false`.
     #[serde(default)]
     scratch: bool,
 }
 
-const SOURCE_KEYS: [&str; 14] = [
+const SOURCE_KEYS: [&str; 15] = [
     "name",
     "connector",
     "owner",
@@ -137,6 +143,7 @@ const SOURCE_KEYS: [&str; 14] = [
     "overlay",
     "retention",
     "drill",
+    "provider",
     "scratch",
 ];
 
@@ -186,6 +193,7 @@ fn source(node: Node, base: &Path, blackout: &Blackout) -> Result<SourceConfig> 
         overlay: head.overlay.map(|path| base.join(path)),
         retention: head.retention,
         drill: head.drill.map(|drill| drill.read(blackout, drilled)).transpose()?,
+        provider: head.provider,
         scratch: head.scratch,
         settings: Settings::of(own, node.place),
     })
