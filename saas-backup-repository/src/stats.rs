@@ -215,7 +215,9 @@ async fn records(shared: &Arc<Shared>, map: &Arc<Map>) -> Result<Option<u64>> {
     };
     let Some(row) = row else { return Ok(None) };
     let held: HeldRow = reserved::value(&row.text)?;
-    Ok(held.remembered.then(|| held.collections.values().filter_map(|held| held.records).sum()))
+    // Of a source that reports deletions some collections are counted, and others not.
+    let counted = held.collections.values().map(|held| held.records).sum::<Option<u64>>();
+    Ok(counted.filter(|_| held.remembered))
 }
 
 /// When upkeep last changed something.
