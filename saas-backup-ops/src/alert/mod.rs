@@ -28,6 +28,8 @@ mod board;
 mod command;
 mod heartbeat;
 #[cfg(feature = "alert-http")]
+mod opsgenie;
+#[cfg(feature = "alert-http")]
 mod pagerduty;
 #[cfg(feature = "alert-http")]
 mod service;
@@ -49,6 +51,8 @@ pub use command::CommandRoute;
 #[cfg(feature = "alert-http")]
 pub use heartbeat::HeartbeatUrl;
 pub use heartbeat::{Beat, Heartbeat};
+#[cfg(feature = "alert-http")]
+pub use opsgenie::{Opsgenie, Responder};
 #[cfg(feature = "alert-http")]
 pub use pagerduty::PagerDuty;
 #[cfg(feature = "alert-http")]

@@ -103,8 +103,17 @@ impl Service {
 
     /// A request to the address.
     pub(super) fn post(&self) -> Result<Request> {
-        let wrong = |_| Error::new(ErrorKind::Configuration, "the address that alerts go to is none");
-        Ok(Request::post(self.address.expose_secret().parse().map_err(wrong)?))
+        self.post_below(&[])
+    }
+
+    /// A request to an address below it.
+    pub(super) fn post_below(&self, segments: &[&str]) -> Result<Request> {
+        let wrong = || Error::new(ErrorKind::Configuration, "the address that alerts go to is none");
+        let mut url: Url = self.address.expose_secret().parse().map_err(|_| wrong())?;
+        if !segments.is_empty() {
+            url.path_segments_mut().map_err(|()| wrong())?.pop_if_empty().extend(segments);
+        }
+        Ok(Request::post(url))
     }
 
     /// Sends a request; gives the answer's body.

@@ -12,7 +12,7 @@ use axum::response::{IntoResponse as _, Redirect, Response};
 use chrono::{DateTime, TimeDelta, Utc};
 use saas_backup_core::{ErrorKind, ManualClock};
 use saas_backup_ops::alert::{
-    Alert, Alerts, Beat, Condition, Heartbeat as _, HeartbeatUrl, PagerDuty, Route, ServiceOptions, Severity, Slack,
+    Alert, Alerts, Beat, Condition, Heartbeat as _, HeartbeatUrl, Opsgenie, PagerDuty, Responder, Route, ServiceOptions, Severity, Slack,
     Webhook, WebhookKey,
 };
 use secrecy::SecretString;
@@ -24,6 +24,7 @@ const SECRET: &str = "very-secret-path";
 #[derive(Clone, Debug)]
 struct Heard {
     path: String,
+    query: Option<String>,
     headers: HeaderMap,
     body: Bytes,
 }
@@ -51,7 +52,8 @@ impl Service {
                 let (parts, body) = request.into_parts();
                 let body = axum::body::to_bytes(body, 1 << 20).await.unwrap();
                 let mut noted = noted.lock().unwrap();
-                noted.push(Heard { path: parts.uri.path().to_owned(), headers: parts.headers, body });
+                let (path, query) = (parts.uri.path().to_owned(), parts.uri.query().map(str::to_owned));
+                noted.push(Heard { path, query, headers: parts.headers, body });
                 let taken = answers.lock().unwrap().get_mut(noted.len() - 1).and_then(Option::take);
                 taken.unwrap_or_else(|| (StatusCode::OK, "ok").into_response())
             }
@@ -119,6 +121,53 @@ async fn pagerduty_gets_events_of_its_second_version() {
         "dedup_key": "saas-backup/host-7/blog/late", "client": "saas-backup",
     });
     assert_eq!(heard[1..], [resolved]);
+}
+
+#[tokio::test]
+async fn opsgenie_opens_and_closes_an_alert_by_its_alias() {
+    let taken = || (StatusCode::ACCEPTED, r#"{"result":"Request will be processed"}"#).into_response();
+    let service = Service::new(vec![StatusCode::TOO_MANY_REQUESTS.into_response(), taken(), taken()]).await;
+    let responders =
+        vec![Responder::Team { name: "sre".to_owned() }, Responder::User { username: "a@example.com".to_owned() }];
+    let route = Opsgenie::new("genie", &"key-of-genie".into(), "host/7", Some(&service.address), options()).unwrap();
+    assert!(!format!("{route:?}").contains("key-of-genie"));
+    let route = route.with_responders(responders).with_tags(vec!["backup".to_owned()]);
+    assert_eq!(tell(Box::new(route)).await, None);
+    let heard = service.heard();
+    assert_eq!(heard.len(), 3, "once refused, taken, and that it is over");
+    assert!(heard.iter().all(|heard| heard.headers["authorization"] == "GenieKey key-of-genie"));
+    // https://docs.opsgenie.com/docs/alert-api
+    let expected = json!({
+        "message": "blog: the newest <complete> copy is 3h old", "alias": "saas-backup:host:7:blog:late",
+        "description": "Run `saas-backup backup blog`.",
+        "responders": [{ "type": "team", "name": "sre" }, { "type": "user", "username": "a@example.com" }],
+        "tags": ["backup"], "entity": "blog", "source": "host/7", "priority": "P1",
+        "details": { "objective": "1h", "condition": "late", "since": "2026-11-21T10:00:00+00:00" },
+    });
+    assert_eq!((heard[1].path.as_str(), &heard[1].json()), (format!("/{SECRET}").as_str(), &expected));
+    assert_eq!(heard[2].path, format!("/{SECRET}/saas-backup:host:7:blog:late/close"));
+    assert_eq!(heard[2].query.as_deref(), Some("identifierType=alias"));
+    assert_eq!(heard[2].json(), json!({ "source": "host/7", "note": "It is over." }));
+}
+
+#[tokio::test]
+async fn opsgenie_gets_no_more_than_it_takes_and_loses_no_summary() {
+    let service = Service::new(Vec::new()).await;
+    let route = Opsgenie::jsm("jsm", &"key".into(), "o".repeat(900), Some(&service.address), options()).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let mut alerts = Alerts::open(folder.path(), vec![Box::new(route)]).unwrap();
+    let summary = "ä".repeat(131);
+    let long = Alert::new("blog/late", Condition::Incomplete, &summary, now()).with_advice("é".repeat(20_000));
+    alerts.tell(vec![long], now()).await.unwrap();
+    let body = service.heard()[0].json();
+    let count = |member: &str| body[member].as_str().unwrap().chars().count();
+    assert_eq!(
+        ["message", "description", "alias", "source"].map(count),
+        [130, 15_000, 512, 100],
+        "the most that is taken, in characters"
+    );
+    assert!(body["description"].as_str().unwrap().starts_with(&format!("{summary}\n\né")));
+    assert_eq!((body["priority"].as_str(), body.get("entity")), (Some("P3"), None));
 }
 
 #[tokio::test]
