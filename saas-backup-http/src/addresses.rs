@@ -67,6 +67,32 @@ impl Addresses {
         }
     }
 
+    /// The addresses of a host that may be talked to, for protocols other than HTTP: those that are private, loopback or
+    /// link-local are left out as said. The list of hosts does not count.
+    ///
+    /// Cancel safe.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::PermissionDenied`] if the host has none that is allowed; [`ErrorKind::Unavailable`] if its name cannot be
+    /// resolved.
+    pub async fn resolve_host(&self, host: &str, port: u16) -> Result<Vec<SocketAddr>> {
+        let unknown = |_| Error::new(ErrorKind::Unavailable, "the host's name cannot be resolved");
+        let found = tokio::net::lookup_host((host, port)).await.map_err(unknown)?;
+        self.allowed(found)
+    }
+
+    fn allowed(&self, found: impl Iterator<Item = SocketAddr>) -> Result<Vec<SocketAddr>> {
+        let mut refusal = None;
+        let allowed: Vec<SocketAddr> = found
+            .filter(|address| self.check_ip(address.ip()).map_err(|error| refusal = Some(error)).is_ok())
+            .collect();
+        match refusal {
+            Some(error) if allowed.is_empty() => Err(error),
+            _ => Ok(allowed),
+        }
+    }
+
     /// Whether the host of an address is on the list.
     pub fn contains(&self, url: &Url) -> bool {
         url.host().is_some_and(|host| self.lists(&host))
@@ -100,16 +126,8 @@ impl Resolve for Addresses {
     fn resolve(&self, name: Name) -> Resolving {
         let addresses = self.clone();
         Box::pin(async move {
-            let found: Vec<SocketAddr> = tokio::net::lookup_host((name.as_str(), 0)).await?.collect();
-            let mut refusal = None;
-            let allowed: Vec<SocketAddr> = found
-                .into_iter()
-                .filter(|address| addresses.check_ip(address.ip()).map_err(|error| refusal = Some(error)).is_ok())
-                .collect();
-            match refusal {
-                Some(error) if allowed.is_empty() => Err(error.into()),
-                _ => Ok(Box::new(allowed.into_iter()) as Addrs),
-            }
+            let found = tokio::net::lookup_host((name.as_str(), 0)).await?;
+            Ok(Box::new(addresses.allowed(found)?.into_iter()) as Addrs)
         })
     }
 }

@@ -101,10 +101,15 @@ impl OpenAlert {
             Action::Trigger => self.alert.since,
             Action::Resolve => self.resolved.unwrap_or(self.alert.since),
         };
-        let mut id = Digest::of(format!("{}\n{at}\n{action:?}", self.alert.key).as_bytes()).to_string();
-        id.truncate(32);
-        Signal { id, action, alert: self.alert.clone(), at }
+        Signal { id: signal_id(&self.alert.key, at, action), action, alert: self.alert.clone(), at }
     }
+}
+
+/// The [`Signal::id`] of what is told of an alert.
+pub(super) fn signal_id(key: &str, at: DateTime<Utc>, action: Action) -> String {
+    let mut id = Digest::of(format!("{key}\n{at}\n{action:?}").as_bytes()).to_string();
+    id.truncate(32);
+    id
 }
 
 #[derive(Default, Serialize, Deserialize)]

@@ -27,6 +27,8 @@
 mod board;
 mod command;
 mod heartbeat;
+#[cfg(feature = "alert-mail")]
+mod mail;
 #[cfg(feature = "alert-http")]
 mod opsgenie;
 #[cfg(feature = "alert-http")]
@@ -51,6 +53,8 @@ pub use command::CommandRoute;
 #[cfg(feature = "alert-http")]
 pub use heartbeat::HeartbeatUrl;
 pub use heartbeat::{Beat, Heartbeat};
+#[cfg(feature = "alert-mail")]
+pub use mail::{Mail, MailEncryption, MailServer};
 #[cfg(feature = "alert-http")]
 pub use opsgenie::{Opsgenie, Responder};
 #[cfg(feature = "alert-http")]

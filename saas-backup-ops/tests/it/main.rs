@@ -4,6 +4,8 @@ mod alerts;
 mod calendar;
 mod drill;
 mod history;
+#[cfg(feature = "alert-mail")]
+mod mail;
 mod scheduler;
 #[cfg(feature = "alert-http")]
 mod services;

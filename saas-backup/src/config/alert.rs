@@ -38,6 +38,10 @@ pub enum AlertKind {
     Command,
     /// An address that is asked for as long as all is well: silence raises the alarm elsewhere.
     Heartbeat,
+    /// Jira Service Management, by the alert API that it took over from Opsgenie.
+    Jsm,
+    /// Opsgenie, by its alert API.
+    Opsgenie,
     /// PagerDuty, by its Events API v2.
     #[serde(rename = "pagerduty")]
     PagerDuty,
@@ -48,7 +52,7 @@ pub enum AlertKind {
 }
 
 /// Kinds that the configuration's format names, and this version does not do: refused, never ignored.
-const NOT_YET: [&str; 4] = ["cloudwatch", "jsm", "mail", "opsgenie"];
+const NOT_YET: [&str; 2] = ["cloudwatch", "mail"];
 
 /// What an `[[alert]]` says besides its kind's own settings.
 #[derive(Deserialize, JsonSchema)]
@@ -95,6 +99,40 @@ impl HeartbeatSettings {
     fn every() -> Period {
         Period(std::time::Duration::from_mins(5))
     }
+}
+
+/// The settings of `kind = "opsgenie"` and `kind = "jsm"`.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct OpsgenieSettings {
+    /// The key of an integration "API".
+    #[schemars(with = "String")]
+    pub(crate) api_key: SecretString,
+    /// The address of the service, for accounts of another region, such as `https://api.eu.opsgenie.com/v2/alerts`.
+    #[serde(default)]
+    #[schemars(with = "Option<String>")]
+    pub(crate) url: Option<SecretString>,
+    /// Names this installation among others that use the same key. Default: made of the repository's address.
+    #[serde(default)]
+    pub(crate) origin: Option<String>,
+    /// Teams that are called besides those that the integration calls, by name. Default: none.
+    #[serde(default)]
+    pub(crate) teams: Vec<String>,
+    /// People that are called, by the address with which they log in. Default: none.
+    #[serde(default)]
+    pub(crate) users: Vec<String>,
+    /// Escalations that are begun, by name. Default: none.
+    #[serde(default)]
+    pub(crate) escalations: Vec<String>,
+    /// Schedules of people on call that are called, by name. Default: none.
+    #[serde(default)]
+    pub(crate) schedules: Vec<String>,
+    /// What the alerts are marked with. Default: nothing.
+    #[serde(default)]
+    pub(crate) tags: Vec<String>,
+    /// Whether the address may be private, and spoken to without encryption. Default: `false`.
+    #[serde(default)]
+    pub(crate) allow_private_addresses: bool,
 }
 
 /// The settings of `kind = "pagerduty"`.
@@ -149,6 +187,8 @@ pub(super) fn settings(generator: &mut schemars::SchemaGenerator) -> Vec<(&'stat
     vec![
         ("command", generator.subschema_for::<CommandSettings>().to_value()),
         ("heartbeat", generator.subschema_for::<HeartbeatSettings>().to_value()),
+        ("jsm", generator.subschema_for::<OpsgenieSettings>().to_value()),
+        ("opsgenie", generator.subschema_for::<OpsgenieSettings>().to_value()),
         ("pagerduty", generator.subschema_for::<PagerDutySettings>().to_value()),
         ("slack", generator.subschema_for::<SlackSettings>().to_value()),
         ("webhook", generator.subschema_for::<WebhookSettings>().to_value()),

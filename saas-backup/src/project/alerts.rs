@@ -3,15 +3,15 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use saas_backup_core::{Clock, Result};
 use saas_backup_ops::alert::{
-    Alert, Alerts, Beat, CommandRoute, Delivery, Heartbeat, HeartbeatUrl, OpenAlert, PagerDuty, Route, ServiceOptions,
-    Severity, Slack, Webhook, WebhookKey,
+    Alert, Alerts, Beat, CommandRoute, Delivery, Heartbeat, HeartbeatUrl, OpenAlert, Opsgenie, PagerDuty, Responder, Route,
+    ServiceOptions, Severity, Slack, Webhook, WebhookKey,
 };
 use saas_backup_ops::{Facts, History, JobStatus, LastOutcome, assess, assess_chore, job_statuses};
 use serde::Serialize;
 
 use super::{Project, blocking, chores};
 use crate::config::{
-    AlertConfig, AlertKind, CommandSettings, HeartbeatSettings, PagerDutySettings, SlackSettings, WebhookSettings,
+    AlertConfig, AlertKind, CommandSettings, HeartbeatSettings, OpsgenieSettings, PagerDutySettings, SlackSettings, WebhookSettings,
 };
 
 /// How often it is looked whether something is wrong.
@@ -181,6 +181,7 @@ fn made(alert: &AlertConfig, base: &std::path::Path, origin: &str, clock: &std::
             let HeartbeatSettings { url, every, allow_private_addresses } = alert.settings.read(base)?;
             Made::Heartbeat(Box::new(HeartbeatUrl::new(name, &url, &options(allow_private_addresses))?), every.0)
         }
+        AlertKind::Jsm | AlertKind::Opsgenie => Made::Route(Box::new(opsgenie(alert, base, origin, options)?)),
         AlertKind::PagerDuty => {
             let settings: PagerDutySettings = alert.settings.read(base)?;
             let origin = settings.origin.unwrap_or_else(|| origin.to_owned());
@@ -197,6 +198,24 @@ fn made(alert: &AlertConfig, base: &std::path::Path, origin: &str, clock: &std::
             Made::Route(Box::new(Webhook::new(name, &url, keys, options(allow_private_addresses))?))
         }
     })
+}
+
+fn opsgenie(
+    alert: &AlertConfig,
+    base: &std::path::Path,
+    origin: &str,
+    options: impl Fn(bool) -> ServiceOptions,
+) -> Result<Opsgenie> {
+    let settings: OpsgenieSettings = alert.settings.read(base)?;
+    let teams = settings.teams.into_iter().map(|name| Responder::Team { name });
+    let users = settings.users.into_iter().map(|username| Responder::User { username });
+    let escalations = settings.escalations.into_iter().map(|name| Responder::Escalation { name });
+    let schedules = settings.schedules.into_iter().map(|name| Responder::Schedule { name });
+    let responders = teams.chain(users).chain(escalations).chain(schedules).collect();
+    let (origin, options) = (settings.origin.as_deref().unwrap_or(origin), options(settings.allow_private_addresses));
+    let made = if alert.kind == AlertKind::Jsm { Opsgenie::jsm } else { Opsgenie::new };
+    let route = made(alert.name.as_str(), &settings.api_key, origin, settings.url.as_ref(), options)?;
+    Ok(route.with_responders(responders).with_tags(settings.tags))
 }
 
 fn command(alert: &AlertConfig, base: &std::path::Path) -> Result<Box<dyn Route>> {
