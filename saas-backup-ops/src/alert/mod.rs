@@ -25,6 +25,8 @@
 //! ```
 
 mod board;
+#[cfg(feature = "alert-cloudwatch")]
+mod cloudwatch;
 mod command;
 mod heartbeat;
 #[cfg(feature = "alert-mail")]
@@ -49,6 +51,8 @@ use saas_backup_core::Result;
 use serde::{Deserialize, Serialize};
 
 pub use board::{Alerts, Delivery, OpenAlert};
+#[cfg(feature = "alert-cloudwatch")]
+pub use cloudwatch::{AwsKeys, CloudWatch};
 pub use command::CommandRoute;
 #[cfg(feature = "alert-http")]
 pub use heartbeat::HeartbeatUrl;

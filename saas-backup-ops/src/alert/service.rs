@@ -85,12 +85,11 @@ pub(super) struct Service {
 
 impl Service {
     pub(super) fn new(address: &SecretString, options: &ServiceOptions) -> Result<Self> {
-        let wrong = || Error::new(ErrorKind::Configuration, "the address that alerts go to is none");
-        let url: Url = address.expose_secret().parse().map_err(|_| wrong())?;
+        let url: Url = address.expose_secret().parse().map_err(|_| no_address())?;
         let mut base = url.clone();
         base.set_path("/");
         if !matches!(url.scheme(), "http" | "https") || url.host_str().is_none() {
-            return Err(wrong());
+            return Err(no_address());
         }
         let client = ClientOptions::default()
             .with_attempts(ATTEMPTS)
@@ -108,18 +107,25 @@ impl Service {
 
     /// A request to an address below it.
     pub(super) fn post_below(&self, segments: &[&str]) -> Result<Request> {
-        let wrong = || Error::new(ErrorKind::Configuration, "the address that alerts go to is none");
-        let mut url: Url = self.address.expose_secret().parse().map_err(|_| wrong())?;
+        let mut url = self.url()?;
         if !segments.is_empty() {
-            url.path_segments_mut().map_err(|()| wrong())?.pop_if_empty().extend(segments);
+            url.path_segments_mut().map_err(|()| no_address())?.pop_if_empty().extend(segments);
         }
         Ok(Request::post(url))
+    }
+
+    pub(super) fn url(&self) -> Result<Url> {
+        self.address.expose_secret().parse().map_err(|_| no_address())
     }
 
     /// Sends a request; gives the answer's body.
     pub(super) async fn send(&self, request: Request) -> Result<Bytes> {
         Ok(self.client.send(request).await?.body().clone())
     }
+}
+
+fn no_address() -> Error {
+    Error::new(ErrorKind::Configuration, "the address that alerts go to is none")
 }
 
 /// A request with JSON that was made before: its exact bytes are signed.

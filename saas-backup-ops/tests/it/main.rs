@@ -2,6 +2,8 @@
 
 mod alerts;
 mod calendar;
+#[cfg(feature = "alert-cloudwatch")]
+mod cloudwatch;
 mod drill;
 mod history;
 #[cfg(feature = "alert-mail")]
