@@ -25,6 +25,7 @@
 //! | `open-export` | the connector to services that speak the Open Export Protocol |
 //! | `wordpress` | the connector to WordPress sites, for backup and restore |
 //! | `tls` (default) | HTTPS for connectors and alerts |
+//! | `alert-mail`, `alert-cloudwatch` | alerts of these kinds |
 //! | `jsonl` (default), `bagit`, `csv`, `files`, `git`, `html`, `ics`, `mail`, `markdown`, `parquet`, `sqlite`, `vcf`, `wxr` | open formats |
 //! | `auto` | each collection in the form that fits it |
 //! | `packed` | any of them as one file: `.zip`, `.tar.zst` |

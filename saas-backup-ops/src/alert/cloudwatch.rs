@@ -105,7 +105,9 @@ impl CloudWatch {
     ) -> Result<Self> {
         let region = region.into();
         if region.is_empty() || !region.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-') {
-            return Err(Error::new(ErrorKind::Configuration, "the region of AWS is none").with_context("region", region));
+            return Err(
+                Error::new(ErrorKind::Configuration, "the region of AWS is none").with_context("region", region)
+            );
         }
         let domain = if region.starts_with("cn-") { "amazonaws.com.cn" } else { "amazonaws.com" };
         let standard = SecretString::from(format!("https://monitoring.{region}.{domain}/"));

@@ -12,6 +12,7 @@ use lettre::transport::smtp::extension::ClientId;
 use saas_backup_core::{Error, ErrorKind, Result};
 use saas_backup_http::Addresses;
 use secrecy::{ExposeSecret as _, SecretString};
+use serde::{Deserialize, Serialize};
 
 use super::board::signal_id;
 use super::service::{ServiceOptions, cut};
@@ -27,7 +28,8 @@ const SUBJECT: usize = 200;
 const MECHANISMS: [Mechanism; 2] = [Mechanism::Plain, Mechanism::Login];
 
 /// How a mail server is spoken to.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 #[non_exhaustive]
 pub enum MailEncryption {
     /// TLS after a greeting in the clear; a server that does not offer it gets nothing.
@@ -146,9 +148,9 @@ impl Mail {
         options: ServiceOptions,
     ) -> Result<Self> {
         let mailbox = |text: &str| {
-            text.trim()
-                .parse::<Mailbox>()
-                .map_err(|_| Error::new(ErrorKind::Configuration, "this is no address of mail").with_context("is", text))
+            text.trim().parse::<Mailbox>().map_err(|_| {
+                Error::new(ErrorKind::Configuration, "this is no address of mail").with_context("is", text)
+            })
         };
         let tls = match server.encryption {
             MailEncryption::None if options.private_addresses => None,

@@ -8,7 +8,7 @@ use axum::Router;
 use axum::body::Bytes;
 use axum::http::{HeaderMap, StatusCode};
 use chrono::{DateTime, TimeDelta, Utc};
-use saas_backup_core::ErrorKind;
+use saas_backup_core::{Clock as _, ErrorKind, SystemClock};
 use saas_backup_ops::alert::{Alert, Alerts, AwsKeys, Beat, CloudWatch, Condition, Heartbeat as _, ServiceOptions};
 use secrecy::SecretString;
 use serde_json::{Value, json};
@@ -74,8 +74,7 @@ async fn what_begins_and_ends_is_counted_for_all_by_condition_and_by_source() {
     let (origin, condition) =
         (json!({ "Name": "Origin", "Value": "host-7" }), json!({ "Name": "Condition", "Value": "late" }));
     let source = json!({ "Name": "Source", "Value": "blog" });
-    let datum =
-        |dimensions: Value| json!({ "MetricName": "ProblemsBegun", "Dimensions": dimensions, "Value": 1.0, "Unit": "Count" });
+    let datum = |dimensions: Value| json!({ "MetricName": "ProblemsBegun", "Dimensions": dimensions, "Value": 1.0, "Unit": "Count" });
     let data = [json!([origin]), json!([origin, condition]), json!([origin, condition, source])].map(datum);
     assert_eq!(*body, json!({ "Namespace": "SaasBackup", "MetricData": data }));
     assert_eq!(heard[1].1["MetricData"][2]["MetricName"], "ProblemsEnded");
@@ -152,7 +151,7 @@ mod live_moto {
         for expected in ["ProblemsBegun", "ProblemsEnded", "Healthy", "host-7", "late", "blog"] {
             assert!(listed.contains(&format!("\"{expected}\"")), "{expected}: {listed}");
         }
-        let (from, to) = (Utc::now().timestamp() - 3600, Utc::now().timestamp() + 3600);
+        let time = SystemClock.now().timestamp();
         let all = json!([
             { "Name": "Origin", "Value": "host-7" },
             { "Name": "Condition", "Value": "late" },
@@ -161,7 +160,7 @@ mod live_moto {
         let origin = json!([all[0]]);
         for (metric, dimensions, sum) in [("ProblemsBegun", all, 1.0), ("Healthy", origin, 0.0)] {
             let asked = json!({
-                "Namespace": namespace, "MetricName": metric, "StartTime": from, "EndTime": to, "Period": 7200,
+                "Namespace": namespace, "MetricName": metric, "StartTime": time - 3600, "EndTime": time + 3600, "Period": 7200,
                 "Statistics": ["Sum", "SampleCount"], "Dimensions": dimensions,
             });
             let answer = ask("GetMetricStatistics", &asked).await;

@@ -245,7 +245,8 @@ mod live_smtp {
     /// The mails for one receiver.
     fn kept(receiver: &str) -> Vec<String> {
         let folder = std::path::Path::new(&variable("FOLDER")).join("new");
-        let mails = std::fs::read_dir(folder).unwrap().map(|entry| std::fs::read_to_string(entry.unwrap().path()).unwrap());
+        let mails =
+            std::fs::read_dir(folder).unwrap().map(|entry| std::fs::read_to_string(entry.unwrap().path()).unwrap());
         mails.filter(|mail| mail.contains(receiver)).collect()
     }
 

@@ -12,8 +12,8 @@ use axum::response::{IntoResponse as _, Redirect, Response};
 use chrono::{DateTime, TimeDelta, Utc};
 use saas_backup_core::{ErrorKind, ManualClock};
 use saas_backup_ops::alert::{
-    Alert, Alerts, Beat, Condition, Heartbeat as _, HeartbeatUrl, Opsgenie, PagerDuty, Responder, Route, ServiceOptions, Severity, Slack,
-    Webhook, WebhookKey,
+    Alert, Alerts, Beat, Condition, Heartbeat as _, HeartbeatUrl, Opsgenie, PagerDuty, Responder, Route,
+    ServiceOptions, Severity, Slack, Webhook, WebhookKey,
 };
 use secrecy::SecretString;
 use serde_json::{Value, json};

@@ -5,15 +5,18 @@ use std::path::Path;
 
 use saas_backup_core::Period;
 use saas_backup_core::{Error, ErrorKind, Result};
+#[cfg(feature = "alert-mail")]
+use saas_backup_ops::alert::MailEncryption;
 use saas_backup_ops::alert::Severity;
 use schemars::JsonSchema;
 use secrecy::SecretString;
 use serde::Deserialize;
 
-use super::foreign::PeriodSchema;
-use super::foreign::SeveritySchema;
+#[cfg(feature = "alert-mail")]
+use super::foreign::MailEncryptionSchema;
+use super::foreign::{PeriodSchema, SeveritySchema};
 use super::node::{Node, Value, located};
-use super::{Settings, de, place_of, text};
+use super::{Settings, de, text};
 
 /// One way to tell people, or to let them miss a sign of life.
 #[derive(Clone, Debug)]
@@ -34,12 +37,16 @@ pub struct AlertConfig {
 #[serde(rename_all = "lowercase")]
 #[non_exhaustive]
 pub enum AlertKind {
+    /// Metrics in Amazon CloudWatch, and a sign of life; the feature `alert-cloudwatch`.
+    CloudWatch,
     /// A program of yours.
     Command,
     /// An address that is asked for as long as all is well: silence raises the alarm elsewhere.
     Heartbeat,
     /// Jira Service Management, by the alert API that it took over from Opsgenie.
     Jsm,
+    /// Mail; the feature `alert-mail`.
+    Mail,
     /// Opsgenie, by its alert API.
     Opsgenie,
     /// PagerDuty, by its Events API v2.
@@ -50,9 +57,6 @@ pub enum AlertKind {
     /// An address of yours, by Standard Webhooks.
     Webhook,
 }
-
-/// Kinds that the configuration's format names, and this version does not do: refused, never ignored.
-const NOT_YET: [&str; 2] = ["cloudwatch", "mail"];
 
 /// What an `[[alert]]` says besides its kind's own settings.
 #[derive(Deserialize, JsonSchema)]
@@ -70,6 +74,55 @@ pub(super) struct AlertHead {
 }
 
 const HEAD_KEYS: [&str; 3] = ["kind", "name", "at_least"];
+
+/// The settings of `kind = "cloudwatch"`.
+#[cfg(feature = "alert-cloudwatch")]
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct CloudWatchSettings {
+    /// The region in which the alarms are, such as `eu-west-1`.
+    pub(crate) region: String,
+    /// The metrics' namespace. Default: `SaasBackup`.
+    #[serde(default = "CloudWatchSettings::namespace")]
+    pub(crate) namespace: String,
+    /// Names this installation among others of the same account. Default: made of the repository's address.
+    #[serde(default)]
+    pub(crate) origin: Option<String>,
+    /// How often `Healthy` is put. Default: `1m`.
+    #[serde(default = "CloudWatchSettings::every")]
+    #[schemars(with = "PeriodSchema")]
+    pub(crate) every: Period,
+    /// An access key's id. Default: credentials are taken from the environment, or from the role of the machine, the container
+    /// or the pod.
+    #[serde(default)]
+    pub(crate) access_key_id: Option<String>,
+    /// The secret access key.
+    #[serde(default)]
+    #[schemars(with = "Option<String>")]
+    pub(crate) secret_access_key: Option<SecretString>,
+    /// The token of a session, if the keys are of one.
+    #[serde(default)]
+    #[schemars(with = "Option<String>")]
+    pub(crate) session_token: Option<SecretString>,
+    /// The address of an endpoint of your own.
+    #[serde(default)]
+    #[schemars(with = "Option<String>")]
+    pub(crate) url: Option<SecretString>,
+    /// Whether the address may be private, and spoken to without encryption. Default: `false`.
+    #[serde(default)]
+    pub(crate) allow_private_addresses: bool,
+}
+
+#[cfg(feature = "alert-cloudwatch")]
+impl CloudWatchSettings {
+    fn namespace() -> String {
+        "SaasBackup".to_owned()
+    }
+
+    fn every() -> Period {
+        Period(std::time::Duration::from_mins(1))
+    }
+}
 
 /// The settings of `kind = "command"`.
 #[derive(Deserialize, JsonSchema)]
@@ -99,6 +152,39 @@ impl HeartbeatSettings {
     fn every() -> Period {
         Period(std::time::Duration::from_mins(5))
     }
+}
+
+/// The settings of `kind = "mail"`.
+#[cfg(feature = "alert-mail")]
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct MailSettings {
+    /// The mail server's name, which its certificate has to bear.
+    pub(crate) host: String,
+    /// Its port. Default: 587; 465 if `encryption` is `tls`, 25 if it is `none`.
+    #[serde(default)]
+    pub(crate) port: Option<u16>,
+    /// `starttls`, `tls` from the first byte, or `none`: with a server on this machine alone. Default: `starttls`.
+    #[serde(default)]
+    #[schemars(with = "MailEncryptionSchema")]
+    pub(crate) encryption: MailEncryption,
+    /// Who logs in. Default: nobody.
+    #[serde(default)]
+    pub(crate) username: Option<String>,
+    /// The password.
+    #[serde(default)]
+    #[schemars(with = "Option<String>")]
+    pub(crate) password: Option<SecretString>,
+    /// The sender: `Backups <backup@example.com>`.
+    pub(crate) from: String,
+    /// The receivers. A server that refuses one of them gets the mail for none.
+    pub(crate) to: Vec<String>,
+    /// A file of certificates (PEM) that are trusted in place of the system's.
+    #[serde(default)]
+    pub(crate) ca_file: Option<std::path::PathBuf>,
+    /// Whether the server may have a private address. Default: `false`.
+    #[serde(default)]
+    pub(crate) allow_private_addresses: bool,
 }
 
 /// The settings of `kind = "opsgenie"` and `kind = "jsm"`.
@@ -185,9 +271,13 @@ pub(crate) struct WebhookSettings {
 /// The schemas of the settings, by kind.
 pub(super) fn settings(generator: &mut schemars::SchemaGenerator) -> Vec<(&'static str, serde_json::Value)> {
     vec![
+        #[cfg(feature = "alert-cloudwatch")]
+        ("cloudwatch", generator.subschema_for::<CloudWatchSettings>().to_value()),
         ("command", generator.subschema_for::<CommandSettings>().to_value()),
         ("heartbeat", generator.subschema_for::<HeartbeatSettings>().to_value()),
         ("jsm", generator.subschema_for::<OpsgenieSettings>().to_value()),
+        #[cfg(feature = "alert-mail")]
+        ("mail", generator.subschema_for::<MailSettings>().to_value()),
         ("opsgenie", generator.subschema_for::<OpsgenieSettings>().to_value()),
         ("pagerduty", generator.subschema_for::<PagerDutySettings>().to_value()),
         ("slack", generator.subschema_for::<SlackSettings>().to_value()),
@@ -221,15 +311,10 @@ fn alert(node: Node, base: &Path) -> Result<AlertConfig> {
     let Value::Table(mut own) = node.value else {
         return Err(located(Error::new(ErrorKind::Configuration, "an alert is a table"), node.place));
     };
-    let placed = place_of(&own, "kind");
     let kind = own.get("kind").and_then(|(_, node)| match &node.value {
         Value::Text(kind) => Some(kind.clone()),
         _ => None,
     });
-    if let Some(kind) = kind.as_deref().filter(|kind| NOT_YET.contains(kind)) {
-        let error = Error::new(ErrorKind::Configuration, "this version sends no alerts of this kind yet");
-        return Err(located(error.with_context("kind", kind), placed));
-    }
     let head = HEAD_KEYS.iter().filter_map(|key| Some(((*key).to_owned(), own.remove(*key)?))).collect();
     let head = Node { value: Value::Table(head), place: node.place };
     let head: AlertHead = de::from_node(&text::resolve_all(&head, base)?)?;

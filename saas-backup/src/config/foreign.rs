@@ -68,6 +68,21 @@ impl JsonSchema for SeveritySchema {
     }
 }
 
+/// Of [`MailEncryption`](saas_backup_ops::alert::MailEncryption).
+#[cfg(feature = "alert-mail")]
+pub(super) struct MailEncryptionSchema;
+
+#[cfg(feature = "alert-mail")]
+impl JsonSchema for MailEncryptionSchema {
+    fn schema_name() -> Cow<'static, str> {
+        "MailEncryption".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": "string", "enum": ["starttls", "tls", "none"] })
+    }
+}
+
 /// Of [`RetentionPolicy`](saas_backup_repository::RetentionPolicy).
 pub(super) struct RetentionSchema;
 

@@ -23,8 +23,14 @@ use saas_backup_repository::{LockMode, RetentionPolicy};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+#[cfg(feature = "alert-cloudwatch")]
+pub(crate) use alert::CloudWatchSettings;
+#[cfg(feature = "alert-mail")]
+pub(crate) use alert::MailSettings;
 pub use alert::{AlertConfig, AlertKind};
-pub(crate) use alert::{CommandSettings, HeartbeatSettings, PagerDutySettings, SlackSettings, WebhookSettings};
+pub(crate) use alert::{
+    CommandSettings, HeartbeatSettings, OpsgenieSettings, PagerDutySettings, SlackSettings, WebhookSettings,
+};
 pub use chore::{ChoresConfig, DrillConfig};
 pub use overlay::load_overlay;
 pub use replica::{ReplicaBy, ReplicaConfig};
@@ -363,8 +369,10 @@ mod tests {
     #[test]
     fn alerts_say_where_they_go() {
         for (text, message) in [
-            ("[[alert]]\nkind = 'mail'", "of this kind yet (kind: mail, line: 4, column: 8)"),
-            ("[[alert]]\nkind = 'pigeon'", "the known ones are command, heartbeat, pagerduty, slack, webhook"),
+            (
+                "[[alert]]\nkind = 'pigeon'",
+                "are cloudwatch, command, heartbeat, jsm, mail, opsgenie, pagerduty, slack, webhook",
+            ),
             ("[[alert]]\nkind = 'pigeon'", "line: 4, column: 8"),
             ("[alert]\nkind = 'slack'", "two brackets (line: 3"),
             ("[[alert]]\nname = 'x'", "the key `kind` is missing (line: 3, column: 1)"),

@@ -1,17 +1,22 @@
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use saas_backup_core::{Clock, Result};
+use saas_backup_core::{Clock, Error, ErrorKind, Result};
 use saas_backup_ops::alert::{
-    Alert, Alerts, Beat, CommandRoute, Delivery, Heartbeat, HeartbeatUrl, OpenAlert, Opsgenie, PagerDuty, Responder, Route,
-    ServiceOptions, Severity, Slack, Webhook, WebhookKey,
+    Alert, Alerts, Beat, CommandRoute, Delivery, Heartbeat, HeartbeatUrl, OpenAlert, Opsgenie, PagerDuty, Responder,
+    Route, ServiceOptions, Severity, Slack, Webhook, WebhookKey,
 };
 use saas_backup_ops::{Facts, History, JobStatus, LastOutcome, assess, assess_chore, job_statuses};
 use serde::Serialize;
 
 use super::{Project, blocking, chores};
+#[cfg(feature = "alert-cloudwatch")]
+use crate::config::CloudWatchSettings;
+#[cfg(feature = "alert-mail")]
+use crate::config::MailSettings;
 use crate::config::{
-    AlertConfig, AlertKind, CommandSettings, HeartbeatSettings, OpsgenieSettings, PagerDutySettings, SlackSettings, WebhookSettings,
+    AlertConfig, AlertKind, CommandSettings, HeartbeatSettings, OpsgenieSettings, PagerDutySettings, SlackSettings,
+    WebhookSettings,
 };
 
 /// How often it is looked whether something is wrong.
@@ -131,6 +136,11 @@ impl Project {
                 match made(alert, &base, &origin, &clock).map_err(|error| error.with_context("alert", &alert.name))? {
                     Made::Route(route) => routes.push(route),
                     Made::Heartbeat(heartbeat, every) => heartbeats.push(Beating { heartbeat, every, last: None }),
+                    #[cfg(feature = "alert-cloudwatch")]
+                    Made::Both(route, heartbeat, every) => {
+                        routes.push(route);
+                        heartbeats.push(Beating { heartbeat, every, last: None });
+                    }
                 }
             }
             Ok((routes, heartbeats))
@@ -165,6 +175,8 @@ impl Watch {
 enum Made {
     Route(Box<dyn Route>),
     Heartbeat(Box<dyn Heartbeat>, Duration),
+    #[cfg(feature = "alert-cloudwatch")]
+    Both(Box<dyn Route>, Box<dyn Heartbeat>, Duration),
 }
 
 fn made(alert: &AlertConfig, base: &std::path::Path, origin: &str, clock: &std::sync::Arc<dyn Clock>) -> Result<Made> {
@@ -176,12 +188,14 @@ fn made(alert: &AlertConfig, base: &std::path::Path, origin: &str, clock: &std::
     };
     let name = alert.name.as_str();
     Ok(match alert.kind {
+        AlertKind::CloudWatch => cloudwatch(alert, base, origin, options)?,
         AlertKind::Command => Made::Route(command(alert, base)?),
         AlertKind::Heartbeat => {
             let HeartbeatSettings { url, every, allow_private_addresses } = alert.settings.read(base)?;
             Made::Heartbeat(Box::new(HeartbeatUrl::new(name, &url, &options(allow_private_addresses))?), every.0)
         }
         AlertKind::Jsm | AlertKind::Opsgenie => Made::Route(Box::new(opsgenie(alert, base, origin, options)?)),
+        AlertKind::Mail => mail(alert, base, options)?,
         AlertKind::PagerDuty => {
             let settings: PagerDutySettings = alert.settings.read(base)?;
             let origin = settings.origin.unwrap_or_else(|| origin.to_owned());
@@ -198,6 +212,63 @@ fn made(alert: &AlertConfig, base: &std::path::Path, origin: &str, clock: &std::
             Made::Route(Box::new(Webhook::new(name, &url, keys, options(allow_private_addresses))?))
         }
     })
+}
+
+#[cfg(feature = "alert-cloudwatch")]
+fn cloudwatch(
+    alert: &AlertConfig,
+    base: &std::path::Path,
+    origin: &str,
+    options: impl Fn(bool) -> ServiceOptions,
+) -> Result<Made> {
+    use saas_backup_ops::alert::{AwsKeys, CloudWatch};
+
+    let settings: CloudWatchSettings = alert.settings.read(base)?;
+    let keys = match (settings.access_key_id, settings.secret_access_key) {
+        (None, None) => None,
+        (Some(access_key_id), Some(secret_access_key)) => {
+            Some(AwsKeys { access_key_id, secret_access_key, session_token: settings.session_token })
+        }
+        _ => {
+            return Err(Error::new(ErrorKind::Configuration, "access_key_id and secret_access_key belong together"));
+        }
+    };
+    let (origin, options) = (settings.origin.as_deref().unwrap_or(origin), options(settings.allow_private_addresses));
+    let made = CloudWatch::new(alert.name.as_str(), settings.region, origin, keys, settings.url.as_ref(), options)?;
+    let made = made.with_namespace(settings.namespace);
+    Ok(Made::Both(Box::new(made.clone()), Box::new(made), settings.every.0))
+}
+
+#[cfg(not(feature = "alert-cloudwatch"))]
+fn cloudwatch(_: &AlertConfig, _: &std::path::Path, _: &str, _: impl Fn(bool) -> ServiceOptions) -> Result<Made> {
+    Err(lacks("alert-cloudwatch"))
+}
+
+#[cfg(feature = "alert-mail")]
+fn mail(alert: &AlertConfig, base: &std::path::Path, options: impl Fn(bool) -> ServiceOptions) -> Result<Made> {
+    use saas_backup_ops::alert::{Mail, MailServer};
+
+    let settings: MailSettings = alert.settings.read(base)?;
+    let mut server = MailServer::new(settings.host).with_encryption(settings.encryption);
+    server.port = settings.port;
+    server.ca_file = settings.ca_file.map(|file| base.join(file));
+    server.login = match (settings.username, settings.password) {
+        (None, None) => None,
+        (Some(username), Some(password)) => Some((username, password)),
+        _ => return Err(Error::new(ErrorKind::Configuration, "username and password belong together")),
+    };
+    let options = options(settings.allow_private_addresses);
+    Ok(Made::Route(Box::new(Mail::new(alert.name.as_str(), server, &settings.from, &settings.to, options)?)))
+}
+
+#[cfg(not(feature = "alert-mail"))]
+fn mail(_: &AlertConfig, _: &std::path::Path, _: impl Fn(bool) -> ServiceOptions) -> Result<Made> {
+    Err(lacks("alert-mail"))
+}
+
+#[cfg(not(all(feature = "alert-cloudwatch", feature = "alert-mail")))]
+fn lacks(feature: &str) -> Error {
+    Error::new(ErrorKind::Unsupported, "this build sends no alerts of this kind").with_context("needs", feature)
 }
 
 fn opsgenie(

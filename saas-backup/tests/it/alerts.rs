@@ -109,3 +109,41 @@ async fn a_test_goes_to_everybody_and_is_not_kept() {
     assert_eq!(heard(&world), pairs(&[("trigger", "test"), ("resolve", "test")]));
     assert!(project.alerts().unwrap().is_empty());
 }
+
+#[cfg(all(feature = "alert-cloudwatch", feature = "alert-mail"))]
+#[tokio::test(start_paused = true)]
+async fn every_kind_is_made_of_its_settings() {
+    let world = world("kinds", None);
+    let nobody = Settings::new().with("allow_private_addresses", true);
+    let http = nobody.clone().with("url", "http://127.0.0.1:9/");
+    let genie = http.clone().with("api_key", "x").with("teams", serde_json::json!(["sre"]));
+    let keys = http.clone().with("access_key_id", "x").with("secret_access_key", "y");
+    let mail = nobody.with("host", "127.0.0.1").with("port", 9).with("encryption", "none");
+    let mail = mail.with("from", "a@example.com").with("to", serde_json::json!(["b@example.com"]));
+    let made = async |name: &str, kind: AlertKind, settings: Settings| {
+        let mut config = world.project.config().clone();
+        config.alerts = vec![AlertConfig::new(name, kind, settings)];
+        Project::with_registry(config, world.project.registry().clone()).unwrap().try_alerts().await
+    };
+    for (name, kind, settings, tried) in [
+        ("opsgenie", AlertKind::Opsgenie, genie.clone().with("users", serde_json::json!(["a"])), 1),
+        ("jsm", AlertKind::Jsm, genie, 1),
+        ("cloudwatch", AlertKind::CloudWatch, keys.clone().with("region", "eu-west-1"), 2),
+        ("mail", AlertKind::Mail, mail.clone(), 1),
+    ] {
+        let told = made(name, kind, settings).await.unwrap();
+        assert_eq!(told.len(), tried, "{told:?}");
+        for told in told {
+            assert!(told.name == name && told.error.as_ref().unwrap().contains("cannot be reached"), "{told:?}");
+        }
+    }
+    for (kind, settings, expected) in [
+        (AlertKind::Mail, mail.clone().with("username", "me"), "username and password belong together"),
+        (AlertKind::Mail, mail.with("encryption", "ssl"), "starttls"),
+        (AlertKind::CloudWatch, keys, "region"),
+        (AlertKind::CloudWatch, http.with("region", "x").with("access_key_id", "x"), "belong together"),
+    ] {
+        let error = made("wrong", kind, settings).await.unwrap_err();
+        assert!(error.kind() == ErrorKind::Configuration && error.to_string().contains(expected), "{error}");
+    }
+}
