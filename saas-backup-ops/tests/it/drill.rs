@@ -1,4 +1,5 @@
 //! Rehearsed restores, of good copies and of others.
+#![expect(clippy::unwrap_used, reason = "helpers of tests fail loudly")]
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
@@ -28,7 +29,7 @@ fn notes(count: usize) -> MemoryStore {
     for number in 0..count {
         let mut record = note(&format!("{number:04}"), &format!("text {number}"));
         if number % 3 == 0 {
-            let id = BlobId::parse(&format!("file {number}")).unwrap();
+            let id = BlobId::parse(format!("file {number}")).unwrap();
             let stored = store.put_blob(id.clone(), format!("bytes of {number}").into_bytes());
             record = record.with_blob(BlobRef::new(id, "attachment").with_digest(stored.digest).with_size(stored.size));
         }

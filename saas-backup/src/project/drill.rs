@@ -212,7 +212,7 @@ impl Project {
     /// [`ErrorKind::Conflict`] if another drill of the source is at work. That something did not come back is no error.
     pub async fn drill(&self, request: DrillRequest) -> Result<Drilled> {
         let _lock = self.state.lock(&format!("drill-of-{}", request.source))?;
-        let drilled = self.rehearse(&request).await;
+        let drilled = Box::pin(self.rehearse(&request)).await;
         if !request.dry_run {
             self.note_drill(&request.source, &drilled);
         }

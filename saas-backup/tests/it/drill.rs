@@ -24,9 +24,9 @@ async fn backed_up(name: &str) -> (World, Project, PathBuf) {
         .unwrap()
         .with_clock(Arc::new(world.clock.clone()));
     project.init().await.unwrap();
-    for (id, size) in [("small", 3_000), ("large", 1_300_000)] {
+    for (id, size) in [("small", 3_000_u32), ("large", 1_300_000)] {
         let blob = BlobId::parse(id).unwrap();
-        let mut state = size as u32;
+        let mut state = size;
         let noise = (0..size).map(|_| {
             state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
             (state >> 24) as u8
@@ -63,7 +63,7 @@ fn files(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
     files
 }
 
-async fn conditions(project: &Project) -> Vec<Condition> {
+fn conditions(project: &Project) -> Vec<Condition> {
     project.problems().unwrap().into_iter().map(|alert| alert.condition).collect()
 }
 
@@ -90,7 +90,7 @@ async fn a_full_drill_measures_what_status_shows_and_leaves_nothing_behind() {
     world.clock.advance(Duration::from_hours(93 * 24));
     let [status, _] = project.status().await.unwrap().try_into().unwrap();
     assert_eq!((status.rto_measured, status.rto_met), (drilled.rto_measured, Some(false)), "measured too long ago");
-    assert!(status.drill.is_some_and(|drill| drill.stale) && conditions(&project).await.contains(&Condition::Drill));
+    assert!(status.drill.is_some_and(|drill| drill.stale) && conditions(&project).contains(&Condition::Drill));
 }
 
 #[tokio::test]
@@ -138,13 +138,13 @@ async fn whatever_is_damaged_or_gone_of_the_data_fails_the_drill() {
                 Ok(drilled) => assert!(!drilled.report.passed, "{what}: {drilled:?}"),
                 Err(error) => assert_eq!(error.kind(), ErrorKind::Integrity, "{what}: {error}"),
             }
-            assert!(conditions(&project).await.contains(&Condition::Drill), "{what}");
+            assert!(conditions(&project).contains(&Condition::Drill), "{what}");
             std::fs::write(&path, &whole[&path]).unwrap();
         }
     }
     let project = Project::with_registry(project.config().clone(), project.registry().clone()).unwrap();
     assert!(project.drill(DrillRequest::new("notes")).await.unwrap().report.passed);
-    assert!(!conditions(&project).await.contains(&Condition::Drill), "it is over");
+    assert!(!conditions(&project).contains(&Condition::Drill), "it is over");
 }
 
 #[tokio::test]
