@@ -237,7 +237,8 @@ Examples:
     /// Run the schedules until stopped
     #[command(after_help = "\
 Backs up each source when its schedule says so, and once after downtime; rehearses restores, verifies, maintains and
-replicates when [drill], [verify], [maintain] and [replicate] say so. SIGTERM and Ctrl-C end it in order.
+replicates when [drill], [verify], [maintain] and [replicate] say so. SIGTERM and Ctrl-C end it in order; SIGHUP has it read its
+configuration anew, and go on with the old one if the new one is wrong.
 
 Example:
   saas-backup serve --listen 127.0.0.1:9800     /healthz and /metrics for your monitoring")]

@@ -392,8 +392,8 @@ impl SchedulerHandle {
         there.map(|job| job_status(job, history.jobs().get(&job.name), now)).collect()
     }
 
-    /// Puts these jobs in the place of those that there are, all at once; `then` is called in the moment between, so that
-    /// what it does holds for every run that starts afterwards, and for none that started before.
+    /// Puts these jobs in the place of those that there are, all at once, and calls `with` in the same moment: what it does
+    /// holds for every run that starts afterwards, and for none that started before. It must not ask the handle.
     ///
     /// - A run that is at work goes on. If its job is gone, that was the last one.
     /// - A new job waits for its first time. One that was there before goes on where it stood, as after a restart.
@@ -401,11 +401,12 @@ impl SchedulerHandle {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Configuration`] if two jobs have the same name: then nothing changes.
-    pub fn replace(&self, jobs: Vec<Job>, then: impl FnOnce()) -> Result<()> {
+    /// [`ErrorKind::Configuration`] if two jobs have the same name, and what `with` gives: then no job changes.
+    pub fn replace<T>(&self, jobs: Vec<Job>, with: impl FnOnce() -> Result<T>) -> Result<T> {
         check_names(&jobs)?;
         let now = self.shared.clock.now();
         let mut table = lock(&self.shared.table);
+        let done = with()?;
         let mut history = lock(&self.shared.history);
         let has_begun = table.has_begun;
         let before = std::mem::take(&mut table.slots).into_iter();
@@ -422,9 +423,8 @@ impl SchedulerHandle {
         }
         let at_work = before.into_values().filter(|slot| slot.running);
         table.slots.extend(at_work.map(|slot| Slot { gone: true, ..slot }));
-        then();
         self.shared.changed.notify_one();
-        Ok(())
+        Ok(done)
     }
 }
 

@@ -144,11 +144,7 @@ impl Alerts {
     /// wrote the file; file errors.
     pub fn open(folder: impl AsRef<Path>, routes: Vec<Box<dyn Route>>) -> Result<Self> {
         let folder = folder.as_ref().to_owned();
-        let mut names = BTreeSet::new();
-        if let Some(twice) = routes.iter().find(|route| !names.insert(route.name())) {
-            return Err(Error::new(ErrorKind::Configuration, "two alert routes have the same name")
-                .with_context("name", twice.name()));
-        }
+        check_names(&routes)?;
         let lock = OpenOptions::new().create(true).truncate(false).write(true).open(folder.join(LOCK))?;
         match lock.try_lock() {
             Ok(()) => {}
@@ -186,6 +182,17 @@ impl Alerts {
                 .with_context("known", VERSION));
         }
         Ok(serde_json::from_slice::<Document>(&bytes)?.alerts)
+    }
+
+    /// Tells along these routes from now on, in place of those that there were. What lasts is told to new ones, too.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Configuration`] if two routes have the same name: then nothing changes.
+    pub fn set_routes(&mut self, routes: Vec<Box<dyn Route>>) -> Result<()> {
+        check_names(&routes)?;
+        self.routes = routes;
+        Ok(())
     }
 
     /// What lasts, and what was over lately, the newest last.
@@ -255,8 +262,9 @@ impl Alerts {
 
     /// The routes that did not take something which is still to be told.
     fn failing(&self) -> BTreeSet<String> {
+        let is_there = |name: &str| self.routes.iter().any(|route| route.name() == name);
         let failed = self.known.iter().flat_map(|open| {
-            let matters = |told: &&Delivery| told.error.is_some() && !open.is_past(told);
+            let matters = |told: &&Delivery| told.error.is_some() && !open.is_past(told) && is_there(&told.route);
             open.deliveries.iter().filter(matters).map(|told| told.route.clone())
         });
         failed.collect()
@@ -349,6 +357,15 @@ impl Alerts {
             surplus -= usize::from(goes);
             !goes
         });
+    }
+}
+
+fn check_names(routes: &[Box<dyn Route>]) -> Result<()> {
+    let mut names = BTreeSet::new();
+    match routes.iter().find(|route| !names.insert(route.name())) {
+        None => Ok(()),
+        Some(twice) => Err(Error::new(ErrorKind::Configuration, "two alert routes have the same name")
+            .with_context("name", twice.name())),
     }
 }
 

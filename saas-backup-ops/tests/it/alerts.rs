@@ -109,6 +109,21 @@ async fn a_route_that_fails_is_told_along_the_others_and_tried_again() {
 }
 
 #[tokio::test]
+async fn a_route_that_is_gone_fails_no_more_and_a_new_one_hears_what_lasts() {
+    let folder = tempfile::tempdir().unwrap();
+    let (deaf, other, new) = (TestRoute::new("deaf"), TestRoute::new("other"), TestRoute::new("new"));
+    deaf.set_deaf(true);
+    let mut alerts = open(&folder, &[&deaf, &other]);
+    alerts.tell(vec![wrong("blog/failed", 0)], at(0)).await.unwrap();
+    let twice: Vec<Box<dyn Route>> = vec![Box::new(new.clone()), Box::new(new.clone())];
+    assert_eq!(alerts.set_routes(twice).unwrap_err().kind(), ErrorKind::Configuration);
+    alerts.set_routes(vec![Box::new(other.clone()), Box::new(new.clone())]).unwrap();
+    alerts.tell(vec![wrong("blog/failed", 0)], at(1)).await.unwrap();
+    assert_eq!(other.heard().last(), Some(&("route/deaf".to_owned(), RESOLVE)));
+    assert_eq!(new.heard(), [("blog/failed".to_owned(), TRIGGER)]);
+}
+
+#[tokio::test]
 async fn who_did_not_hear_that_it_began_need_not_hear_that_it_is_over() {
     let folder = tempfile::tempdir().unwrap();
     let route = TestRoute::new("one");

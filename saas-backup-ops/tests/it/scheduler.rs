@@ -2,11 +2,11 @@ use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use proptest::prelude::*;
-use saas_backup_core::{Clock as _, ErrorKind, RunStatus};
+use saas_backup_core::{Clock as _, Error, ErrorKind, RunStatus};
 use saas_backup_ops::{History, Job, Reason, Schedule, Scheduler, SchedulerOptions, job_statuses};
 use tokio_util::sync::CancellationToken;
 
-use crate::support::{Does, Log, PausedClock, Run, job, kill_after, run_for, schedule, without};
+use crate::support::{Does, Log, PausedClock, Run, job, kill_after, replace_after, run_for, schedule, without};
 
 const MINUTE: Duration = Duration::from_mins(1);
 const HOUR: Duration = Duration::from_hours(1);
@@ -271,6 +271,74 @@ async fn a_clock_that_leaps_ahead_has_what_was_missed_run_once() {
     tokio::join!(run_for(folder.path(), hourly(), &log, Does::Takes(MINUTE), HOUR), ahead);
     let found: Vec<Reason> = log.runs().iter().map(|run| run.reason).collect();
     assert_eq!((log.starts(), found), (vec!["15:40".into(), "16:00".into()], vec![Reason::CatchUp, Reason::Due]));
+}
+
+fn named_starts(log: &Log) -> Vec<String> {
+    log.runs().iter().map(|run| format!("{} {}", run.job, run.started.format("%H:%M"))).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn jobs_that_are_gone_end_after_their_run_and_new_ones_wait_for_their_first_time() {
+    let folder = tempfile::tempdir().unwrap();
+    let log = Log::new(&PausedClock::at("2026-01-01T00:30:00Z"));
+    let before = vec![job("long", "0 * * * *", "UTC"), job("idle", "45 * * * *", "UTC")];
+    let after = vec![job("new", "15 * * * *", "UTC"), job("idle", "45 * * * *", "UTC")];
+    replace_after(folder.path(), before, &log, Does::Takes(20 * MINUTE), (40 * MINUTE, after), 2 * HOUR).await;
+    let expected = ["idle 00:45", "long 01:00", "new 01:15", "idle 01:45", "new 02:15", "idle 02:45", "new 03:15"];
+    assert_eq!(named_starts(&log), expected[..named_starts(&log).len()]);
+    assert!(log.runs().len() >= 6 && log.runs()[1].ended.is_some(), "a run that is at work goes on");
+    let long = History::read(folder.path()).unwrap()["long"].clone();
+    assert_eq!(long.last.unwrap().result.status, RunStatus::Complete);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_schedule_that_changed_holds_from_now_on_and_what_was_due_stays_due() {
+    for (first, second, expected) in [
+        // Neither is one of the times of the new schedule due that passed before it came, nor one of the old.
+        ("0 5 * * *", "0,10 * * * *", vec!["01:00", "01:10", "02:00", "02:10"]),
+        ("0 1 * * *", "0 2 * * *", vec!["02:00"]),
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        let log = Log::new(&PausedClock::at("2026-01-01T00:05:00Z"));
+        let changed = (30 * MINUTE, vec![job("blog", second, "UTC")]);
+        replace_after(folder.path(), vec![job("blog", first, "UTC")], &log, Does::Takes(MINUTE), changed, 2 * HOUR)
+            .await;
+        assert_eq!(log.starts(), expected);
+    }
+    // Due at 01:00, in a blackout until 03:00, and the blackout is lifted at 01:30.
+    let folder = tempfile::tempdir().unwrap();
+    let log = Log::new(&PausedClock::at("2026-01-01T00:30:00Z"));
+    let lifted = (HOUR, vec![job("blog", "0 1 * * *", "UTC")]);
+    let held = without("00:00-03:00", vec![job("blog", "0 1 * * *", "UTC")]);
+    replace_after(folder.path(), held, &log, Does::Takes(MINUTE), lifted, HOUR).await;
+    assert_eq!(log.starts(), ["01:30"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_schedule_that_changes_during_a_run_does_not_run_for_what_passed_meanwhile() {
+    let folder = tempfile::tempdir().unwrap();
+    let log = Log::new(&PausedClock::at("2026-01-01T00:59:00Z"));
+    let changed = (90 * MINUTE, vec![job("blog", "0 2 * * *", "UTC")]);
+    let before = vec![job("blog", "0 1 * * *", "UTC")];
+    replace_after(folder.path(), before, &log, Does::Takes(2 * HOUR), changed, 2 * HOUR).await;
+    assert_eq!(log.starts(), ["01:00"]);
+    // Nor does the next start make up for it.
+    run_for(folder.path(), vec![job("blog", "0 2 * * *", "UTC")], &log, Does::Takes(MINUTE), HOUR).await;
+    assert_eq!(log.starts(), ["01:00"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn jobs_that_cannot_be_replaced_stay() {
+    let folder = tempfile::tempdir().unwrap();
+    let log = Log::new(&PausedClock::at("2026-01-01T00:59:00Z"));
+    let history = History::open(folder.path()).unwrap();
+    let scheduler = Scheduler::new(hourly(), history, log.clock(), SchedulerOptions::default()).unwrap();
+    let handle = scheduler.handle();
+    let twice = vec![job("a", "@daily", "UTC"), job("a", "@hourly", "UTC")];
+    assert_eq!(handle.replace(twice, || Ok(())).unwrap_err().kind(), ErrorKind::Configuration);
+    let refused = handle.replace(Vec::new(), || Err::<(), _>(Error::new(ErrorKind::Conflict, "no"))).unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::Conflict);
+    assert_eq!(handle.statuses().into_iter().map(|status| status.job).collect::<Vec<_>>(), ["blog"]);
 }
 
 #[test]

@@ -66,6 +66,10 @@ impl Log {
         Self { clock: Arc::clone(clock), runs: Arc::default() }
     }
 
+    pub(crate) fn clock(&self) -> Arc<PausedClock> {
+        Arc::clone(&self.clock)
+    }
+
     pub(crate) fn runs(&self) -> Vec<Run> {
         self.runs.lock().unwrap().clone()
     }
@@ -117,6 +121,29 @@ pub(crate) async fn run_for(folder: &Path, jobs: Vec<Job>, log: &Log, does: Does
     let work = schedule(folder, jobs, log, does, SchedulerOptions::default(), stop.clone());
     let timer = async {
         tokio::time::sleep(time).await;
+        stop.cancel();
+    };
+    tokio::join!(work, timer);
+}
+
+/// Runs a scheduler for a while, and has its jobs replaced in between.
+pub(crate) async fn replace_after(
+    folder: &Path,
+    jobs: Vec<Job>,
+    log: &Log,
+    does: Does,
+    (after, by): (Duration, Vec<Job>),
+    rest: Duration,
+) {
+    let stop = CancellationToken::new();
+    let history = History::open(folder).unwrap();
+    let scheduler = Scheduler::new(jobs, history, log.clock(), SchedulerOptions::default()).unwrap();
+    let handle = scheduler.handle();
+    let work = scheduler.run(|task| log.clone().run(task, does), stop.clone());
+    let timer = async {
+        tokio::time::sleep(after).await;
+        handle.replace(by, || Ok(())).unwrap();
+        tokio::time::sleep(rest).await;
         stop.cancel();
     };
     tokio::join!(work, timer);

@@ -32,6 +32,19 @@ pub struct AlertTried {
     pub error: Option<String>,
 }
 
+/// Who is told what is wrong, and misses signs of life.
+#[derive(Debug)]
+pub(super) struct Routes {
+    routes: Vec<Box<dyn Route>>,
+    heartbeats: Vec<Beating>,
+}
+
+impl Routes {
+    pub(super) fn is_empty(&self) -> bool {
+        self.routes.is_empty() && self.heartbeats.is_empty()
+    }
+}
+
 /// Tells people what is wrong, and gives signs of life.
 #[derive(Debug)]
 pub(super) struct Watch {
@@ -108,7 +121,7 @@ impl Project {
     ///
     /// As [`tell_alerts`](Self::tell_alerts), but it works beside `serve`.
     pub async fn try_alerts(&self) -> Result<Vec<AlertTried>> {
-        let (routes, heartbeats) = self.routes().await?;
+        let Routes { routes, heartbeats } = self.routes().await?;
         let folder = tempfile::tempdir()?;
         let tried = Alerts::open(folder.path(), routes)?.try_routes(self.clock().now()).await;
         let mut tried: Vec<AlertTried> =
@@ -120,12 +133,16 @@ impl Project {
         Ok(tried)
     }
 
-    pub(super) async fn watch(&self) -> Result<Watch> {
-        let (routes, heartbeats) = self.routes().await?;
+    async fn watch(&self) -> Result<Watch> {
+        self.watch_by(self.routes().await?)
+    }
+
+    pub(super) fn watch_by(&self, Routes { routes, heartbeats }: Routes) -> Result<Watch> {
         Ok(Watch { alerts: Alerts::open(self.state.made()?, routes)?, heartbeats })
     }
 
-    async fn routes(&self) -> Result<(Vec<Box<dyn Route>>, Vec<Beating>)> {
+    /// Who is told what, by the configuration.
+    pub(super) async fn routes(&self) -> Result<Routes> {
         let (configured, base) = (self.config().alerts.clone(), self.config().base.clone());
         let origin = self.state.path().file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
         let clock = self.clock();
@@ -143,13 +160,20 @@ impl Project {
                     }
                 }
             }
-            Ok((routes, heartbeats))
+            Ok(Routes { routes, heartbeats })
         })
         .await
     }
 }
 
 impl Watch {
+    /// Tells others from now on; nothing changes if that fails.
+    pub(super) fn set_routes(&mut self, Routes { routes, heartbeats }: Routes) -> Result<()> {
+        self.alerts.set_routes(routes)?;
+        self.heartbeats = heartbeats;
+        Ok(())
+    }
+
     /// Tells what is wrong now, and gives the signs of life that are due.
     pub(super) async fn look(&mut self, project: &Project) -> Result<Vec<Delivery>> {
         let now = project.clock().now();

@@ -49,7 +49,7 @@ pub use self::mend::Mended;
 pub use self::repair::Repaired;
 pub use self::replicate::{Failure, Replicated, ReplicatedSource};
 pub use self::restore::Restored;
-pub use self::serve::{ServeOptions, Serving};
+pub use self::serve::{Reloaded, ServeOptions, Serving, ServingHandle};
 pub use self::stats::Stats;
 pub use self::status::{CollectionStatus, DrillStatus, SourceStatus};
 pub use self::store::Version;

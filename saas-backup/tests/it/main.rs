@@ -7,6 +7,7 @@ mod drill;
 mod objectives;
 mod project;
 mod registry;
+mod reload;
 mod replica;
 mod support;
 mod upkeep;
