@@ -35,14 +35,6 @@ fn an_unknown_key_is_told_with_file_line_and_column() {
 }
 
 #[test]
-fn what_this_version_does_not_do_is_refused() {
-    let sandbox = Sandbox::new();
-    sandbox.configure("[repository]\nurl = \"r\"\n\n[[alert]]\nkind = \"mail\"\n");
-    let ran = sandbox.run(&["status"]).expect(2);
-    assert!(ran.stderr.contains("no alerts of this kind yet (kind: mail, line: 5"), "{}", ran.stderr);
-}
-
-#[test]
 fn an_unknown_source_names_those_that_are_configured() {
     let sandbox = Sandbox::new();
     sandbox

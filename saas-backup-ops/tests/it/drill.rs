@@ -10,7 +10,7 @@ use saas_backup_core::memory::{MemoryConnector, MemoryStore};
 use saas_backup_core::testkit::FakeProvider;
 use saas_backup_core::{
     Account, At, BlobId, BlobRef, BlobStatus, Capabilities, CollectionName, Connector, ErrorKind, IdMap, Json, Key,
-    Record, Result, RunStatus, Sink, SinkOptions, Snapshot, SnapshotOptions, TransferOptions, transfer,
+    Record, Reference, Result, RunStatus, Sink, SinkOptions, Snapshot, SnapshotOptions, TransferOptions, transfer,
 };
 use saas_backup_ops::drill::{DifferenceKind, DrillOptions, DrillReport, DrillScope, drill};
 use tokio_util::sync::CancellationToken;
@@ -124,7 +124,7 @@ async fn a_sample_is_chosen_by_its_seed_and_brings_what_it_needs() {
         let live = scratch.store().live();
         assert!(live.len() >= 20 && live.len() < 100 && report.records as usize == live.len());
         let comments = live.values().filter(|record| record.refs.contains_key("task"));
-        let tasks: Vec<Key> = comments.flat_map(|record| record.refs["task"].iter().map(|task| task.key())).collect();
+        let tasks: Vec<Key> = comments.flat_map(|record| record.refs["task"].iter().map(Reference::key)).collect();
         assert!(!tasks.is_empty() && tasks.iter().all(|task| live.contains_key(task)), "{tasks:?}");
         restored.push(live.into_keys().collect::<BTreeSet<_>>());
     }
