@@ -276,9 +276,9 @@ impl Scheduler {
         let mut at_work = AtWork { set: JoinSet::new(), jobs: HashMap::new(), cancel: CancellationToken::new() };
         let mut seen = Seen::now(self.shared.clock.as_ref());
         while !stop.is_cancelled() {
-            self.shared.heed_clock(&mut seen);
+            let set_back = self.shared.heed_clock(&mut seen);
             let (started, wait) = self.start_due(&mut at_work, &run);
-            if started {
+            if started || set_back {
                 self.save().await;
             }
             tokio::select! {
@@ -465,12 +465,13 @@ impl Shared {
     }
 
     /// What was noted under a clock that was far ahead is set back with it: else nothing would be due before it is there again.
-    fn heed_clock(&self, seen: &mut Seen) {
+    /// Says whether anything was.
+    fn heed_clock(&self, seen: &mut Seen) -> bool {
         let expected = seen.wall + seen.at.elapsed();
         *seen = Seen::now(self.clock.as_ref());
         let (now, back) = (seen.wall, expected - seen.wall);
         if back <= WRONG_CLOCK {
-            return;
+            return false;
         }
         tracing::warn!(by = %back, "the clock was set back: what ran meanwhile counts from when it really ran");
         let mut table = lock(&self.table);
@@ -487,6 +488,7 @@ impl Shared {
                 slot.due = slot.job.schedule.next_after(known.handled);
             }
         }
+        true
     }
 }
 

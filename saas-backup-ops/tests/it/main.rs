@@ -2,6 +2,7 @@
 
 mod alerts;
 mod calendar;
+mod clocks;
 #[cfg(feature = "alert-cloudwatch")]
 mod cloudwatch;
 mod drill;

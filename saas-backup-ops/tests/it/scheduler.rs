@@ -281,9 +281,9 @@ fn named_starts(log: &Log) -> Vec<String> {
 async fn jobs_that_are_gone_end_after_their_run_and_new_ones_wait_for_their_first_time() {
     let folder = tempfile::tempdir().unwrap();
     let log = Log::new(&PausedClock::at("2026-01-01T00:30:00Z"));
-    let before = vec![job("long", "0 * * * *", "UTC"), job("idle", "45 * * * *", "UTC")];
-    let after = vec![job("new", "15 * * * *", "UTC"), job("idle", "45 * * * *", "UTC")];
-    replace_after(folder.path(), before, &log, Does::Takes(20 * MINUTE), (40 * MINUTE, after), 2 * HOUR).await;
+    let first = vec![job("long", "0 * * * *", "UTC"), job("idle", "45 * * * *", "UTC")];
+    let second = vec![job("new", "15 * * * *", "UTC"), job("idle", "45 * * * *", "UTC")];
+    replace_after(folder.path(), first, &log, Does::Takes(20 * MINUTE), (40 * MINUTE, second), 2 * HOUR).await;
     let expected = ["idle 00:45", "long 01:00", "new 01:15", "idle 01:45", "new 02:15", "idle 02:45", "new 03:15"];
     assert_eq!(named_starts(&log), expected[..named_starts(&log).len()]);
     assert!(log.runs().len() >= 6 && log.runs()[1].ended.is_some(), "a run that is at work goes on");

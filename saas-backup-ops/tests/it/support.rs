@@ -52,6 +52,8 @@ pub(crate) struct Run {
     pub(crate) due: DateTime<Utc>,
     pub(crate) started: DateTime<Utc>,
     pub(crate) ended: Option<DateTime<Utc>>,
+    /// When it started and ended by a clock that nobody sets.
+    pub(crate) real: (Instant, Option<Instant>),
 }
 
 /// Notes what ran.
@@ -83,7 +85,14 @@ impl Log {
         let index = {
             let mut runs = self.runs.lock().unwrap();
             let started = self.clock.now();
-            runs.push(Run { job: task.job, reason: task.reason, due: task.due, started, ended: None });
+            runs.push(Run {
+                job: task.job,
+                reason: task.reason,
+                due: task.due,
+                started,
+                ended: None,
+                real: (Instant::now(), None),
+            });
             runs.len() - 1
         };
         let status = match does {
@@ -98,7 +107,11 @@ impl Log {
             Does::Hangs => std::future::pending().await,
             Does::Panics => panic!("a broken run"),
         };
-        self.runs.lock().unwrap()[index].ended = Some(self.clock.now());
+        {
+            let run = &mut self.runs.lock().unwrap()[index];
+            run.ended = Some(self.clock.now());
+            run.real.1 = Some(Instant::now());
+        }
         RunResult::new(status)
     }
 }
