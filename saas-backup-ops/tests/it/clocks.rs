@@ -109,6 +109,7 @@ impl World {
 }
 
 /// What the rules say, followed through all that happened.
+#[expect(clippy::struct_excessive_bools, reason = "they are independent of each other")]
 struct Rules {
     blackout: bool,
     /// The wall clock at the moment that is looked at.
@@ -187,15 +188,16 @@ impl Rules {
     }
 }
 
+enum What<'a> {
+    Outside(Event),
+    Start(&'a Run),
+    End,
+}
+
 fn check(world: &World, first: DateTime<Utc>, blackout: bool) -> Result<(), String> {
     let (start, _) = world.events[0];
     let (is_up, running, is_cut, is_unclear) = Default::default();
     let mut rules = Rules { blackout, at: start, wall: first, handled: first, is_up, running, is_cut, is_unclear };
-    enum What<'a> {
-        Outside(Event),
-        Start(&'a Run),
-        End,
-    }
     let runs = world.log.runs();
     let mut all: Vec<(Instant, What<'_>)> =
         world.events.iter().map(|(at, event)| (*at, What::Outside(*event))).collect();

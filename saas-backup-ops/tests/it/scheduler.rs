@@ -287,8 +287,8 @@ async fn jobs_that_are_gone_end_after_their_run_and_new_ones_wait_for_their_firs
     let expected = ["idle 00:45", "long 01:00", "new 01:15", "idle 01:45", "new 02:15", "idle 02:45", "new 03:15"];
     assert_eq!(named_starts(&log), expected[..named_starts(&log).len()]);
     assert!(log.runs().len() >= 6 && log.runs()[1].ended.is_some(), "a run that is at work goes on");
-    let long = History::read(folder.path()).unwrap()["long"].clone();
-    assert_eq!(long.last.unwrap().result.status, RunStatus::Complete);
+    let known = History::read(folder.path()).unwrap()["long"].clone();
+    assert_eq!(known.last.unwrap().result.status, RunStatus::Complete);
 }
 
 #[tokio::test(start_paused = true)]
