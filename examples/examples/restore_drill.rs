@@ -31,7 +31,7 @@ Without CONFIG: backs a demo service up, rehearses it, damages the copy, and reh
 #[tokio::main]
 async fn main() -> ExitCode {
     let ended = match script::path_argument(HELP, "") {
-        Ok(config) if config.is_empty() => show().await,
+        Ok(config) if config.is_empty() => Box::pin(show()).await,
         Ok(config) => rehearse(Path::new(&config)).await,
         Err(end) => return end,
     };

@@ -32,11 +32,14 @@ fn changed(world: &World, change: impl FnOnce(&mut Config)) -> Config {
     config
 }
 
+/// What somebody writes into the configuration.
+type Change = fn(&mut Config);
+
 #[tokio::test]
 async fn what_cannot_change_or_does_not_do_is_refused_and_the_old_configuration_holds() {
     let world = world("reload-refused", Some("0 * * * *"));
     let handle = served(&world).await.handle();
-    let wrong: [(&str, fn(&mut Config)); 5] = [
+    let wrong: [(&str, Change); 5] = [
         ("key: repository.url", |config| config.repository = RepositoryConfig::new("memory://elsewhere")),
         ("key: state", |config| config.state = Some(config.state.clone().unwrap().join("elsewhere"))),
         ("no source has a schedule", |config| config.sources.truncate(0)),
