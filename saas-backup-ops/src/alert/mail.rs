@@ -1,4 +1,7 @@
+use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -6,13 +9,15 @@ use lettre::message::header::{ContentType, HeaderName, HeaderValue};
 use lettre::message::{Mailbox, Message};
 use lettre::transport::smtp::authentication::{Credentials, Mechanism};
 use lettre::transport::smtp::client::{
-    AsyncSmtpConnection, Certificate, CertificateStore, TlsParameters, TlsParametersBuilder,
+    AsyncSmtpConnection, AsyncTokioStream, Certificate, CertificateStore, TlsParameters, TlsParametersBuilder,
 };
 use lettre::transport::smtp::extension::ClientId;
 use saas_backup_core::{Error, ErrorKind, Result};
 use saas_backup_http::Addresses;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::{Deserialize, Serialize};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
 
 use super::board::signal_id;
 use super::service::{ServiceOptions, cut};
@@ -198,11 +203,14 @@ impl Mail {
             return Err(unencrypted());
         }
         let us = ClientId::Domain(self.from.email.domain().to_owned());
-        let at_once = self.tls.clone().filter(|_| self.server.encryption == MailEncryption::Tls);
-        let mut connection = AsyncSmtpConnection::connect_tokio1(found.as_slice(), Some(CONNECT), &us, at_once, None)
-            .await
-            .map_err(refused("the mail server cannot be reached"))?;
-        if let Some(tls) = self.tls.clone().filter(|_| self.server.encryption == MailEncryption::StartTls) {
+        let starts = self.tls.clone().filter(|_| self.server.encryption == MailEncryption::StartTls);
+        let greeted = if starts.is_some() {
+            AsyncSmtpConnection::connect_with_transport(Box::new(Unhurried::connect(&found).await?), &us).await
+        } else {
+            AsyncSmtpConnection::connect_tokio1(found.as_slice(), Some(CONNECT), &us, self.tls.clone(), None).await
+        };
+        let mut connection = greeted.map_err(refused("the mail server cannot be reached"))?;
+        if let Some(tls) = starts {
             connection.starttls(tls, &us).await.map_err(refused("the mail server does not encrypt"))?;
         }
         if let Some((user, password)) = &self.server.login {
@@ -215,6 +223,60 @@ impl Mail {
         // The mail is taken, however the server says goodbye.
         drop(connection.quit().await);
         Ok(())
+    }
+}
+
+/// A connection that is read byte by byte. `lettre` keeps what it has read when encryption begins, and would take what somebody
+/// in between has put behind the last answer in the clear for the first encrypted one, and a refusal at the end for the answer
+/// before it. Left unread, it is no TLS, and ends the connection.
+#[derive(Debug)]
+struct Unhurried(TcpStream);
+
+impl Unhurried {
+    async fn connect(addresses: &[SocketAddr]) -> Result<Self> {
+        for address in addresses {
+            if let Ok(Ok(stream)) = tokio::time::timeout(CONNECT, TcpStream::connect(address)).await {
+                return Ok(Self(stream));
+            }
+        }
+        Err(Error::new(ErrorKind::Unavailable, "the mail server cannot be reached"))
+    }
+}
+
+impl AsyncRead for Unhurried {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<std::io::Result<()>> {
+        if buffer.remaining() == 0 {
+            return Poll::Ready(Ok(()));
+        }
+        let mut byte = [0; 1];
+        let mut read = ReadBuf::new(&mut byte);
+        ready!(Pin::new(&mut self.0).poll_read(context, &mut read))?;
+        buffer.put_slice(read.filled());
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for Unhurried {
+    fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<std::io::Result<usize>> {
+        Pin::new(&mut self.0).poll_write(context, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        Pin::new(&mut self.0).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        Pin::new(&mut self.0).poll_shutdown(context)
+    }
+}
+
+impl AsyncTokioStream for Unhurried {
+    fn peer_addr(&self) -> std::io::Result<SocketAddr> {
+        self.0.peer_addr()
     }
 }
 

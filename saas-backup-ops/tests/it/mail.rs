@@ -202,6 +202,27 @@ async fn a_server_that_does_not_encrypt_gets_nothing() {
 }
 
 #[tokio::test]
+async fn what_somebody_adds_before_encryption_begins_is_no_answer() {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        let (reader, mut writer) = stream.split();
+        let mut lines = BufReader::new(reader);
+        for said in ["220 ready\r\n", "250-here\r\n250 STARTTLS\r\n", "220 go on\r\n250 an answer too many\r\n"] {
+            writer.write_all(said.as_bytes()).await.unwrap();
+            lines.read_line(&mut String::new()).await.ok();
+        }
+        // Who took it for an answer waits here for the beginning of TLS.
+        std::future::pending::<()>().await;
+    });
+    let server = MailServer::new("127.0.0.1").with_port(port);
+    let route = Mail::new("mail", server, "backup@example.org", &[RECEIVER], options()).unwrap();
+    let error = begin(Box::new(route)).await.error.unwrap();
+    assert!(error.starts_with("the mail server does not encrypt"), "{error}");
+}
+
+#[tokio::test]
 async fn servers_and_addresses_that_nobody_allowed_are_refused() {
     let mail = |server: MailServer, from: &str, to: &[&str], options: ServiceOptions| {
         Mail::new("mail", server, from, to, options).map(drop).unwrap_err()
