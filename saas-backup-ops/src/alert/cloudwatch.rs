@@ -163,7 +163,8 @@ impl CloudWatch {
         AwsAuthorizer::new(&credential, SIGNED_FOR, &self.region).try_authorize(&mut signed, None).map_err(unsigned)?;
         // What is counted twice sets off no other alarm than what is counted once.
         let mut request = self.service.post()?.idempotent();
-        for (name, value) in signed.headers() {
+        // The client writes the host itself.
+        for (name, value) in signed.headers().iter().filter(|(name, _)| *name != header::HOST) {
             request = request.header(name.clone(), value.clone());
         }
         self.service.send(request.body(Body::Bytes(body.into()))).await.map_err(explained).map(drop)

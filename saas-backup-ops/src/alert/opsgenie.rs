@@ -78,7 +78,7 @@ struct Create<'a> {
     tags: &'a [String],
     details: BTreeMap<&'a str, String>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    entity: Option<&'a str>,
+    entity: Option<String>,
     source: String,
     priority: &'static str,
 }
@@ -176,7 +176,7 @@ impl Opsgenie {
             responders: &self.responders,
             tags: &self.tags,
             details: own.into_iter().chain(details).collect(),
-            entity: alert.source.as_deref(),
+            entity: alert.source.as_deref().map(|source| cut(source, ALIAS)),
             source: cut(&self.origin, SOURCE),
             priority: priority(alert.severity),
         })

@@ -249,12 +249,15 @@ fn cloudwatch(
 
     let settings: CloudWatchSettings = alert.settings.read(base)?;
     let keys = match (settings.access_key_id, settings.secret_access_key) {
-        (None, None) => None,
+        (None, None) if settings.session_token.is_none() => None,
         (Some(access_key_id), Some(secret_access_key)) => {
             Some(AwsKeys { access_key_id, secret_access_key, session_token: settings.session_token })
         }
         _ => {
-            return Err(Error::new(ErrorKind::Configuration, "access_key_id and secret_access_key belong together"));
+            return Err(Error::new(
+                ErrorKind::Configuration,
+                "access_key_id and secret_access_key belong together, and a session_token to both",
+            ));
         }
     };
     let (origin, options) = (settings.origin.as_deref().unwrap_or(origin), options(settings.allow_private_addresses));

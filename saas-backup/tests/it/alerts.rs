@@ -141,6 +141,7 @@ async fn every_kind_is_made_of_its_settings() {
         (AlertKind::Mail, mail.clone().with("username", "me"), "username and password belong together"),
         (AlertKind::Mail, mail.with("encryption", "ssl"), "starttls"),
         (AlertKind::CloudWatch, keys, "region"),
+        (AlertKind::CloudWatch, http.clone().with("region", "x").with("session_token", "x"), "belong together"),
         (AlertKind::CloudWatch, http.with("region", "x").with("access_key_id", "x"), "belong together"),
     ] {
         let error = made("wrong", kind, settings).await.unwrap_err();
