@@ -1,5 +1,6 @@
 use std::fmt;
 use std::str::FromStr as _;
+use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, LocalResult, NaiveDateTime, SubsecRound as _, TimeDelta, TimeZone as _, Utc};
@@ -26,7 +27,8 @@ use crate::zone::{change, first_instant, wall};
 /// ```
 #[derive(Clone, PartialEq, Eq)]
 pub struct Schedule {
-    cron: Cron,
+    /// A parsed pattern takes more than a kilobyte, and every list of jobs has it.
+    cron: Arc<Cron>,
     zone: Tz,
     jitter: Duration,
     blackout: Blackout,
@@ -49,7 +51,7 @@ impl Schedule {
             Error::new(ErrorKind::Configuration, "unknown time zone; use a name such as Europe/Madrid")
                 .with_context("time_zone", time_zone)
         })?;
-        let schedule = Self { cron, zone, jitter: Duration::ZERO, blackout: Blackout::default() };
+        let schedule = Self { cron: Arc::new(cron), zone, jitter: Duration::ZERO, blackout: Blackout::default() };
         if schedule.next_after(DateTime::UNIX_EPOCH).is_none() {
             return Err(
                 Error::new(ErrorKind::Configuration, "the schedule is never due").with_context("pattern", pattern)
