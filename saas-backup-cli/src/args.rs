@@ -88,6 +88,15 @@ Examples:
   saas-backup connectors wordpress
   saas-backup connectors --schema > saas-backup.schema.json")]
     Connectors(ConnectorsArgs),
+    /// Check the configuration alone, without asking anybody
+    #[command(after_help = "\
+Reads everything that it says: the settings of each connector and alert, with what stands in other files and in the answers of
+programs, and when each schedule would start. What is wrong is told with line and column, and exit code 2. `check` asks the
+accounts, too.
+
+Example:
+  saas-backup config check && systemctl reload saas-backup")]
+    Config(ConfigArgs),
     /// Check credentials, scopes and reachability; say what each collection shows
     Check(SourcesArgs),
     /// Back up all sources, or some: one run each
@@ -272,6 +281,18 @@ Examples:
     Inventory,
     /// Compare objectives with what was measured; list last runs, what needs review, next runs
     Status,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ConfigArgs {
+    #[command(subcommand)]
+    pub(crate) command: ConfigCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ConfigCommand {
+    /// Say what is wrong with it, and when each schedule would start
+    Check,
 }
 
 #[derive(Debug, Args)]

@@ -4,6 +4,7 @@ mod alerts;
 mod backup;
 mod browse;
 mod check;
+mod config;
 mod connectors;
 mod diff;
 mod drill;
@@ -65,6 +66,7 @@ pub(crate) async fn run(cli: Cli, output: Output) -> Result<Outcome> {
         Command::Init(args) => init::init(&session, &args).await,
         Command::Key(args) => key::key(&session, &args).await,
         Command::Connectors(args) => connectors::connectors(&session, &args),
+        Command::Config(args) => config::config(&session, &args).await,
         Command::Check(args) => check::check(&session, &args).await,
         Command::Backup(args) => backup::backup(&session, &args).await,
         Command::Snapshots(args) => browse::snapshots(&session, &args).await,
@@ -98,6 +100,7 @@ pub(crate) fn name(command: &Command) -> &'static str {
         Command::Init(_) => "init",
         Command::Key(_) => "key",
         Command::Connectors(_) => "connectors",
+        Command::Config(_) => "config",
         Command::Check(_) => "check",
         Command::Backup(_) => "backup",
         Command::Snapshots(_) => "snapshots",

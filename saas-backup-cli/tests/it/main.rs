@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "tests fail loudly")]
 
 mod alerts;
+mod config;
 mod copies;
 mod drill;
 mod erasure;
