@@ -411,16 +411,21 @@ mod live_tools {
         assert!(done.is_good() && done.objects.len() > 5, "{done:?}");
         assert_agreement(&shelf, &open().await.source("blog").unwrap()).await;
 
-        flip(objects(&shelf, "data").first().unwrap());
-        std::fs::remove_file(objects(&shelf, "pack").first().unwrap()).unwrap();
-        flip(
-            objects(&shelf, "keys")
-                .iter()
-                .find(|path| path.file_name().unwrap().to_str().unwrap().starts_with("naming"))
-                .unwrap(),
-        );
+        let is_naming = |path: &&PathBuf| path.file_name().unwrap().to_str().unwrap().starts_with("naming");
+        let first = |folder: &str| objects(&shelf, folder).first().unwrap().clone();
+        let (data, pack) = (first("data"), first("pack"));
+        let naming = objects(&shelf, "keys").iter().find(is_naming).unwrap().clone();
+        flip(&data);
+        flip(&naming);
+        std::fs::remove_file(&pack).unwrap();
         let done = open().await.mend(&mend.with_drop(true), &mut |_| {}).await.unwrap();
-        assert!(done.problems.is_empty() && done.dropped["blog"].objects.len() == 3, "{done:?}");
+        assert!(done.problems.is_empty(), "{done:?}");
+        // A byte of a frame may be one that its lines do not depend on: then they are written anew, and nothing is lost.
+        let told: Vec<&String> = done.dropped["blog"].objects.iter().chain(&done.restored).collect();
+        for path in [&data, &pack, &naming] {
+            let name = path.strip_prefix(shelf.repository()).unwrap().to_str().unwrap();
+            assert!(told.iter().any(|told| *told == name), "{name}: {done:?}");
+        }
         let blog = open().await.source("blog").unwrap();
         // Some of the attachments that records refer to are lost at the points before.
         for point in blog.points().await.unwrap() {
