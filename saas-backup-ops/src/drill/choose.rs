@@ -5,6 +5,8 @@ use saas_backup_core::{
     Catalog, CollectionName, Digest, Event, Feed, Key, Only, ReadRequest, Record, Result, Snapshot,
 };
 
+use super::compare::slices;
+
 /// Records that others need are added up to so many times the sample.
 const NEEDED: usize = 4;
 
@@ -18,7 +20,7 @@ pub(super) async fn sample(
     seed: u64,
 ) -> Result<BTreeSet<Key>> {
     let mut lowest: BinaryHeap<(Digest, Key)> = BinaryHeap::new();
-    let feeds: Vec<Feed> = snapshot.feeds().try_filter(|feed| std::future::ready(!feed.is_log())).try_collect().await?;
+    let feeds = slices(snapshot).await?;
     for feed in feeds.iter().filter(|feed| is_wanted(feed, collections)) {
         let mut events = snapshot.read(ReadRequest::new(feed.clone()));
         while let Some(event) = events.try_next().await? {

@@ -90,12 +90,12 @@ impl<'a> Reader<'a> {
         Self { snapshot, trusts: false, known: Arc::default() }
     }
 
-    /// All records, in the order in which they come.
-    pub(super) async fn all(&self) -> Result<BoxStream<'a, Result<Read>>> {
-        let feeds: Vec<Feed> =
-            self.snapshot.feeds().try_filter(|feed| std::future::ready(!feed.is_log())).try_collect().await?;
+    /// The records with some keys, in the order in which they come. Attachments of others are not read.
+    pub(super) async fn all(&self, wanted: impl Fn(&Key) -> bool + Send + 'a) -> Result<BoxStream<'a, Result<Read>>> {
         let snapshot = self.snapshot;
-        let records = stream::iter(feeds).flat_map(move |feed| puts(snapshot, ReadRequest::new(feed)));
+        let records = stream::iter(slices(snapshot).await?)
+            .flat_map(move |feed| puts(snapshot, ReadRequest::new(feed)))
+            .try_filter(move |record| std::future::ready(wanted(&record.key)));
         Ok(self.digested(records.boxed()))
     }
 
@@ -148,6 +148,11 @@ impl<'a> Reader<'a> {
     fn known(&self) -> std::sync::MutexGuard<'_, BTreeMap<BlobId, (Digest, u64)>> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// The feeds that hold all records, each in full.
+pub(super) async fn slices(snapshot: &dyn Snapshot) -> Result<Vec<Feed>> {
+    snapshot.feeds().try_filter(|feed| std::future::ready(!feed.is_log())).try_collect().await
 }
 
 fn puts(snapshot: &dyn Snapshot, request: ReadRequest) -> BoxStream<'static, Result<Record>> {

@@ -55,15 +55,13 @@ pub(super) async fn compare(source: &dyn Snapshot, target: &dyn Snapshot, part: 
     let (source, target) = (Reader::of_copy(source), Reader::of_target(target));
     let mut found = Comparison::default();
     let mut expected = vec![Bucket::default(); BUCKETS];
-    let mut reading = source.all().await?;
+    let mut reading = source.all(|key| part.holds(key)).await?;
     while let Some(read) = reading.try_next().await? {
-        if part.holds(&read.record.key) {
-            found.awaits(&read);
-            add(&mut expected, &read)?;
-        }
+        found.awaits(&read);
+        add(&mut expected, &read)?;
     }
     let mut held = vec![Bucket::default(); BUCKETS];
-    let mut reading = target.all().await?;
+    let mut reading = target.all(|_| true).await?;
     while let Some(read) = reading.try_next().await? {
         add(&mut held, &read)?;
     }
@@ -93,18 +91,13 @@ async fn side_by_side(
     found: &mut Comparison,
 ) -> Result<()> {
     let mut expected: BTreeMap<Key, Digests> = BTreeMap::new();
-    let mut reading = source.all().await?;
+    let mut reading = source.all(|key| part.holds(key) && buckets.contains(&bucket_of(key))).await?;
     while let Some(read) = reading.try_next().await? {
-        if part.holds(&read.record.key) && buckets.contains(&bucket_of(&read.record.key)) {
-            expected.insert(read.record.key.clone(), Digests::of(&read)?);
-        }
+        expected.insert(read.record.key.clone(), Digests::of(&read)?);
     }
-    let mut reading = target.all().await?;
+    let mut reading = target.all(|key| buckets.contains(&bucket_of(key))).await?;
     while let Some(read) = reading.try_next().await? {
         let key = &read.record.key;
-        if !buckets.contains(&bucket_of(key)) {
-            continue;
-        }
         match expected.remove(key) {
             None => found.note(key, DifferenceKind::Unexpected),
             Some(expected) => {

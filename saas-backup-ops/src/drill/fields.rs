@@ -7,7 +7,7 @@ use futures::TryStreamExt as _;
 use saas_backup_core::{Capabilities, Digest, Feed, IdMap, Key, Only, ReadRequest, Result, Snapshot};
 use serde_json::Value;
 
-use super::compare::{Comparison, Part, Read, Reader};
+use super::compare::{Comparison, Part, Read, Reader, slices};
 use super::report::DifferenceKind;
 
 /// Records that are compared at a time.
@@ -31,15 +31,12 @@ pub(super) async fn compare(
     ids: &IdMap,
 ) -> Result<Comparison> {
     let mut found = Comparison::default();
-    let mut reading = Reader::of_copy(source).all().await?;
-    let feeds = target.feeds().try_filter(|feed| std::future::ready(!feed.is_log())).try_collect().await?;
+    let mut reading = Reader::of_copy(source).all(|key| part.holds(key)).await?;
+    let feeds = slices(target).await?;
     let target = Target { reader: Reader::of_target(target), feeds, reads_records: able.reads_records };
     let size = if able.reads_records { BATCH } else { LARGE_BATCH };
     let mut batch = Vec::new();
     while let Some(read) = reading.try_next().await? {
-        if !part.holds(&read.record.key) {
-            continue;
-        }
         found.awaits(&read);
         let restored = if able.assigns_ids { ids.get(&read.record.key) } else { Some(read.record.key.clone()) };
         // What got no id was refused, and the restore's report says so.
