@@ -2,7 +2,7 @@ use std::fmt::Display;
 use std::io::{self, IsTerminal as _, Write as _};
 
 use chrono::{DateTime, Utc};
-use saas_backup::core::{Error, ErrorKind, Result};
+use saas_backup::core::{Error, ErrorKind, Period, Result};
 use serde::Serialize;
 
 /// Where results go: JSON or text on stdout, everything else on stderr.
@@ -110,6 +110,13 @@ pub(crate) fn bytes(value: u64) -> String {
     }
     let unit = UNITS.get(unit).copied().unwrap_or_default();
     if value < 1024 { format!("{value} {unit}") } else { format!("{scaled:.1} {unit}") }
+}
+
+/// An age to the minute, or to the second below one.
+pub(crate) fn coarse(age: Period) -> Period {
+    let seconds = age.0.as_secs();
+    let rounded = if seconds < 60 { seconds } else { seconds - seconds % 60 };
+    Period(std::time::Duration::from_secs(rounded))
 }
 
 /// A time to the second, in UTC.

@@ -37,7 +37,7 @@ mod zone;
 
 pub use blackout::Blackout;
 pub use history::{History, JobHistory, LastRun, RunResult, Started};
-pub use objectives::{ChoreFacts, Facts, LastOutcome, ProofFacts, assess, assess_chore};
+pub use objectives::{ChoreFacts, Facts, LastOutcome, ProofFacts, assess, assess_chore, assess_start};
 pub use schedule::Schedule;
 pub use scheduler::{Job, JobStatus, Reason, Scheduler, SchedulerHandle, SchedulerOptions, Task, job_statuses};
 pub use success::{RunOutcome, SuccessRate, success_rate};

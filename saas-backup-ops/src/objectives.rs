@@ -59,8 +59,6 @@ pub struct ChoreFacts {
     pub command: String,
     /// How it ended.
     pub proof: ProofFacts,
-    /// When it was to start next; `None` without a schedule, and while it is at work.
-    pub starts: Option<DateTime<Utc>>,
 }
 
 impl ChoreFacts {
@@ -71,25 +69,22 @@ impl ChoreFacts {
         what: impl Into<String>,
         command: impl Into<String>,
     ) -> Self {
-        let (proof, starts) = Default::default();
-        Self { name: name.into(), condition, what: what.into(), command: command.into(), proof, starts }
+        let proof = ProofFacts::default();
+        Self { name: name.into(), condition, what: what.into(), command: command.into(), proof }
     }
 }
 
-/// What is wrong with work besides backups at a time: it did not pass, the last time that it did is too long ago, or it did
-/// not begin when it was due.
-pub fn assess_chore(facts: &ChoreFacts, now: DateTime<Utc>) -> Vec<Alert> {
-    let missed = facts.starts.filter(|starts| now - *starts > PUNCTUAL).map(|starts| missed(&facts.name, starts));
-    proven(facts, now).into_iter().chain(missed).collect()
+/// That a job did not begin when it was to start, if that is so at a time. `starts` is `None` without a schedule, and while it
+/// is at work.
+pub fn assess_start(job: &str, starts: Option<DateTime<Utc>>, now: DateTime<Utc>) -> Option<Alert> {
+    let starts = starts.filter(|starts| now - *starts > PUNCTUAL)?;
+    let summary = format!("{job}: a run that was due at {} did not begin", starts.trunc_subsecs(0));
+    let alert = Alert::new(format!("{job}/{}", Condition::Missed), Condition::Missed, summary, starts);
+    Some(alert.with_advice("See that `saas-backup serve` is at work on the machine."))
 }
 
-fn missed(name: &str, starts: DateTime<Utc>) -> Alert {
-    let summary = format!("{name}: a run that was due at {} did not begin", starts.trunc_subsecs(0));
-    Alert::new(format!("{name}/{}", Condition::Missed), Condition::Missed, summary, starts)
-        .with_advice("See that `saas-backup serve` is at work on the machine.")
-}
-
-fn proven(facts: &ChoreFacts, now: DateTime<Utc>) -> Option<Alert> {
+/// What is wrong with work besides backups at a time: it did not pass, or the last time that it did is too long ago.
+pub fn assess_chore(facts: &ChoreFacts, now: DateTime<Utc>) -> Option<Alert> {
     let ChoreFacts { name, condition, what, command, proof, .. } = facts;
     let alert = |since, summary: String| Alert::new(format!("{name}/{condition}"), *condition, summary, since);
     if let Some((ended, Some(why))) = &proof.last {
@@ -167,8 +162,7 @@ pub fn assess(facts: &Facts, now: DateTime<Utc>) -> Vec<Alert> {
         };
         found.extend(ended);
     }
-    let starts = facts.starts.filter(|starts| now - *starts > PUNCTUAL);
-    found.extend(starts.map(|starts| missed(source, starts).with_source(source)));
+    found.extend(assess_start(source, facts.starts, now).map(|missed| missed.with_source(source)));
     if let Some(rpo) = facts.rpo {
         let limit = TimeDelta::from_std(rpo.0).unwrap_or(TimeDelta::MAX);
         let late = match (facts.complete_as_of, &facts.last) {
@@ -204,19 +198,12 @@ pub fn assess(facts: &Facts, now: DateTime<Utc>) -> Vec<Alert> {
                 )),
         );
     }
-    let chore = ChoreFacts {
-        name: format!("{source} (drill)"),
-        condition: Condition::Drill,
-        what: "rehearsed restore".to_owned(),
-        command: format!("saas-backup drill {source}"),
-        proof: facts.drill.clone(),
-        starts: None,
-    };
-    found.extend(proven(&chore, now).map(|wrong| Alert {
-        key: format!("{source}/{}", Condition::Drill),
-        summary: format!("{source}: {}", wrong.summary),
-        source: Some(source.clone()),
-        ..wrong
+    let command = format!("saas-backup drill {source}");
+    let mut drill = ChoreFacts::new(source, Condition::Drill, "rehearsed restore", command);
+    drill.proof = facts.drill.clone();
+    found.extend(assess_chore(&drill, now).map(|wrong| {
+        let summary = format!("{source}: {}", wrong.summary);
+        Alert { summary, ..wrong }.with_source(source)
     }));
     found
 }
@@ -294,7 +281,7 @@ mod tests {
             facts.drill = proof.clone();
             let mut chore = ChoreFacts::new("(verify)", Condition::Verification, "verification", "saas-backup verify");
             chore.proof = proof.clone();
-            let [source, chore] = [assess(&facts, at(now)), assess_chore(&chore, at(now))];
+            let [source, chore] = [assess(&facts, at(now)), assess_chore(&chore, at(now)).into_iter().collect()];
             let since = |alerts: &[Alert]| {
                 alerts.iter().map(|alert| (alert.since - DateTime::UNIX_EPOCH).num_minutes()).collect::<Vec<_>>()
             };
@@ -315,10 +302,8 @@ mod tests {
 
     #[test]
     fn work_that_does_not_begin_is_missed() {
-        let mut chore = ChoreFacts::new("(maintain)", Condition::Failed, "maintenance", "saas-backup maintain");
-        chore.starts = Some(at(10));
-        assert_eq!(assess_chore(&chore, at(15)), []);
-        let [alert] = assess_chore(&chore, at(16)).try_into().unwrap();
+        assert_eq!(assess_start("(maintain)", Some(at(10)), at(15)), None);
+        let alert = assess_start("(maintain)", Some(at(10)), at(16)).unwrap();
         assert_eq!((alert.key.as_str(), alert.since), ("(maintain)/missed", at(10)));
     }
 

@@ -11,6 +11,7 @@ use saas_backup_core::{
 };
 use saas_backup_ops::RunOutcome;
 use saas_backup_repository::Anchor;
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 /// Runs of a source that are remembered at least, and the length of the file at which older ones go.
@@ -70,11 +71,7 @@ impl StateFolder {
 
     /// The last runs of a source on this machine.
     pub(crate) fn runs(&self, source: &str) -> Result<LastRuns> {
-        match std::fs::read(self.0.join("runs").join(format!("{source}.json"))) {
-            Ok(bytes) => Ok(serde_json::from_slice(&bytes)?),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(LastRuns::default()),
-            Err(error) => Err(error.into()),
-        }
+        read_or_default(&self.0.join("runs").join(format!("{source}.json")))
     }
 
     /// Notes a run of a source.
@@ -141,11 +138,7 @@ impl StateFolder {
 impl StateFolder {
     /// How work besides backups last ended on this machine, by the name of its job.
     pub(crate) fn proofs(&self, job: &str) -> Result<LastProofs> {
-        match std::fs::read(self.0.join("proofs").join(proof_file(job))) {
-            Ok(bytes) => Ok(serde_json::from_slice(&bytes)?),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(LastProofs::default()),
-            Err(error) => Err(error.into()),
-        }
+        read_or_default(&self.0.join("proofs").join(proof_file(job)))
     }
 
     /// Notes how work besides backups ended.
@@ -186,11 +179,7 @@ impl StateFolder {
     /// Notes the number of the owner's newest statement; gives a higher one that was seen before.
     pub(crate) fn see_statement(&self, number: u64) -> Result<Option<u64>> {
         let path = self.0.join("statement.json");
-        let seen: u64 = match std::fs::read(&path) {
-            Ok(seen) => serde_json::from_slice(&seen)?,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => 0,
-            Err(error) => return Err(error.into()),
-        };
+        let seen: u64 = read_or_default(&path)?;
         if number > seen {
             std::fs::create_dir_all(&self.0)?;
             replace(&path, &serde_json::to_vec(&number)?)?;
@@ -324,6 +313,15 @@ pub(crate) struct ProofNote {
     pub(crate) rto: Option<Period>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) message: Option<String>,
+}
+
+/// What a file of JSON says; nothing yet if it is not there.
+fn read_or_default<T: DeserializeOwned + Default>(path: &Path) -> Result<T> {
+    match std::fs::read(path) {
+        Ok(bytes) => Ok(serde_json::from_slice(&bytes)?),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(T::default()),
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// Replaces a file as a whole.

@@ -10,6 +10,7 @@ use serde_json::json;
 use super::{Session, named_or_all};
 use crate::args::DrillArgs;
 use crate::exit::Outcome;
+use crate::failure;
 use crate::output::{bytes, short, table, time, word};
 use crate::progress::Console;
 use crate::signals;
@@ -52,15 +53,9 @@ pub(super) async fn drill(session: &Session, args: &DrillArgs) -> Result<Outcome
             }
             Err(error) if args.sources.len() == 1 || error.kind() == ErrorKind::Cancelled => return Err(error),
             Err(error) => {
-                outcome = outcome.max(Outcome::of_error(&error));
-                if session.output.json {
-                    let (kind, message) = (error.kind().as_str(), error.to_string());
-                    session
-                        .output
-                        .object(&json!({ "source": source, "error": { "kind": kind, "message": message } }))?;
-                } else {
-                    session.output.text(&format!("{source}: {error}"))?;
-                }
+                let error = error.with_context("source", &source);
+                failure::report(session.output, "drill", &error);
+                outcome = outcome.max(failure::outcome("drill", &error));
             }
         }
     }

@@ -6,7 +6,7 @@ use saas_backup::{InventoryCopies, InventoryItem};
 
 use super::Session;
 use crate::exit::Outcome;
-use crate::output::{bytes, number, short, table, time};
+use crate::output::{bytes, coarse, number, short, table, time};
 
 pub(super) async fn inventory(session: &Session) -> Result<Outcome> {
     let items = session.project()?.inventory().await?;
@@ -81,9 +81,4 @@ fn of_copies(copies: &InventoryCopies) -> [String; 6] {
         format!("{} / {}", told(copies.rto_measured), told(copies.rto)),
         copies.replicas.to_string(),
     ]
-}
-
-/// An age to the minute.
-fn coarse(age: Period) -> Period {
-    Period(std::time::Duration::from_secs(age.0.as_secs() / 60 * 60))
 }

@@ -1,11 +1,11 @@
 use saas_backup::SourceStatus;
-use saas_backup::core::{CollectionName, Period, Result};
+use saas_backup::core::{CollectionName, Result};
 use saas_backup::ops::JobStatus;
 use std::fmt::Write as _;
 
 use super::Session;
 use crate::exit::Outcome;
-use crate::output::{short, table, time, word};
+use crate::output::{coarse, short, table, time, word};
 
 /// Collections that are named, of each source.
 const NAMED: usize = 10;
@@ -119,11 +119,4 @@ fn rto(status: &SourceStatus) -> String {
         (Some(rto), Some(measured), _) if measured <= rto => format!("{rto}, measured too long ago"),
         (Some(rto), Some(measured), _) => format!("{rto} MISSED ({measured})"),
     }
-}
-
-/// An age to the minute, or to the second below one.
-fn coarse(age: Period) -> Period {
-    let seconds = age.0.as_secs();
-    let rounded = if seconds < 60 { seconds } else { seconds - seconds % 60 };
-    Period(std::time::Duration::from_secs(rounded))
 }

@@ -10,6 +10,7 @@ use serde::Deserialize;
 use super::foreign::PeriodSchema;
 use super::node::{Place, Table, located};
 use super::place_of;
+use crate::project::VerifyRead;
 
 /// How copies are rehearsed.
 #[derive(Clone, Debug)]
@@ -111,7 +112,7 @@ pub(super) struct VerifyHead {
 
 impl VerifyHead {
     fn period() -> Period {
-        Period(Duration::from_hours(28 * 24))
+        VerifyRead::PERIOD
     }
 }
 

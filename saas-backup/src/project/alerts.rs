@@ -1,3 +1,4 @@
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
@@ -6,7 +7,7 @@ use saas_backup_ops::alert::{
     Alert, Alerts, Beat, CommandRoute, Delivery, Heartbeat, HeartbeatUrl, OpenAlert, Opsgenie, PagerDuty, Responder,
     Route, ServiceOptions, Severity, Slack, Webhook, WebhookKey,
 };
-use saas_backup_ops::{Facts, History, JobStatus, LastOutcome, assess, assess_chore, job_statuses};
+use saas_backup_ops::{Facts, History, LastOutcome, assess, assess_chore, assess_start, job_statuses};
 use serde::Serialize;
 
 use super::{Project, blocking, chores};
@@ -69,6 +70,8 @@ impl Project {
         let now = self.clock().now();
         let history = History::read(self.state.path())?;
         let jobs = job_statuses(&self.jobs(), &history, now);
+        let waiting = jobs.iter().filter(|job| job.running.is_none());
+        let mut starts: BTreeMap<&str, _> = waiting.map(|job| (job.job.as_str(), job.next_run())).collect();
         let mut found = Vec::new();
         for source in &self.config().sources {
             let runs = self.state.runs(&source.name)?;
@@ -77,14 +80,14 @@ impl Project {
             facts.last = runs.last.map(|run| LastOutcome::new(run.status, run.finished, run.message));
             facts.complete_as_of = runs.complete.map(|run| run.started);
             facts.hidden = runs.hidden.map(|hidden| (hidden.since, hidden.collections));
-            let job = jobs.iter().find(|job| job.job == source.name);
-            facts.starts = job.filter(|job| job.running.is_none()).and_then(JobStatus::next_run);
+            facts.starts = starts.remove(source.name.as_str()).flatten();
             facts.drill = self.proof(&chores::drill(&source.name), Some(self.drill_config(&source.name).max_age))?;
             found.extend(assess(&facts, now));
         }
-        for chore in self.chore_facts(&jobs)? {
+        for chore in self.chore_facts()? {
             found.extend(assess_chore(&chore, now));
         }
+        found.extend(starts.into_iter().filter_map(|(job, starts)| assess_start(job, starts, now)));
         for alert in &mut found {
             let source = alert.source.as_deref().and_then(|name| self.config().source(name).ok());
             if let Some(owner) = source.and_then(|source| source.owner.clone()) {

@@ -2,7 +2,7 @@
 
 use saas_backup_core::{CancellationToken, Error, ErrorKind, Period, Result, RunStatus};
 use saas_backup_ops::alert::Condition;
-use saas_backup_ops::{ChoreFacts, Job, JobStatus, ProofFacts, RunResult};
+use saas_backup_ops::{ChoreFacts, Job, ProofFacts, RunResult};
 
 use super::{DrillPoint, DrillRequest, ForgetOptions, MaintainOptions, Project, Replicated, Verified, VerifyRead};
 use crate::state::ProofNote;
@@ -25,6 +25,11 @@ fn maintain(source: &str) -> String {
 /// The name under which a replica is noted: its number in the configuration, for its address is nobody else's business.
 fn replica(number: usize) -> String {
     format!("{REPLICATE} {number}")
+}
+
+/// What a verification found, in one line; `None` if nothing is wrong.
+fn damage(verified: &Verified) -> Option<String> {
+    (!verified.good).then(|| format!("{} objects are damaged or gone", verified.problems.len()))
 }
 
 /// What a job does.
@@ -68,35 +73,25 @@ impl Project {
         self.works().into_iter().map(|(job, _)| job).collect()
     }
 
-    /// What is known of work on the whole repository.
-    pub(super) fn chore_facts(&self, jobs: &[JobStatus]) -> Result<Vec<ChoreFacts>> {
+    /// What is known of verifications, of the maintenance of each source, and of copying to each replica.
+    pub(super) fn chore_facts(&self) -> Result<Vec<ChoreFacts>> {
         let chores = &self.config().chores;
-        let starts = |name: &str| jobs.iter().find(|job| job.job == name && job.running.is_none())?.next_run();
         let mut found = Vec::new();
-        let mut verify =
-            ChoreFacts::new(VERIFY, Condition::Verification, "verification", "saas-backup verify --read due");
-        verify.proof = self.proof(VERIFY, chores.verify.as_ref().map(|(_, period)| *period))?;
-        verify.starts = starts(VERIFY);
-        found.push(verify);
+        let mut add = |mut facts: ChoreFacts, max_age: Option<Period>| {
+            facts.proof = self.proof(&facts.name, max_age)?;
+            found.push(facts);
+            Ok::<_, Error>(())
+        };
+        let verify = ChoreFacts::new(VERIFY, Condition::Verification, "verification", "saas-backup verify --read due");
+        add(verify, chores.verify.as_ref().map(|(_, period)| *period))?;
         for source in &self.config().sources {
             let command = format!("saas-backup maintain {}", source.name);
-            let mut upkeep = ChoreFacts::new(maintain(&source.name), Condition::Failed, "maintenance", command);
-            upkeep.proof = self.proof(&maintain(&source.name), None)?;
-            found.push(upkeep);
-            let mut rehearsal = ChoreFacts::new(drill(&source.name), Condition::Drill, "rehearsed restore", "");
-            rehearsal.starts = starts(&drill(&source.name));
-            found.push(rehearsal);
+            add(ChoreFacts::new(maintain(&source.name), Condition::Failed, "maintenance", command), None)?;
         }
         for number in 1..=self.config().replicas.len() {
             let what = format!("copying to replica {number}");
-            let mut copy = ChoreFacts::new(replica(number), Condition::Replica, what, "saas-backup replicate");
-            copy.proof = self.proof(&replica(number), chores.replicate.as_ref().map(|(_, max_age)| *max_age))?;
-            found.push(copy);
-        }
-        for name in [MAINTAIN, REPLICATE] {
-            let mut job = ChoreFacts::new(name, Condition::Failed, "", "");
-            job.starts = starts(name);
-            found.push(job);
+            let copy = ChoreFacts::new(replica(number), Condition::Replica, what, "saas-backup replicate");
+            add(copy, chores.replicate.as_ref().map(|(_, max_age)| *max_age))?;
         }
         Ok(found)
     }
@@ -126,8 +121,7 @@ impl Project {
     /// Remembers what came of reading the data.
     pub(super) fn note_verification(&self, verified: &Result<Verified>) {
         let why = match verified {
-            Ok(verified) if verified.good => None,
-            Ok(verified) => Some(format!("{} objects are damaged or gone", verified.problems.len())),
+            Ok(verified) => damage(verified),
             Err(error) if error.kind() == ErrorKind::Cancelled => return,
             Err(error) => Some(error.to_string()),
         };
@@ -163,7 +157,7 @@ impl Project {
                 Work::Drill(source) => self.chore_drill(source, stop).await,
                 Work::Verify(period) => {
                     let verified = self.verify(VerifyRead::Due(*period), &mut |_, _| {}).await?;
-                    Ok((!verified.good).then(|| format!("{} objects are damaged or gone", verified.problems.len())))
+                    Ok(damage(&verified))
                 }
                 Work::Maintain { forget } => self.chore_maintain(*forget).await,
                 Work::Replicate => {

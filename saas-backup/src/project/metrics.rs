@@ -163,7 +163,7 @@ impl Project {
     }
 
     fn chore_metrics(&self, metrics: &mut Metrics) -> Result<()> {
-        let facts = self.chore_facts(&[])?;
+        let facts = self.chore_facts()?;
         let mut gauge = metrics.gauge(
             "last_passed_timestamp_seconds",
             "When a verification, maintenance or copying to a replica last ended well.",
