@@ -131,8 +131,7 @@ impl Source {
 }
 
 async fn names(shared: &Shared) -> Result<Vec<String>> {
-    let mut names: Vec<String> =
-        shared.store.list(&shared.names.drills(), None).map_ok(|entry| entry.name).try_collect().await?;
+    let mut names = shared.listed(&shared.names.drills()).await?;
     names.sort_unstable();
     Ok(names)
 }

@@ -49,6 +49,11 @@ pub(crate) struct WritingKeys {
 }
 
 impl Shared {
+    /// The names of all objects in a folder, in no order.
+    pub(crate) async fn listed(&self, folder: &str) -> Result<Vec<String>> {
+        self.store.list(folder, None).map_ok(|entry| entry.name).try_collect().await
+    }
+
     /// The map with what was committed since it was last read.
     pub(crate) async fn load(&self) -> Result<Arc<Map>> {
         let known = self.lock_map().clone();

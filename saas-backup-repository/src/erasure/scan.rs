@@ -1,7 +1,6 @@
 use std::collections::BTreeSet;
 
 use bytes::Bytes;
-use futures::TryStreamExt as _;
 use memchr::memmem::{self, Finder};
 use saas_backup_core::{Error, ErrorKind, Result};
 use serde::Serialize;
@@ -54,8 +53,7 @@ impl Source {
         if texts.is_empty() {
             return Err(Error::new(ErrorKind::Configuration, "it is not said what to search for"));
         }
-        let entries = shared.store.list(shared.names.prefix().trim_end_matches('/'), None);
-        let names: Vec<String> = entries.map_ok(|entry| entry.name).try_collect().await?;
+        let names = shared.listed(shared.names.prefix().trim_end_matches('/')).await?;
         let mut keys = Vec::new();
         for name in names.iter().filter(|name| name.starts_with(&shared.names.keys())) {
             if let Some(id) = name.strip_prefix(&shared.names.keys()).and_then(|name| name.strip_suffix(".age")) {

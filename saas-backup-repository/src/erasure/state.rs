@@ -2,7 +2,6 @@ use std::collections::BTreeSet;
 
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
-use futures::TryStreamExt as _;
 use saas_backup_core::{Error, ErrorKind, Result};
 use serde::{Deserialize, Serialize};
 
@@ -89,8 +88,7 @@ impl Source {
         if map.upkeep.erasures.is_empty() {
             return Ok(Vec::new());
         }
-        let entries = shared.store.list(shared.names.prefix().trim_end_matches('/'), None);
-        let present: Vec<String> = entries.map_ok(|entry| entry.name).try_collect().await?;
+        let present = shared.listed(shared.names.prefix().trim_end_matches('/')).await?;
         let needed = map.needed(&shared.keyring);
         let told = map.upkeep.erasures.iter().map(|erasure| {
             let progress = match &erasure.rewritten {

@@ -10,7 +10,6 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
-use futures::TryStreamExt as _;
 use saas_backup_core::{Digest, Error, ErrorKind, Result};
 use ulid::Ulid;
 
@@ -89,9 +88,7 @@ impl Found {
 
     /// Reads the newest proof of a source.
     pub(crate) async fn of(shared: &Shared) -> Result<Self> {
-        let entries = shared.store.list(&shared.names.proofs(), None);
-        let names: Vec<String> = entries.map_ok(|entry| entry.name).try_collect().await?;
-        Self::among(shared, names).await
+        Self::among(shared, shared.listed(&shared.names.proofs()).await?).await
     }
 
     /// Puts another proof in the place of this one, and removes those that are older, as far as that is allowed.
@@ -104,8 +101,7 @@ impl Found {
         let name = shared.names.proof(&id.to_string());
         let object: Bytes = file::encode(shared, keys, &id.to_string(), proof)?;
         shared.store.put(&name, object).await?;
-        let entries = shared.store.list(&shared.names.proofs(), None);
-        let mut names: Vec<String> = entries.map_ok(|entry| entry.name).try_collect().await?;
+        let mut names = shared.listed(&shared.names.proofs()).await?;
         names.retain(|other| *other <= name);
         names.sort_unstable();
         for old in names.into_iter().rev().skip(KEPT) {

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use futures::TryStreamExt as _;
 use saas_backup_core::{Error, ErrorKind, Result};
 use serde::{Deserialize, Serialize};
 
@@ -90,8 +89,7 @@ impl Steps {
     /// Whatever keeps the storage from being asked.
     pub(super) async fn find(maintainer: &Maintainer, map: &Map) -> Result<Option<Self>> {
         let shared = maintainer.shared();
-        let entries = shared.store.list(&shared.names.merging_folder(), None);
-        let names: Vec<String> = entries.map_ok(|entry| entry.name).try_collect().await?;
+        let names = shared.listed(&shared.names.merging_folder()).await?;
         let mut merges: BTreeMap<String, BTreeMap<usize, (String, Step)>> = BTreeMap::new();
         for name in names {
             match read(maintainer, &name).await {
