@@ -13,6 +13,7 @@ const LAYERS: &[(&str, Option<&[&str]>)] = &[
     (REPOSITORY, Some(&[CORE])),
     (HTTP, Some(&[CORE])),
     ("saas-backup-connectors", Some(&[CORE, HTTP])),
+    ("saas-backup-declarative", Some(&[CORE, HTTP])),
     ("saas-backup-formats", Some(&[CORE])),
     ("saas-backup-export-api", Some(&[CORE])),
     ("saas-backup-ops", Some(&[CORE, HTTP, REPOSITORY])),

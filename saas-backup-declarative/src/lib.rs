@@ -1,0 +1,5 @@
+//! Connectors that are written down, not programmed.
+//!
+//! A manifest says in YAML how the API of a provider is read: addresses, pages, partitions, cursors, errors. The format is
+//! Airbyte's low-code one, and manifests of it run here unchanged; several hundred are public.
+#![cfg_attr(docsrs, feature(doc_cfg))]
