@@ -3,3 +3,22 @@
 //! A manifest says in YAML how the API of a provider is read: addresses, pages, partitions, cursors, errors. The format is
 //! Airbyte's low-code one, and manifests of it run here unchanged; several hundred are public.
 #![cfg_attr(docsrs, feature(doc_cfg))]
+
+mod auth;
+mod errors;
+mod expression;
+mod extract;
+mod manifest;
+mod paginate;
+mod plan;
+#[cfg(feature = "replay")]
+pub mod replay;
+mod request;
+mod shared;
+mod slice;
+mod stream;
+mod template;
+mod time;
+mod walk;
+
+pub use manifest::Manifest;

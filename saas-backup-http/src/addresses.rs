@@ -14,6 +14,7 @@ use url::{Host, Url};
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Addresses {
     hosts: BTreeSet<String>,
+    any_host: bool,
     private: bool,
 }
 
@@ -27,6 +28,13 @@ impl Addresses {
     #[must_use]
     pub fn with_host(mut self, host: impl Into<String>) -> Self {
         self.hosts.insert(host.into().to_ascii_lowercase());
+        self
+    }
+
+    /// Allows every host that is not private: for callers that check the host of each request themselves.
+    #[must_use]
+    pub fn with_any_host(mut self, allowed: bool) -> Self {
+        self.any_host = allowed;
         self
     }
 
@@ -105,7 +113,9 @@ impl Addresses {
             Host::Ipv6(address) => format!("[{address}]"),
         };
         let parents = name.match_indices('.').map(|(dot, _)| format!("*{}", name.get(dot..).unwrap_or_default()));
-        self.hosts.contains(&name) || parents.into_iter().any(|wildcard| self.hosts.contains(&wildcard))
+        self.any_host
+            || self.hosts.contains(&name)
+            || parents.into_iter().any(|wildcard| self.hosts.contains(&wildcard))
     }
 
     fn check_ip(&self, address: IpAddr) -> Result<()> {

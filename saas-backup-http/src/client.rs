@@ -133,6 +133,29 @@ impl Client {
         }
     }
 
+    /// Sends a request once and gives back whatever the provider answers, refusals included: for callers that have
+    /// their own rules for what a refusal means and when to try again.
+    ///
+    /// Pace, budgets, redirects and addresses are those of [`send`](Self::send); what a refusal asks to wait is left to
+    /// the caller, see [`pause`](Self::pause).
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Unavailable`] if nobody answers; [`ErrorKind::LimitExceeded`] if the answer is larger than the limit.
+    pub async fn exchange(&self, request: &Request) -> Result<Response> {
+        let sent = self.exchanged(&self.account.pages, request).await;
+        let (response, url, _in_flight, _) = sent.map_err(|failed| failed.error)?;
+        let (status, headers) = (response.status(), response.headers().clone());
+        let (body, permit) = body::read(response, self.account.options.max_body_bytes, &self.budget).await?;
+        Ok(Response { status, headers, url, body, permit: Some(permit) })
+    }
+
+    /// Lets no request of the account through before so much time has passed, at most what
+    /// [`ClientOptions::longest_wait`] allows.
+    pub fn pause(&self, wait: Duration) {
+        self.account.pace.pause(wait.min(self.account.options.longest_wait));
+    }
+
     /// Opens bytes, all or a range of them, and goes on by range where the connection is cut.
     ///
     /// A provider that does not know ranges sends everything: what was not asked for is read and dropped.
@@ -167,6 +190,25 @@ impl Client {
         transport: &reqwest::Client,
         request: &Request,
     ) -> Result<(reqwest::Response, Url, Permit), Failed> {
+        let (response, url, permit, asked) = self.exchanged(transport, request).await?;
+        let status = response.status();
+        let unchanged = status == StatusCode::NOT_MODIFIED && request.headers.contains_key(IF_NONE_MATCH);
+        if status.is_success() || unchanged {
+            // Others of the account would run into the limit that this response has reached.
+            if let Some(wait) = asked.filter(|wait| *wait <= self.account.options.longest_wait) {
+                self.account.pace.pause(wait);
+            }
+            return Ok((response, url, permit));
+        }
+        Err(self.refused(response, asked).await)
+    }
+
+    /// One attempt: a slot, a permit, redirects, and whatever the provider answers, with how long it asks to wait.
+    async fn exchanged(
+        &self,
+        transport: &reqwest::Client,
+        request: &Request,
+    ) -> Result<(reqwest::Response, Url, Permit, Option<Duration>), Failed> {
         let unsent = |error| Failed { error, taken: false };
         let permit = self.budget.request().await.map_err(unsent)?;
         let mut url = request.url.clone();
@@ -199,15 +241,7 @@ impl Client {
                 url = next;
                 continue;
             }
-            let unchanged = status == StatusCode::NOT_MODIFIED && request.headers.contains_key(IF_NONE_MATCH);
-            if status.is_success() || unchanged {
-                // Others of the account would run into the limit that this response has reached.
-                if let Some(wait) = asked.filter(|wait| *wait <= self.account.options.longest_wait) {
-                    self.account.pace.pause(wait);
-                }
-                return Ok((response, url, permit));
-            }
-            return Err(self.refused(response, asked).await);
+            return Ok((response, url, permit, asked));
         }
     }
 

@@ -1,0 +1,14 @@
+//! From an answer to records.
+
+mod decode;
+mod fields;
+mod path;
+mod record;
+mod selector;
+mod transform;
+
+pub(crate) use decode::Decoder;
+pub(crate) use fields::Fields;
+pub(crate) use path::find;
+pub(crate) use record::Item;
+pub(crate) use selector::Selector;

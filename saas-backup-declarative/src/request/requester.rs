@@ -1,0 +1,114 @@
+use std::sync::Arc;
+
+use http::Method;
+use saas_backup_core::{Error, ErrorKind, Result};
+use url::form_urlencoded;
+
+use super::inputs::Inputs;
+use super::option::texts;
+use super::{Answer, Outgoing, Parts, address};
+use crate::auth::Authenticator;
+use crate::errors::ErrorHandler;
+use crate::expression::Expression;
+use crate::manifest::Component;
+use crate::shared::Shared;
+use crate::template::Scope;
+
+/// How one kind of request is made and sent.
+#[derive(Debug)]
+pub(crate) struct Requester {
+    base: Option<Expression>,
+    path: Option<Expression>,
+    method: Method,
+    inputs: Inputs,
+    authenticator: Authenticator,
+    pub(super) errors: ErrorHandler,
+    /// Whether answers are kept for others that ask for the same.
+    pub(super) cached: bool,
+}
+
+impl Requester {
+    pub(crate) fn build(component: &Component<'_>, shared: &Arc<Shared>) -> Result<Self> {
+        if component.kind() != "HttpRequester" {
+            return Err(component.unknown());
+        }
+        let base = component.expression("url_base")?;
+        let url = component.expression("url")?;
+        let method = component.text("http_method").unwrap_or("GET").to_ascii_uppercase();
+        if Inputs::has_query_properties(component) || component.get("fetch_properties_from_endpoint").is_some() {
+            return Err(Error::new(ErrorKind::Unsupported, "needs a component that is not supported: QueryProperties"));
+        }
+        Ok(Self {
+            base: base.or(url),
+            path: component.expression("path")?,
+            method: method.parse().map_err(|_| component.wrong("http_method is none of HTTP"))?,
+            inputs: Inputs::build(component)?,
+            authenticator: Authenticator::build(component.child("authenticator")?, shared)?,
+            errors: ErrorHandler::build(component.child("error_handler")?, &shared.scope())?,
+            cached: component.flag("use_cache"),
+        })
+    }
+
+    /// Keeps answers for others that ask for the same.
+    pub(crate) fn with_cache(mut self, cached: bool) -> Self {
+        self.cached |= cached;
+        self
+    }
+
+    /// The same, without retries of its own: for a caller that decides itself.
+    pub(crate) async fn send(&self, shared: &Shared, scope: &Scope, path: Option<&str>, more: Parts) -> Result<Answer> {
+        let outgoing = self.outgoing(shared, scope, path, more).await?;
+        super::send::send(self, shared, &outgoing).await
+    }
+
+    async fn outgoing(&self, shared: &Shared, scope: &Scope, path: Option<&str>, more: Parts) -> Result<Outgoing> {
+        let text = |expression: &Option<Expression>| match expression {
+            Some(expression) => expression.text(scope),
+            None => Ok(String::new()),
+        };
+        let base = text(&self.base)?;
+        let mut url = match path {
+            Some(path) => address::join(&base, path)?,
+            None => address::join(&base, text(&self.path)?.trim_start_matches('/'))?,
+        };
+        shared.check_host(&url, &base)?;
+        let mut parts = self.inputs.parts(scope)?;
+        let authorized = self.authenticator.parts(shared).await?;
+        parts.merge(authorized)?;
+        parts.merge(more)?;
+        address::add_parameters(&mut url, &parts.parameters);
+        let mut outgoing = Outgoing { method: self.method.clone(), url, headers: http::HeaderMap::new(), body: None };
+        self.set_body(&mut outgoing, &parts)?;
+        for (name, value) in &parts.headers {
+            outgoing.set_header(name, &crate::template::python_str(value))?;
+        }
+        Ok(outgoing)
+    }
+
+    fn set_body(&self, outgoing: &mut Outgoing, parts: &Parts) -> Result<()> {
+        // Some APIs want a body with a GET.
+        if !matches!(self.method, Method::GET | Method::POST | Method::PUT | Method::PATCH) {
+            return Ok(());
+        }
+        if !parts.json.is_empty() {
+            if parts.text.is_some() || !parts.form.is_empty() {
+                return Err(Error::new(ErrorKind::Configuration, "the manifest sets a part of a request twice")
+                    .with_context("part", "the body"));
+            }
+            outgoing.body = Some(serde_json::to_vec(&parts.json)?.into());
+            outgoing.set_header("content-type", "application/json")?;
+        } else if let Some(text) = &parts.text {
+            outgoing.body = Some(text.clone().into_bytes().into());
+        } else if !parts.form.is_empty() {
+            let mut form = form_urlencoded::Serializer::new(String::new());
+            for (name, value) in &parts.form {
+                for value in texts(value) {
+                    form.append_pair(name, &value);
+                }
+            }
+            outgoing.body = Some(form.finish().into_bytes().into());
+            outgoing.set_header("content-type", "application/x-www-form-urlencoded")?;
+        }
+        Ok(())
+    }
+}

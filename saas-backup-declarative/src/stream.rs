@@ -1,0 +1,123 @@
+use std::sync::Arc;
+
+use saas_backup_core::{Error, ErrorKind, Result};
+
+use crate::extract::Selector;
+use crate::manifest::Component;
+use crate::paginate::Paginator;
+use crate::plan::Builder;
+use crate::request::Requester;
+use crate::shared::Shared;
+use crate::slice::{DatetimeCursor, Partition, Partitions, Router};
+
+/// A collection of a manifest, ready to be read.
+#[derive(Debug)]
+pub(crate) struct Stream {
+    pub(crate) name: String,
+    /// The paths that make the key of a record.
+    pub(crate) key: Vec<Vec<String>>,
+    pub(crate) schema: Option<serde_json::Value>,
+    pub(crate) requester: Requester,
+    pub(crate) selector: Selector,
+    pub(crate) paginator: Option<Paginator>,
+    pub(crate) router: Option<Arc<Router>>,
+    pub(crate) cursor: Option<DatetimeCursor>,
+    /// Whether only the first page's request names the slice.
+    pub(crate) slice_once: bool,
+}
+
+impl Stream {
+    pub(crate) fn build(component: &Component<'_>, builder: &mut Builder, is_parent: bool) -> Result<Self> {
+        if component.kind() != "DeclarativeStream" {
+            return Err(component.unknown());
+        }
+        let shared = Arc::clone(&builder.shared);
+        let scope = shared.scope();
+        let name = component.expression("name")?.ok_or_else(|| component.wrong("name is missing"))?.text(&scope)?;
+        let retriever = component.required("retriever")?;
+        if retriever.kind() != "SimpleRetriever" {
+            return Err(retriever.unknown());
+        }
+        for unknown in ["file_uploader", "state_migrations"] {
+            if let (Some(found), "file_uploader") = (component.child(unknown).ok().flatten(), unknown) {
+                return Err(found.unknown());
+            }
+        }
+        let cursor = match component.child("incremental_sync")? {
+            Some(cursor) => Some(DatetimeCursor::build(&cursor, &shared)?),
+            None => None,
+        };
+        let routers = retriever.children("partition_router")?;
+        let transforms = component.children("transformations")?;
+        let filters = cursor.as_ref().is_some_and(|cursor| cursor.filters);
+        Ok(Self {
+            key: key_paths(component)?,
+            schema: schema(component)?,
+            requester: Requester::build(&retriever.required("requester")?, &shared)?.with_cache(is_parent),
+            selector: Selector::build(
+                &retriever.required("record_selector")?,
+                retriever.child("decoder")?,
+                &transforms,
+                filters,
+            )?,
+            paginator: Paginator::build(retriever.child("paginator")?, &shared)?,
+            router: Router::build(&routers, builder)?,
+            cursor,
+            slice_once: retriever.flag("ignore_stream_slicer_parameters_on_paginated_requests"),
+            name,
+        })
+    }
+
+    /// Its name, and those of the collections whose records its partitions are.
+    #[cfg(feature = "replay")]
+    pub(crate) fn names(&self) -> std::collections::BTreeSet<String> {
+        let above = self.router.iter().flat_map(|router| router.parents());
+        above.flat_map(|parent| parent.stream.names()).chain([self.name.clone()]).collect()
+    }
+
+    /// Its partitions; one that is the whole where it is not cut.
+    pub(crate) fn partitions(self: Arc<Self>, shared: Arc<Shared>) -> Partitions {
+        use futures::StreamExt as _;
+        match &self.router {
+            Some(router) => Arc::clone(router).partitions(shared),
+            None => futures::stream::iter([Ok(Partition::default())]).boxed(),
+        }
+    }
+}
+
+fn key_paths(component: &Component<'_>) -> Result<Vec<Vec<String>>> {
+    let text = |value: &serde_json::Value| value.as_str().map(str::to_owned);
+    let wrong = || component.wrong("primary_key is no path");
+    match component.get("primary_key") {
+        None => Ok(Vec::new()),
+        Some(serde_json::Value::String(name)) if name.is_empty() => Ok(Vec::new()),
+        Some(serde_json::Value::String(name)) => Ok(vec![vec![name.clone()]]),
+        Some(serde_json::Value::Array(items)) => items
+            .iter()
+            .map(|item| match item {
+                serde_json::Value::String(name) => Ok(vec![name.clone()]),
+                serde_json::Value::Array(path) => path.iter().map(|part| text(part).ok_or_else(wrong)).collect(),
+                _ => Err(wrong()),
+            })
+            .collect(),
+        Some(_) => Err(wrong()),
+    }
+}
+
+fn schema(component: &Component<'_>) -> Result<Option<serde_json::Value>> {
+    let loaders = component.children("schema_loader")?;
+    for loader in loaders {
+        match loader.kind() {
+            "InlineSchemaLoader" => return Ok(loader.get("schema").cloned()),
+            // A file that lies beside the manifest in Airbyte's repository: the records say what they are.
+            "JsonFileSchemaLoader" => {}
+            _ => {
+                return Err(Error::new(
+                    ErrorKind::Unsupported,
+                    format!("needs a component that is not supported: {}", loader.kind()),
+                ));
+            }
+        }
+    }
+    Ok(None)
+}

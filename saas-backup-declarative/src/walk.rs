@@ -1,0 +1,311 @@
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use chrono::TimeDelta;
+use saas_backup_core::{Error, ErrorKind, Permit, Result};
+use saas_backup_http::PageGuard;
+use serde::{Deserialize, Serialize};
+
+use crate::extract::Item;
+use crate::paginate::Seen;
+use crate::request::{Parts, is_ignored};
+use crate::shared::Shared;
+use crate::slice::{Intervals, Partition, SliceView, Window};
+use crate::stream::Stream;
+use crate::template::{Scope, Value, value_of};
+
+/// Where the reading of one partition stands: what a cursor holds.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub(crate) struct Position {
+    /// The time up to which earlier runs read, in microseconds of Unix time, as records told it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) since: Option<i64>,
+    /// What this run has read, if it is under way.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) read: Option<Intervals>,
+    /// The window that is being read.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) at: Option<Place>,
+}
+
+/// A page that was not read yet.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Place {
+    /// The bounds of the window.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    window: Option<(i64, i64)>,
+    /// The token of the page.
+    token: serde_json::Value,
+    /// The latest time that the window's records held so far.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    latest: Option<i64>,
+}
+
+/// The records of a page, and where the reading stands after it.
+#[derive(Debug)]
+pub(crate) struct Page {
+    pub(crate) items: Vec<Item>,
+    pub(crate) position: Position,
+    /// What could not be read, though the reading goes on.
+    pub(crate) gaps: Vec<Error>,
+    /// The share of the byte budget that the records take.
+    #[expect(dead_code, reason = "held until the records are given back")]
+    permit: Option<Permit>,
+}
+
+/// Reads one partition of a collection, page by page.
+#[derive(Debug)]
+pub(crate) struct Walk {
+    stream: Arc<Stream>,
+    partition: Arc<Partition>,
+    shared: Arc<Shared>,
+    lag: TimeDelta,
+    since: Option<i64>,
+    read: Intervals,
+    windows: Option<VecDeque<Option<Arc<Window>>>>,
+    open: Option<Open>,
+    /// The page to go on with, until it has answered.
+    resumed: bool,
+    ended: bool,
+}
+
+#[derive(Debug)]
+struct Open {
+    window: Option<Arc<Window>>,
+    token: Option<Value>,
+    latest: Option<i64>,
+    guard: PageGuard,
+}
+
+impl Walk {
+    /// Reads all of it, without an overlap: to find the partitions of another collection.
+    pub(crate) fn whole(stream: Arc<Stream>, partition: Arc<Partition>, shared: Arc<Shared>) -> Self {
+        Self {
+            stream,
+            partition,
+            shared,
+            lag: TimeDelta::zero(),
+            since: None,
+            read: Intervals::default(),
+            windows: None,
+            open: None,
+            resumed: false,
+            ended: false,
+        }
+    }
+
+    /// Reads from a position on; what changed within the overlap before it is read again.
+    pub(crate) fn from(
+        stream: Arc<Stream>,
+        partition: Arc<Partition>,
+        shared: Arc<Shared>,
+        position: Position,
+        lag: TimeDelta,
+    ) -> Result<Self> {
+        let mut walk = Self::whole(stream, partition, shared);
+        walk.lag = lag;
+        walk.since = position.since;
+        if let Some(cursor) = &walk.stream.cursor {
+            walk.read = match position.read {
+                Some(read) => read,
+                None => cursor.intervals_since(walk.since, &walk.shared)?,
+            };
+        }
+        if let Some(place) = position.at {
+            let window = match (place.window, &walk.stream.cursor) {
+                (Some((start, end)), Some(cursor)) => cursor.window_at(start, end),
+                _ => None,
+            };
+            let token = Some(place.token).filter(|token| !token.is_null()).map(|token| value_of(&token));
+            walk.open = Some(Open { window, token, latest: place.latest, guard: PageGuard::default() });
+            walk.resumed = true;
+        }
+        Ok(walk)
+    }
+
+    /// The next page; none after the last.
+    ///
+    /// # Errors
+    ///
+    /// What the provider refuses, after the manifest's retries.
+    pub(crate) async fn next(&mut self) -> Result<Option<Page>> {
+        if self.ended {
+            return Ok(None);
+        }
+        if self.open.is_none() && !self.open_next()? {
+            self.ended = true;
+            return Ok(None);
+        }
+        match self.page().await {
+            // A token that lapsed since: the window is read from its beginning.
+            Err(error) if self.resumed && is_lapsed(&error) => {
+                self.resumed = false;
+                if let Some(open) = &mut self.open {
+                    open.token = self.stream.paginator.as_ref().and_then(|paginator| paginator.first());
+                    open.latest = None;
+                }
+                self.page().await.map(Some)
+            }
+            other => other.map(Some),
+        }
+    }
+
+    /// Where the reading stands once all is read.
+    pub(crate) fn end(&self) -> Position {
+        Position { since: self.stream.cursor.as_ref().and_then(|_| self.read.latest()), read: None, at: None }
+    }
+
+    fn open_next(&mut self) -> Result<bool> {
+        if self.windows.is_none() {
+            let windows = match &self.stream.cursor {
+                Some(cursor) => {
+                    if self.read == Intervals::default() {
+                        self.read = cursor.intervals_since(self.since, &self.shared)?;
+                    }
+                    // The first reading has nothing before it that it would have to overlap.
+                    let lag = if self.since.is_some() { self.lag } else { TimeDelta::zero() };
+                    cursor.windows(&self.read, lag, &self.shared)?.into_iter().map(Some).collect()
+                }
+                // Going on in a window that is none means that it is the only one.
+                None if self.resumed => VecDeque::new(),
+                None => VecDeque::from([None]),
+            };
+            self.windows = Some(windows);
+        }
+        let Some(window) = self.windows.as_mut().and_then(VecDeque::pop_front) else { return Ok(false) };
+        let token = self.stream.paginator.as_ref().and_then(|paginator| paginator.first());
+        self.open = Some(Open { window, token, latest: None, guard: PageGuard::default() });
+        Ok(true)
+    }
+
+    async fn page(&mut self) -> Result<Page> {
+        let stream = Arc::clone(&self.stream);
+        let Some(open) = &mut self.open else {
+            return Err(Error::new(ErrorKind::Conflict, "no window is open"));
+        };
+        let slice = Arc::new(SliceView { partition: Arc::clone(&self.partition), window: open.window.clone() });
+        let scope = scope(&self.shared, slice, open.token.as_ref());
+        let parts = parts(&stream, &self.partition, open, &scope)?;
+        let address = stream.paginator.as_ref().and_then(|paginator| paginator.address(open.token.as_ref()));
+        let sent = stream.requester.send(&self.shared, &scope, address.as_deref(), parts).await;
+        let answer = match sent {
+            Err(error) if is_ignored(&error) => {
+                self.close(true);
+                return Ok(Page { items: Vec::new(), position: self.position(None), gaps: vec![error], permit: None });
+            }
+            sent => sent?,
+        };
+        let windowed_scope = scope.clone();
+        let mut selected = stream.selector.select(&answer, &windowed_scope)?;
+        let mut gaps = Vec::new();
+        if selected.missing {
+            gaps.push(Error::new(
+                ErrorKind::InvalidData,
+                "the answer has nothing where the manifest looks for records",
+            ));
+        }
+        let lag = if self.since.is_some() { self.lag } else { TimeDelta::zero() };
+        let mut past = false;
+        if let Some(cursor) = &stream.cursor {
+            let mut kept = Vec::with_capacity(selected.items.len());
+            let filters = cursor.filters || cursor.feed;
+            let count = selected.items.len();
+            for (index, item) in selected.items.into_iter().enumerate() {
+                let time = cursor.time_of(&item)?;
+                let wanted = !filters || cursor.wants(time, self.since, lag, &self.shared)?;
+                past |= cursor.feed && !wanted && index + 1 == count;
+                if wanted {
+                    open.latest = open.latest.max(time.map(|time| time.micros()));
+                    kept.push(item);
+                }
+            }
+            selected.items = kept;
+        }
+        let token = match &stream.paginator {
+            Some(paginator) if !past => {
+                let seen = Seen {
+                    answer: &answer,
+                    decoder: stream.selector.decoder,
+                    extracted: selected.extracted,
+                    kept: selected.items.len(),
+                    last: selected.items.last(),
+                    token: open.token.as_ref(),
+                };
+                paginator.next(&seen, &scope)?
+            }
+            _ => None,
+        };
+        self.resumed = false;
+        let more = token.is_some();
+        if let Some(token) = &token {
+            let body: &Bytes = &answer.body;
+            open.guard.advance(&crate::template::python_str(token), body)?;
+        }
+        open.token = token;
+        if !more {
+            self.close(false);
+        }
+        let position = self.position(more.then_some(()));
+        Ok(Page { items: selected.items, position, gaps, permit: answer.permit })
+    }
+
+    /// Ends the open window. One that was passed over does not count as read.
+    fn close(&mut self, passed_over: bool) {
+        let Some(open) = self.open.take() else { return };
+        if let (Some(cursor), Some(window), false) = (&self.stream.cursor, &open.window, passed_over) {
+            cursor.close(&mut self.read, window, open.latest);
+        }
+    }
+
+    fn position(&self, more: Option<()>) -> Position {
+        let at = more.and(self.open.as_ref()).map(|open| Place {
+            window: open.window.as_ref().map(|window| (window.start.micros(), window.end.micros())),
+            token: open.token.as_ref().and_then(|token| serde_json::to_value(token).ok()).unwrap_or_default(),
+            latest: open.latest,
+        });
+        let read = self.stream.cursor.is_some().then(|| self.read.clone());
+        Position { since: self.since, read, at }
+    }
+}
+
+fn scope(shared: &Shared, slice: Arc<SliceView>, token: Option<&Value>) -> Scope {
+    let mut scope = shared.scope();
+    for (name, value) in &slice.partition.extra {
+        scope = scope.with(name, value.clone());
+    }
+    let token = match token {
+        Some(token) => [("next_page_token".to_owned(), token.clone())]
+            .into_iter()
+            .collect::<std::collections::BTreeMap<String, Value>>()
+            .into(),
+        None => Value::from(()),
+    };
+    scope.with("stream_slice", Value::from_dyn_object(slice)).with("next_page_token", token)
+}
+
+/// What the page, the partition and the window add to a request.
+fn parts(stream: &Stream, partition: &Partition, open: &Open, scope: &Scope) -> Result<Parts> {
+    let mut parts = match &stream.paginator {
+        Some(paginator) => paginator.parts(open.token.as_ref(), scope)?,
+        None => Parts::default(),
+    };
+    if open.token.is_some() && stream.slice_once {
+        return Ok(parts);
+    }
+    let mut slice = match &stream.router {
+        Some(router) => router.parts(partition, scope)?,
+        None => Parts::default(),
+    };
+    if let Some(cursor) = &stream.cursor {
+        slice.replace(cursor.parts(open.window.as_deref(), scope)?);
+    }
+    parts.merge(slice)?;
+    Ok(parts)
+}
+
+/// Whether a refusal may come from a token that was kept too long.
+fn is_lapsed(error: &Error) -> bool {
+    matches!(error.kind(), ErrorKind::Configuration | ErrorKind::NotFound | ErrorKind::InvalidData)
+}
