@@ -15,7 +15,7 @@ that stands in for the network. The fake answers as `requests.yaml` beside the m
         query:    parameters that the first page must have; `null` for one that must be absent
         json:     members (dotted) that the body of a request must have, or `form` for a form
         body:     the answer; the word RECORDS stands for records that are made from the stream's own schema, ITEM for one
-        header:   headers of the answer
+        header:   headers of the answer; the word URL stands for the address without its parameters
         count:    how many records fill the first page (2 unless said otherwise); the last page has one
         last:     the answer when there is no further page (`body` with no tokens unless said otherwise)
         next:     how the second page is asked for: `query`, `json`, `form` or `url`; without it there is one page
@@ -231,7 +231,8 @@ class Fake:
         asked = (self.current, name)
         self.first.add((asked, "next" in rule))
         records = [sample(stream["schema_loader"]["schema"], number + 1) for number in range(rule.get("count", 2))]
-        return fill(rule["body"], records), rule.get("header", {}), 200
+        header = {key: value.replace("URL", base) for key, value in rule.get("header", {}).items()}
+        return fill(rule["body"], records), header, 200
 
 
 def check(folder):
