@@ -11,6 +11,8 @@ that stands in for the network. The fake answers as `requests.yaml` beside the m
     headers:  what every request must carry
     answers:  the first one whose `url` (a regular expression) is found in a request's address answers it
       - url:      the regular expression
+        text:     a regular expression that is found in the body of the request, where one address serves all streams
+        stream:   the stream whose records are asked for; otherwise the one whose address it is
         method:   GET unless said otherwise
         query:    parameters that the first page must have; `null` for one that must be absent
         json:     members (dotted) that the body of a request must have, or `form` for a form
@@ -168,7 +170,7 @@ class Fake:
 
     def __init__(self, script, streams, config):
         self.script, self.wrong, self.second, self.first = script, [], set(), set()
-        self.streams = sorted(streams.items(), key=lambda item: item[0] not in script.get("only", []))
+        self.streams = list(streams.items())
         self.config, self.current = config, None
 
     def stream_of(self, url):
@@ -180,6 +182,9 @@ class Fake:
         best = max(hits, key=lambda hit: (len(re.sub(r"\{\{.*?\}\}", "", template(hit[1]))), hit[0] == self.current), default=None)
         expect(best, f"a request to an address that no stream has: {url}")
         return best
+
+    def named(self, name):
+        return name, dict(self.streams)[name]
 
     def __call__(self, _adapter, request, **_):
         try:
@@ -201,8 +206,8 @@ class Fake:
         sent = json.loads(text) if text.startswith("{") else {}
         for key, value in self.script["headers"].items():
             expect(request.headers.get(key) == value, f"{base}: header {key} is {request.headers.get(key)!r}")
-        key, rule = next(
-            ((i, rule) for i, rule in enumerate(self.script["answers"]) if re.search(rule["url"], base)), (None, None)
+        rule = next(
+            (x for x in self.script["answers"] if re.search(x["url"], base) and re.search(x.get("text", ""), text)), None
         )
         expect(rule, f"no answer is documented for {base}")
         expect(request.method == rule.get("method", "GET"), f"{base}: method {request.method}")
@@ -221,7 +226,7 @@ class Fake:
                 wrong.append(request.url)
             return wrong
 
-        name, stream = self.stream_of(base)
+        name, stream = self.named(rule["stream"]) if "stream" in rule else self.stream_of(base)
         if "next" in rule and not same(rule["next"]):
             self.second.add((self.current, name))
             last = rule.get("last", untokened(rule["body"]))
