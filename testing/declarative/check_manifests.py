@@ -16,8 +16,9 @@ that stands in for the network. The fake answers as `requests.yaml` beside the m
         method:   GET unless said otherwise
         query:    parameters that the first page must have; `null` for one that must be absent
         json:     members (dotted) that the body of a request must have, or `form` for a form
-        body:     the answer; the word RECORDS stands for records that are made from the stream's own schema, ITEM for one
-        header:   headers of the answer; the word URL stands for the address without its parameters
+        body:     the answer; the word RECORDS stands for records that are made from the stream's own schema, ITEM for one,
+                  PATH as a member for the one where the stream looks for them, URL for the address without parameters
+        header:   headers of the answer
         count:    how many records fill the first page (2 unless said otherwise); the last page has one
         last:     the answer when there is no further page (`body` with no tokens unless said otherwise)
         next:     how the second page is asked for: `query`, `json`, `form` or `url`; without it there is one page
@@ -145,14 +146,13 @@ def sample(schema, number, name=""):
     return schema.get("examples", [formats.get(schema.get("format"), f"{name}-{number}")])[0]
 
 
-def fill(node, records):
-    if node == "RECORDS":
-        return records
-    if node == "ITEM":
-        return records[0]
+def fill(node, records, url, path):
+    """The answer of a script with its words replaced."""
+    if node in ("RECORDS", "ITEM"):
+        return records if node == "RECORDS" else records[0]
     if isinstance(node, dict):
-        return {key: fill(value, records) for key, value in node.items()}
-    return [fill(item, records) for item in node] if isinstance(node, list) else node
+        return {path if key == "PATH" else key: fill(value, records, url, path) for key, value in node.items()}
+    return node.replace("URL", url) if isinstance(node, str) else node
 
 
 def untokened(body):
@@ -162,7 +162,7 @@ def untokened(body):
 def matcher(url):
     """A pattern for the addresses that a manifest's template makes."""
     parts = re.split(r"\{\{.*?\}\}", url)
-    return re.compile("[^?]+?".join(map(re.escape, parts)) + r"(\?|$)")
+    return re.compile(".+?".join(map(re.escape, parts)) + "$")
 
 
 class Fake:
@@ -175,7 +175,7 @@ class Fake:
 
     def stream_of(self, url):
         def template(stream):
-            text = stream["retriever"]["requester"]["url"]
+            text = stream["retriever"]["requester"]["url"].split("?")[0]
             return re.sub(r"\{\{\s*config\['(\w+)'\]\s*\}\}", lambda found: str(self.config[found[1]]), text)
 
         hits = [(name, item) for name, item in self.streams if matcher(template(item)).match(url)]
@@ -226,18 +226,20 @@ class Fake:
                 wrong.append(request.url)
             return wrong
 
+        def reply(body, header, numbers):
+            records = [sample(stream["schema_loader"]["schema"], number) for number in numbers]
+            path = "".join(stream["retriever"]["record_selector"]["extractor"]["field_path"][:1])
+            return fill(body, records, base, path), {key: value.replace("URL", base) for key, value in header.items()}, 200
+
         name, stream = self.named(rule["stream"]) if "stream" in rule else self.stream_of(base)
         if "next" in rule and not same(rule["next"]):
             self.second.add((self.current, name))
-            last = rule.get("last", untokened(rule["body"]))
-            return fill(last, [sample(stream["schema_loader"]["schema"], 9999)]), {}, 200
+            return reply(rule.get("last", untokened(rule["body"])), {}, [9999])
         wrong = same({"query": rule.get("query", {}), "json": rule.get("json", {}), "form": rule.get("form", {})})
         expect(not wrong, f"{base}: {', '.join(wrong)}")
         asked = (self.current, name)
         self.first.add((asked, "next" in rule))
-        records = [sample(stream["schema_loader"]["schema"], number + 1) for number in range(rule.get("count", 2))]
-        header = {key: value.replace("URL", base) for key, value in rule.get("header", {}).items()}
-        return fill(rule["body"], records), header, 200
+        return reply(rule["body"], rule.get("header", {}), range(1, rule.get("count", 2) + 1))
 
 
 def check(folder):
