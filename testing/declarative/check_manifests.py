@@ -11,7 +11,7 @@ that stands in for the network. The fake answers as `requests.yaml` beside the m
     headers:  what every request must carry
     answers:  the first one whose `url` (a regular expression) is found in a request's address answers it
       - url:      the regular expression
-        text:     a regular expression that is found in the body of the request, where one address serves all streams
+        text:     a regular expression that is found in the body of the request or in its parameters, where one address serves all streams
         stream:   the stream whose records are asked for; otherwise the one whose address it is
         method:   GET unless said otherwise
         query:    parameters that the first page must have; `null` for one that must be absent
@@ -152,6 +152,8 @@ def fill(node, records, url, path):
         return records if node == "RECORDS" else records[0]
     if isinstance(node, dict):
         return {path if key == "PATH" else key: fill(value, records, url, path) for key, value in node.items()}
+    if isinstance(node, list):
+        return [fill(item, records, url, path) for item in node]
     return node.replace("URL", url) if isinstance(node, str) else node
 
 
@@ -207,7 +209,7 @@ class Fake:
         for key, value in self.script["headers"].items():
             expect(request.headers.get(key) == value, f"{base}: header {key} is {request.headers.get(key)!r}")
         rule = next(
-            (x for x in self.script["answers"] if re.search(x["url"], base) and re.search(x.get("text", ""), text)), None
+            (x for x in self.script["answers"] if re.search(x["url"], base) and re.search(x.get("text", ""), text or split.query)), None
         )
         expect(rule, f"no answer is documented for {base}")
         expect(request.method == rule.get("method", "GET"), f"{base}: method {request.method}")
