@@ -171,9 +171,8 @@ class Fake:
     """Answers instead of the network and notes what was asked."""
 
     def __init__(self, script, streams, config):
-        self.script, self.wrong, self.second, self.first = script, [], set(), set()
-        self.streams = list(streams.items())
-        self.config, self.current = config, None
+        self.script, self.wrong, self.second, self.first, self.asked = script, [], set(), set(), {}
+        self.streams, self.config, self.current = list(streams.items()), config, None
 
     def stream_of(self, url):
         def template(stream):
@@ -241,6 +240,8 @@ class Fake:
         expect(not wrong, f"{base}: {', '.join(wrong)}")
         asked = (self.current, name)
         self.first.add((asked, "next" in rule))
+        self.asked[self.current, base] = self.asked.get((self.current, base), 0) + 1
+        expect(self.asked[self.current, base] < 300, f"{base}: pages without end, such as {split.query}")
         return reply(rule["body"], rule.get("header", {}), range(1, rule.get("count", 2) + 1))
 
 
@@ -274,8 +275,7 @@ def check(folder):
         expect(not fake.wrong, f"{name}: {'; '.join(fake.wrong[:3])}")
         if not read:
             silent.append(name)
-        keys = [key for key in as_list(stream.source_defined_primary_key or [])]
-        lost = [key for key in keys for message in read[:1] if any(part not in message.record.data for part in key[:1])]
+        lost = [key for key in stream.source_defined_primary_key or [] for message in read[:1] if any(part not in message.record.data for part in key[:1])]
         expect(not lost, f"{name}: records without the key {lost}")
     expect(not silent, f"streams that gave no record: {silent}")
     unpaged = {asked[1] for asked, paged in fake.first if paged and asked[0] == asked[1] and asked not in fake.second}
