@@ -1,288 +1,277 @@
-//! Python's `ast.literal_eval`: texts that look like values.
+//! Python's literals.
 
-use std::collections::BTreeMap;
+use minijinja::value::Tuple;
 
-use minijinja::value::ValueKind;
+use super::Value;
+use super::dict::Dict;
+use super::lex::unescape;
+use super::limits::MAX_DEPTH;
+use super::python::integer;
 
-use super::{Types, Value};
+/// The longest text that is looked at, and how much it may hold.
+const MAX_TEXT: usize = 1 << 20;
 
-/// Deepest nesting that is read.
-const MAX_DEPTH: usize = 128;
-
-/// A text as a value of these types, or as it is.
-pub(super) fn typed(text: &str, types: Types) -> Value {
-    let plain = || Value::from(text);
-    if types == Types::Text || !may_be_literal(text) {
-        return plain();
+/// What a text says as a literal of Python; nothing if it is none.
+pub(crate) fn literal_eval(text: &str) -> Option<Value> {
+    let text = text.trim_start_matches([' ', '\t']);
+    if text.len() > MAX_TEXT || !begins(text) {
+        return None;
     }
-    let Some(value) = evaluate(text) else { return plain() };
-    let fits = match types {
-        Types::Any => true,
-        Types::TextOrList => matches!(value.kind(), ValueKind::Seq | ValueKind::String) && !is_tuple(text),
-        Types::Text => value.kind() == ValueKind::String,
-        Types::Integer => value.kind() == ValueKind::Number && value.is_integer() || value.kind() == ValueKind::Bool,
-        Types::Number => value.kind() == ValueKind::Number && !value.is_integer(),
-        Types::Boolean => value.kind() == ValueKind::Bool,
-    };
-    if fits { value } else { plain() }
+    let mut reader = Reader { rest: text, open: 0 };
+    let value = reader.all(&[])?;
+    reader.space();
+    // Empty lines may follow, but each must end.
+    let rest = reader.rest.trim_end_matches(['\n', '\r']);
+    (rest.trim().is_empty() && (rest.is_empty() || rest.len() < reader.rest.len())).then_some(value)
 }
 
-fn is_tuple(text: &str) -> bool {
-    !text.trim_start().starts_with(['[', '\'', '"'])
-}
-
-/// Whether a text may look like a value, by its first letter.
-pub(super) fn may_be_literal(text: &str) -> bool {
-    let Some(first) = text.bytes().find(|byte| !matches!(byte, b' ' | b'\t')) else { return false };
-    match first {
-        b'0'..=b'9' | b'-' | b'+' | b'.' | b'\'' | b'"' | b'[' | b'{' | b'(' => true,
-        b'T' | b'F' | b'N' => matches!(text.trim(), "True" | "False" | "None") || text.contains(','),
-        b'b' | b'B' | b'r' | b'R' | b'u' | b'U' => text.bytes().any(|byte| matches!(byte, b'\'' | b'"')),
+/// Whether a literal can begin so; most texts are told apart here.
+fn begins(text: &str) -> bool {
+    let mut bytes = text.bytes();
+    match bytes.next() {
+        Some(b'0'..=b'9' | b'+' | b'-' | b'.' | b'\'' | b'"' | b'(' | b'[' | b'{' | b'#') => true,
+        Some(b'T') => text.starts_with("True"),
+        Some(b'F') => text.starts_with("False"),
+        Some(b'N') => text.starts_with("None"),
+        Some(b'u' | b'U' | b'r' | b'R') => matches!(bytes.next(), Some(b'\'' | b'"')),
         _ => false,
     }
 }
 
-/// The value that a text is in Python, if it is one.
-pub(super) fn evaluate(text: &str) -> Option<Value> {
-    // Leading blanks are stripped by `literal_eval` itself.
-    let mut reader = Reader { text: text.trim_start_matches([' ', '\t']).trim_end(), at: 0 };
-    let value = reader.tuple_or_value()?;
-    reader.skip();
-    (reader.at == reader.text.len()).then_some(value)
-}
-
-struct Reader<'t> {
-    text: &'t str,
-    at: usize,
+struct Reader<'a> {
+    rest: &'a str,
+    /// How many brackets are open.
+    open: usize,
 }
 
 impl Reader<'_> {
-    fn rest(&self) -> &str {
-        self.text.get(self.at..).unwrap_or_default()
-    }
-
-    fn peek(&self) -> Option<u8> {
-        self.text.as_bytes().get(self.at).copied()
-    }
-
-    /// Blanks; line breaks only count within brackets, where Python allows them.
-    fn skip(&mut self) {
-        while matches!(self.peek(), Some(b' ' | b'\t' | b'\n' | b'\r')) {
-            self.at += 1;
+    fn space(&mut self) {
+        loop {
+            self.rest = self.rest.trim_start_matches([' ', '\t', '\u{c}']);
+            if self.open > 0 {
+                self.rest = self.rest.trim_start_matches([' ', '\t', '\u{c}', '\n', '\r']);
+            }
+            match self.rest.strip_prefix("\\\n") {
+                Some(rest) => self.rest = rest,
+                None if self.rest.starts_with('#') => {
+                    let end = self.rest.find('\n').unwrap_or(self.rest.len());
+                    self.skip(end);
+                    if self.open == 0 {
+                        return;
+                    }
+                }
+                None => return,
+            }
         }
     }
 
-    fn take(&mut self, byte: u8) -> bool {
-        self.skip();
-        let found = self.peek() == Some(byte);
-        self.at += usize::from(found);
-        found
+    fn skip(&mut self, count: usize) {
+        self.rest = self.rest.get(count..).unwrap_or_default();
     }
 
-    /// `1, 2` is a tuple.
-    fn tuple_or_value(&mut self) -> Option<Value> {
-        let first = self.value(0)?;
-        if !self.take(b',') {
+    fn take(&mut self, sign: char) -> bool {
+        self.space();
+        let rest = self.rest.strip_prefix(sign);
+        self.rest = rest.unwrap_or(self.rest);
+        rest.is_some()
+    }
+
+    /// One value, or a tuple of several.
+    fn all(&mut self, ends: &[char]) -> Option<Value> {
+        let first = self.value()?;
+        if !self.take(',') {
             return Some(first);
         }
-        let mut items = vec![first];
-        self.skip();
-        while self.at < self.text.len() {
-            items.push(self.value(0)?);
-            if !self.take(b',') {
-                break;
+        let mut all = vec![first];
+        loop {
+            self.space();
+            if self.rest.is_empty() || self.rest.starts_with(ends) || self.rest.starts_with(['\n', '\r']) {
+                return Some(Value::from(Tuple::new(all)));
             }
-            self.skip();
+            all.push(self.value()?);
+            if !self.take(',') {
+                return Some(Value::from(Tuple::new(all)));
+            }
         }
-        Some(Value::from(items))
     }
 
-    fn value(&mut self, depth: usize) -> Option<Value> {
-        if depth > MAX_DEPTH {
-            return None;
-        }
-        self.skip();
-        match self.peek()? {
-            b'[' => self.items(b']', depth).map(|(items, _)| Value::from(items)),
-            b'(' => {
-                let (items, commas) = self.items(b')', depth)?;
-                match items.as_slice() {
-                    [single] if commas == 0 => Some(single.clone()),
-                    _ => Some(Value::from(items)),
+    fn value(&mut self) -> Option<Value> {
+        self.space();
+        let first = self.rest.chars().next()?;
+        match first {
+            '(' | '[' | '{' => {
+                if self.open >= MAX_DEPTH {
+                    return None;
+                }
+                self.skip(1);
+                self.open += 1;
+                let value = match first {
+                    '(' => self.bracket(),
+                    '[' => self.list(),
+                    _ => self.dict(),
+                }?;
+                self.open -= 1;
+                Some(value)
+            }
+            '\'' | '"' | 'u' | 'U' | 'r' | 'R' => self.text(),
+            '+' | '-' => {
+                self.skip(1);
+                self.space();
+                let bracketed = self.rest.starts_with('(');
+                let value = if bracketed { self.value()? } else { self.number()? };
+                match (first, super::python::Number::of(&value)) {
+                    (_, _) if value.kind() != minijinja::value::ValueKind::Number => None,
+                    ('-', Some(super::python::Number::Integer(number))) => Some(integer(-number)),
+                    ('-', Some(super::python::Number::Float(number))) => Some((-number).into()),
+                    _ => Some(value),
                 }
             }
-            b'{' => self.mapping(depth),
-            b'\'' | b'"' => self.text_value(),
-            b'0'..=b'9' | b'.' | b'-' | b'+' => self.number(),
+            '0'..='9' | '.' => self.number(),
             _ => self.word(),
         }
     }
 
-    fn items(&mut self, end: u8, depth: usize) -> Option<(Vec<Value>, usize)> {
-        self.at += 1;
-        let (mut items, mut commas) = (Vec::new(), 0);
-        loop {
-            if self.take(end) {
-                return Some((items, commas));
-            }
-            items.push(self.value(depth + 1)?);
-            if self.take(b',') {
-                commas += 1;
-            } else {
-                return self.take(end).then_some((items, commas));
-            }
-        }
-    }
-
-    fn mapping(&mut self, depth: usize) -> Option<Value> {
-        self.at += 1;
-        let (mut members, mut set): (BTreeMap<Value, Value>, Vec<Value>) = (BTreeMap::new(), Vec::new());
-        loop {
-            if self.take(b'}') {
-                break;
-            }
-            let key = self.value(depth + 1)?;
-            if self.take(b':') {
-                members.insert(key, self.value(depth + 1)?);
-            } else {
-                set.push(key);
-            }
-            if !self.take(b',') {
-                self.take(b'}').then_some(())?;
-                break;
-            }
-        }
-        match (members.is_empty(), set.is_empty()) {
-            (_, true) => Some(Value::from(members)),
-            (true, false) => Some(Value::from(set)),
-            (false, false) => None,
-        }
-    }
-
-    /// Texts that follow one another are one.
-    fn text_value(&mut self) -> Option<Value> {
-        let mut whole = String::new();
-        while let Some(quote @ (b'\'' | b'"')) = self.peek() {
-            let long = [quote, quote, quote];
-            let delimiter = if self.rest().as_bytes().starts_with(&long) { 3 } else { 1 };
-            self.at += delimiter;
-            loop {
-                let rest = self.rest();
-                if rest.as_bytes().starts_with(long.get(..delimiter)?) {
-                    self.at += delimiter;
-                    break;
-                }
-                let letter = rest.chars().next()?;
-                if letter == '\n' && delimiter == 1 {
-                    return None;
-                }
-                self.at += letter.len_utf8();
-                if letter == '\\' { self.escape(&mut whole)? } else { whole.push(letter) }
-            }
-            self.skip();
-        }
-        Some(Value::from(whole))
-    }
-
-    fn escape(&mut self, out: &mut String) -> Option<()> {
-        let letter = self.rest().chars().next()?;
-        self.at += letter.len_utf8();
-        let digits = match letter {
-            'n' => return Some(out.push('\n')),
-            't' => return Some(out.push('\t')),
-            'r' => return Some(out.push('\r')),
-            '0' => return Some(out.push('\0')),
-            '\\' | '\'' | '"' => return Some(out.push(letter)),
-            '\n' => return Some(()),
-            'x' => 2,
-            'u' => 4,
-            'U' => 8,
-            other => {
-                out.push('\\');
-                out.push(other);
-                return Some(());
-            }
+    fn word(&mut self) -> Option<Value> {
+        let end = self.rest.find(|next: char| !next.is_alphanumeric() && next != '_').unwrap_or(self.rest.len());
+        let value = match self.rest.get(..end)? {
+            "True" => true.into(),
+            "False" => false.into(),
+            "None" => ().into(),
+            _ => return None,
         };
-        let code = u32::from_str_radix(self.rest().get(..digits)?, 16).ok()?;
-        self.at += digits;
-        out.push(char::from_u32(code)?);
-        Some(())
-    }
-
-    fn number(&mut self) -> Option<Value> {
-        let mut negative = false;
-        while let Some(sign @ (b'-' | b'+')) = self.peek() {
-            negative ^= sign == b'-';
-            self.at += 1;
-            self.skip();
-        }
-        let rest = self.rest();
-        let mut end =
-            rest.bytes().take_while(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_')).count();
-        // The sign of an exponent belongs to the number.
-        if rest.get(..end)?.ends_with(['e', 'E'])
-            && !rest.starts_with("0x")
-            && matches!(rest.as_bytes().get(end), Some(b'-' | b'+'))
-        {
-            end += 1 + rest.get(end + 1..)?.bytes().take_while(u8::is_ascii_digit).count();
-        }
-        let token = rest.get(..end)?;
-        let value = number(token, negative)?;
-        self.at += end;
+        self.skip(end);
         Some(value)
     }
 
-    fn word(&mut self) -> Option<Value> {
-        for (word, value) in [("True", Value::from(true)), ("False", Value::from(false)), ("None", Value::from(()))] {
-            if let Some(after) = self.rest().strip_prefix(word) {
-                if after.chars().next().is_none_or(|next| !next.is_alphanumeric() && next != '_') {
-                    self.at += word.len();
-                    return Some(value);
+    fn bracket(&mut self) -> Option<Value> {
+        if self.take(')') {
+            return Some(Value::from(Tuple::default()));
+        }
+        let value = self.all(&[')'])?;
+        self.take(')').then_some(value)
+    }
+
+    fn list(&mut self) -> Option<Value> {
+        let mut all = Vec::new();
+        while !self.take(']') {
+            all.push(self.value()?);
+            if !self.take(',') {
+                return self.take(']').then(|| all.into());
+            }
+        }
+        Some(all.into())
+    }
+
+    fn dict(&mut self) -> Option<Value> {
+        let mut pairs: Vec<(Value, Value)> = Vec::new();
+        while !self.take('}') {
+            let key = self.value()?;
+            if !is_key(&key) || !self.take(':') {
+                return None;
+            }
+            pairs.push((key, self.value()?));
+            if !self.take(',') {
+                if !self.take('}') {
+                    return None;
                 }
+                break;
             }
         }
-        match self.rest().as_bytes() {
-            [b'u' | b'U' | b'r' | b'R', b'\'' | b'"', ..] => {
-                self.at += 1;
-                self.text_value()
-            }
-            _ => None,
+        // Keys that are texts, as nearly all are, need no search for each.
+        if pairs.len() > 16 && pairs.iter().all(|(key, _)| key.as_str().is_some()) {
+            return Some(Value::from_pairs(pairs));
         }
+        Some(pairs.into_iter().collect::<Dict>().into())
+    }
+
+    fn text(&mut self) -> Option<Value> {
+        let mut whole = String::new();
+        loop {
+            let raw = self.rest.starts_with(['r', 'R']);
+            let body = self.rest.trim_start_matches(['r', 'R', 'u', 'U']);
+            if self.rest.len() - body.len() > 1 {
+                return None;
+            }
+            let mark = body.chars().next().filter(|mark| matches!(mark, '\'' | '"'))?;
+            let triple = mark.to_string().repeat(3);
+            let (quote, multiline) =
+                if body.starts_with(&triple) { (triple.as_str(), true) } else { (triple.get(..1)?, false) };
+            let body = body.get(quote.len()..)?;
+            let end = end_of(body, quote, multiline)?;
+            let inner = body.get(..end)?;
+            whole.push_str(&if raw { inner.to_owned() } else { unescape(inner)? });
+            self.rest = body.get(end + quote.len()..)?;
+            self.space();
+            if !self.rest.starts_with(['\'', '"']) {
+                return Some(whole.into());
+            }
+        }
+    }
+
+    fn number(&mut self) -> Option<Value> {
+        let is_part = |at: usize, next: char| {
+            next.is_alphanumeric()
+                || matches!(next, '_' | '.')
+                || (matches!(next, '+' | '-')
+                    && self.rest.get(..at).is_some_and(|before| {
+                        before.ends_with(['e', 'E']) && !before.starts_with("0x") && !before.starts_with("0X")
+                    }))
+        };
+        let end =
+            self.rest.char_indices().find(|(at, next)| !is_part(*at, *next)).map_or(self.rest.len(), |(at, _)| at);
+        let text = self.rest.get(..end)?;
+        let value = number(text)?;
+        self.skip(end);
+        Some(value)
     }
 }
 
-fn number(token: &str, negative: bool) -> Option<Value> {
-    let well_spaced = !token.starts_with('_') && !token.ends_with('_') && !token.contains("__");
-    well_spaced.then_some(())?;
-    let clean = token.replace('_', "");
-    let radix = match clean.get(..2).map(str::to_ascii_lowercase).as_deref() {
-        Some("0x") => Some(16),
-        Some("0o") => Some(8),
-        Some("0b") => Some(2),
-        _ => None,
-    };
-    if let Some(radix) = radix {
-        let value = i128::from_str_radix(clean.get(2..)?, radix).ok()?;
-        return Some(Value::from(if negative { -value } else { value }));
-    }
-    if clean.bytes().all(|byte| byte.is_ascii_digit()) {
-        // `007` is no number in Python, `000` is.
-        if clean.len() > 1 && clean.starts_with('0') && clean.bytes().any(|byte| byte != b'0') {
+fn is_key(value: &Value) -> bool {
+    value.is_tuple() || !matches!(value.kind(), minijinja::value::ValueKind::Seq | minijinja::value::ValueKind::Map)
+}
+
+/// Where a text in quotes ends.
+fn end_of(body: &str, quote: &str, multiline: bool) -> Option<usize> {
+    let mut escaped = false;
+    for (at, next) in body.char_indices() {
+        if escaped {
+            escaped = false;
+        } else if next == '\\' {
+            escaped = true;
+        } else if next == '\n' && !multiline {
             return None;
+        } else if body.get(at..).is_some_and(|rest| rest.starts_with(quote)) {
+            return Some(at);
         }
-        return match clean.parse::<i128>() {
-            Ok(value) => {
-                let value = if negative { -value } else { value };
-                Some(i64::try_from(value).map_or_else(|_| Value::from(value), Value::from))
-            }
-            Err(_) => None,
-        };
     }
-    let shape = clean.bytes().all(|byte| byte.is_ascii_digit() || matches!(byte, b'.' | b'e' | b'E' | b'-' | b'+'));
-    let digits = clean.bytes().next().is_some_and(|byte| byte.is_ascii_digit() || byte == b'.');
-    if !shape || !digits || clean == "." {
+    None
+}
+
+/// A number without a sign.
+fn number(text: &str) -> Option<Value> {
+    // An underscore stands between digits only.
+    if text.starts_with('_') || text.ends_with('_') || text.contains("__") || text.contains("_.") || text.contains("._")
+    {
         return None;
     }
-    let value: f64 = clean.parse().ok()?;
-    Some(Value::from(if negative { -value } else { value }))
+    let plain = text.replace('_', "");
+    let lower = plain.to_ascii_lowercase();
+    for (prefix, radix) in [("0x", 16), ("0o", 8), ("0b", 2)] {
+        if let Some(digits) = lower.strip_prefix(prefix) {
+            return i128::from_str_radix(digits, radix).ok().filter(|_| !digits.starts_with('+')).map(integer);
+        }
+    }
+    if !plain.starts_with(|first: char| first.is_ascii_digit() || first == '.') {
+        return None;
+    }
+    if plain.bytes().all(|byte| byte.is_ascii_digit()) {
+        let zeros = plain.bytes().all(|byte| byte == b'0');
+        return if plain.starts_with('0') && !zeros { None } else { plain.parse().ok().map(integer) };
+    }
+    if !plain.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'.' | b'e' | b'E' | b'+' | b'-'))
+        || !plain.contains(|next: char| next.is_ascii_digit())
+    {
+        return None;
+    }
+    plain.parse::<f64>().ok().map(Value::from)
 }

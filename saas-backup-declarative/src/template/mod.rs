@@ -1,32 +1,52 @@
-//! The templates of manifests, as Airbyte evaluates them: Jinja whose results are texts that Python reads again.
+//! Templates of manifests, evaluated as the framework of the manifests evaluates them.
 //!
-//! `{{ config['count'] }}` renders as the text `3`, and Python's `literal_eval` makes the number 3 of it; `None` becomes
-//! nothing, and `{'a': 1}` a mapping. What Jinja cannot render because of types stays the template's own text; what
-//! gives nothing becomes what its place falls back to.
-
-mod datetime;
-mod environment;
+//! They are Jinja over the values of Python: what a template makes is a text, which is then read as a literal of Python.
+//! Here a template is read once, and one that is a single expression is evaluated without its text where that comes to the
+//! same. `minijinja` gives the values; the operators are Python's, which no engine of this language has: dates add and
+//! subtract, a value of the wrong type leaves the template as it stands, and what is not there ends it.
+mod arithmetic;
+mod block;
+mod checks;
+mod dates;
+mod dict;
+mod digest;
+mod eval;
+mod failure;
 mod filters;
-mod functions;
+mod json;
+mod kept;
+mod lex;
+mod limits;
 mod literal;
+mod macros;
+mod methods;
+mod names;
 mod parse;
+mod printf;
 mod python;
 mod scope;
+#[cfg(test)]
+mod tests;
+mod text;
+mod tree;
 
+use std::fmt::{self, Debug, Formatter};
 use std::sync::Arc;
 
-use minijinja::Expression;
+use minijinja::value::ValueKind;
 use saas_backup_core::{Error, ErrorKind, Result};
 
-pub(crate) use filters::first_match;
-pub(crate) use functions::camel_to_snake;
-pub(crate) use python::{python_float, python_str};
-pub(crate) use scope::Scope;
+use self::eval::Machine;
+use self::failure::{Failure, Outcome};
+use self::python::equal;
+use self::tree::{Expr, Name, Node};
 
-use environment::ENVIRONMENT;
-use parse::Segment;
+use self::literal::literal_eval;
+pub(crate) use self::python::{python_float, python_str};
+pub(crate) use self::scope::Scope;
+pub(crate) use self::text::{camel_to_snake, first_match};
 
-/// The one kind of value that templates, records and requests share.
+/// The values of the engine.
 pub(crate) type Value = minijinja::Value;
 
 /// A value of JSON as templates see it.
@@ -34,249 +54,162 @@ pub(crate) fn value_of(value: &impl serde::Serialize) -> Value {
     Value::from(minijinja::value::Serde(value))
 }
 
-/// Longest text that a template may give, in bytes.
-const MAX_OUTPUT: usize = 4 * 1024 * 1024;
-
-/// What the text that a template gives is read as.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// What a template's text is read as, if it has that form. What has another form stays text.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Types {
-    /// Whatever it looks like.
     Any,
-    /// A list where it looks like one; otherwise it stays a text.
-    TextOrList,
-    /// A text.
     Text,
-    /// An integer where it looks like one.
+    TextOrList,
     Integer,
-    /// A number with a fraction where it looks like one.
     Number,
-    /// A boolean where it looks like one.
     Boolean,
 }
 
-/// What a template that gives nothing is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// What a template gives when it makes no text.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Fallback {
-    /// Its own text, evaluated once more: what is undefined is an error then.
+    /// Its own evaluation again: an empty text, or that something is not there.
     Itself,
-    /// Nothing.
+    /// None.
     Nothing,
-    /// False.
-    No,
 }
 
-/// A template that was parsed.
-#[derive(Clone, Debug)]
-pub(crate) struct Template(Arc<Parsed>);
+/// A template, read once. Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Template(Arc<Read>);
 
-#[derive(Debug)]
-struct Parsed {
+struct Read {
     source: String,
-    form: Form,
-    /// The variables that must be there.
-    roots: Vec<String>,
+    nodes: Vec<Node>,
+    free: Vec<Name>,
 }
 
-enum Form {
-    Constant,
-    /// One expression and nothing else.
-    Single(Expression<'static, 'static>),
-    Segments(Vec<Piece>),
-    /// With statements.
-    Whole(minijinja::Environment<'static>),
-}
-
-enum Piece {
-    Text(String),
-    Expression(Expression<'static, 'static>),
-}
-
-impl std::fmt::Debug for Form {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.write_str(match self {
-            Self::Constant => "Constant",
-            Self::Single(_) => "Single",
-            Self::Segments(_) => "Segments",
-            Self::Whole(_) => "Whole",
-        })
+impl Debug for Template {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Template").field(&self.0.source).finish()
     }
-}
-
-/// How rendering ended without a text.
-enum Stopped {
-    /// Something that is not there was used.
-    Undefined,
-    /// Types do not fit: the template stays as it is.
-    Types,
-    Failed(Error),
 }
 
 impl Template {
-    /// Parses a template.
-    ///
-    /// # Errors
-    ///
-    /// [`ErrorKind::Configuration`] if it is none.
-    pub(crate) fn parse(source: &str) -> Result<Self> {
-        let wrong = |error: minijinja::Error| {
-            Error::new(ErrorKind::Configuration, "the manifest holds a template that is none")
-                .with_context("template", source.chars().take(200).collect::<String>())
-                .with_source(error)
-        };
-        if !source.contains("{{") && !source.contains("{%") && !source.contains("{#") {
-            return Ok(Self(Arc::new(Parsed { source: source.to_owned(), form: Form::Constant, roots: Vec::new() })));
+    /// Refuses what Jinja cannot read, and what is out of bounds.
+    pub(crate) fn parse(text: &str) -> Result<Self> {
+        if text.len() > limits::MAX_TEMPLATE {
+            return Err(Error::new(ErrorKind::LimitExceeded, "a template is too long")
+                .with_context("limit", limits::MAX_TEMPLATE));
         }
-        let mut roots = std::collections::BTreeSet::new();
-        let form = match parse::segments(source) {
-            Some(segments) => {
-                let mut pieces = Vec::new();
-                for segment in segments {
-                    pieces.push(match segment {
-                        Segment::Text(text) => Piece::Text(text),
-                        Segment::Expression(text) => {
-                            let compiled = ENVIRONMENT.compile_expression_owned(text).map_err(wrong)?;
-                            roots.extend(compiled.undeclared_variables(false));
-                            Piece::Expression(compiled)
-                        }
-                    });
-                }
-                match pieces.pop() {
-                    Some(Piece::Expression(single)) if pieces.is_empty() => Form::Single(single),
-                    last => Form::Segments(pieces.into_iter().chain(last).collect()),
-                }
-            }
-            None => {
-                let mut own = ENVIRONMENT.clone();
-                own.add_template_owned("template", parse::rewritten(source)).map_err(wrong)?;
-                roots.extend(own.get_template("template").map_err(wrong)?.undeclared_variables(false));
-                Form::Whole(own)
-            }
-        };
-        let roots = roots.into_iter().filter(|name| !environment::is_global(name)).collect();
-        Ok(Self(Arc::new(Parsed { source: source.to_owned(), form, roots })))
+        let nodes = lex::parts(text).and_then(block::nodes).map_err(|error| error.with_context("template", text))?;
+        let free = names::free(&nodes);
+        Ok(Self(Arc::new(Read { source: text.to_owned(), nodes, free })))
     }
 
-    /// What it gives, read as types; what it falls back to if it gives nothing.
-    ///
-    /// # Errors
-    ///
-    /// [`ErrorKind::Configuration`] if it uses a variable that there is not in this place, or something undefined that
-    /// nothing stands in for; [`ErrorKind::LimitExceeded`] if it does not come to an end.
-    pub(crate) fn evaluate(&self, scope: &Scope, types: Types, fallback: Fallback) -> Result<Value> {
-        let parsed = &*self.0;
-        if matches!(parsed.form, Form::Constant) && !parsed.source.is_empty() {
-            return Ok(literal::typed(&parsed.source, types));
-        }
-        self.check_roots(scope)?;
-        let stopped = match self.render(scope) {
-            Ok(Rendered::Value(value)) if types == Types::Any && python::is_plain(&value) => return Ok(value),
-            Ok(rendered) => {
-                let text = rendered.text();
-                if text.len() > MAX_OUTPUT {
-                    return Err(Error::new(ErrorKind::LimitExceeded, "a template of the manifest gives too much")
-                        .with_context("limit", MAX_OUTPUT));
-                }
-                if !text.is_empty() {
-                    return Ok(literal::typed(&text, types));
-                }
-                None
-            }
-            Err(Stopped::Types) => return Ok(literal::typed(&parsed.source, types)),
-            Err(Stopped::Failed(error)) => return Err(error),
-            Err(Stopped::Undefined) => Some(()),
-        };
-        match (fallback, stopped) {
-            (Fallback::Nothing, _) => Ok(Value::from(())),
-            (Fallback::No, _) => Ok(Value::from(false)),
-            (Fallback::Itself, None) => Ok(Value::from("")),
-            (Fallback::Itself, Some(())) => {
-                Err(Error::new(ErrorKind::Configuration, "a template of the manifest uses what is not there")
-                    .with_context("template", parsed.source.chars().take(200).collect::<String>()))
-            }
-        }
+    fn source(&self) -> &str {
+        &self.0.source
     }
 
-    /// Whether it gives something that is true.
+    /// Whether it gives something that is true: neither nothing, nor a zero, nor a word for it.
     pub(crate) fn truth(&self, scope: &Scope) -> Result<bool> {
-        let value = self.evaluate(scope, Types::Any, Fallback::No)?;
-        Ok(match value.as_str() {
-            Some(text) => !matches!(text, "False" | "false" | "{}" | "[]" | "()" | "" | "0" | "0.0"),
-            None => value.is_true(),
+        let value = match self.made(scope) {
+            Ok(made) => read(made, Types::Any),
+            Err(Failure::Undefined) => return Ok(false),
+            Err(failure) => return Err(self.error(failure)),
+        };
+        Ok(match value.kind() {
+            ValueKind::String => {
+                !matches!(value.as_str().unwrap_or_default(), "" | "False" | "false" | "{}" | "[]" | "()" | "0" | "0.0")
+            }
+            ValueKind::None | ValueKind::Undefined => false,
+            ValueKind::Bool | ValueKind::Number => !equal(&value, &Value::from(0)),
+            _ => value.len() != Some(0),
         })
     }
 
-    fn check_roots(&self, scope: &Scope) -> Result<()> {
-        match self.0.roots.iter().find(|name| !scope.knows(name)) {
-            None => Ok(()),
-            Some(unknown) => Err(Error::new(
-                ErrorKind::Configuration,
-                "a template of the manifest uses a variable that is not there",
-            )
-            .with_context("variable", unknown)),
+    pub(crate) fn evaluate(&self, scope: &Scope, types: Types, fallback: Fallback) -> Result<Value> {
+        match (self.made(scope), fallback) {
+            (Ok(made), Fallback::Nothing) if made.is_undefined() || made.as_str() == Some("") => Ok(().into()),
+            (Ok(made), _) => Ok(read(made, types)),
+            (Err(Failure::Undefined), Fallback::Nothing) => Ok(().into()),
+            (Err(failure), _) => Err(self.error(failure)),
         }
     }
 
-    fn render(&self, scope: &Scope) -> Result<Rendered, Stopped> {
-        let context = scope.context();
-        match &self.0.form {
-            Form::Constant => Ok(Rendered::Text(self.0.source.clone())),
-            Form::Single(expression) => Ok(Rendered::Value(expression.eval(context).map_err(stopped)?)),
-            Form::Segments(pieces) => {
-                let mut text = String::new();
-                for piece in pieces {
-                    match piece {
-                        Piece::Text(literal) => text.push_str(literal),
-                        Piece::Expression(expression) => {
-                            text.push_str(&python_str(&expression.eval(context.clone()).map_err(stopped)?));
-                        }
-                    }
-                }
-                Ok(Rendered::Text(text))
+    fn error(&self, failure: Failure) -> Error {
+        let error = match failure {
+            Failure::Undefined => Error::new(ErrorKind::Configuration, "a template uses what is not there"),
+            Failure::Type => Error::new(ErrorKind::Configuration, "a template uses a value of the wrong type"),
+            Failure::Other(error) => *error,
+        };
+        error.with_context("template", self.source())
+    }
+
+    /// What stands for the text that the template makes.
+    fn made(&self, scope: &Scope) -> Outcome<Value> {
+        if self.0.source.contains("stream_state") {
+            return Err(failure::wrong(
+                "a template uses stream_state, which is gone; stream_interval is there instead",
+            ));
+        }
+        if let Some(name) = self.0.free.iter().find(|name| scope.get(name).is_none()) {
+            let error = Error::new(ErrorKind::Configuration, "a template uses a name that means nothing there");
+            return Err(error.with_context("name", name).into());
+        }
+        let made = match self.0.nodes.as_slice() {
+            [] => Ok("".into()),
+            [Node::Text(text)] => Ok(text.as_str().into()),
+            [Node::Output(expr)] => Self::single(expr, scope),
+            nodes => {
+                let mut out = String::new();
+                Machine::new(scope).run(nodes, &mut out).map(|()| out.into())
             }
-            Form::Whole(environment) => {
-                let template = environment.get_template("template").map_err(stopped)?;
-                Ok(Rendered::Text(template.render(context).map_err(stopped)?))
-            }
+        };
+        match made {
+            Err(Failure::Type) => Ok(self.source().into()),
+            made => made,
         }
+    }
+
+    fn single(expr: &Expr, scope: &Scope) -> Outcome<Value> {
+        let value = Machine::new(scope).eval(expr)?;
+        if value.is_undefined() {
+            return Ok("".into());
+        }
+        if is_plain(&value, 0) {
+            return Ok(value);
+        }
+        let text = python_str(&value);
+        limits::held(text.len())?;
+        Ok(text.into())
     }
 }
 
-enum Rendered {
-    Value(Value),
-    Text(String),
-}
-
-impl Rendered {
-    fn text(&self) -> std::borrow::Cow<'_, str> {
-        match self {
-            Self::Text(text) => text.as_str().into(),
-            Self::Value(value) => python_str(value).into(),
+/// Whether a value is what its text reads as, so that the text need not be made; or is a text itself.
+fn is_plain(value: &Value, depth: usize) -> bool {
+    match value.kind() {
+        ValueKind::None | ValueKind::Bool | ValueKind::String => true,
+        ValueKind::Number => value.is_integer() || f64::try_from(value.clone()).is_ok_and(f64::is_finite),
+        _ if depth > 16 => false,
+        ValueKind::Seq if !value.is_tuple() => {
+            python::row(value).is_some_and(|all| all.iter().all(|one| is_plain(one, depth + 1)))
         }
+        ValueKind::Map => python::pairs(value)
+            .is_some_and(|all| all.iter().all(|(key, value)| key.as_str().is_some() && is_plain(value, depth + 1))),
+        _ => false,
     }
 }
 
-fn stopped(error: minijinja::Error) -> Stopped {
-    use minijinja::ErrorKind as Kind;
-    match error.kind() {
-        Kind::UndefinedError | Kind::UnknownMethod => Stopped::Undefined,
-        Kind::InvalidOperation
-        | Kind::NonPrimitive
-        | Kind::NonKey
-        | Kind::TooManyArguments
-        | Kind::MissingArgument
-        | Kind::CannotUnpack
-        | Kind::CannotDeserialize
-        | Kind::BadSerialization => Stopped::Types,
-        Kind::OutOfFuel => {
-            Stopped::Failed(Error::new(ErrorKind::LimitExceeded, "a template of the manifest does not come to an end"))
-        }
-        // The source would quote what the template was given.
-        _ => Stopped::Failed(
-            Error::new(ErrorKind::Configuration, "a template of the manifest cannot be evaluated")
-                .with_context("reason", format!("{:?}", error.kind())),
-        ),
-    }
+/// Reads what was made as a literal.
+fn read(made: Value, types: Types) -> Value {
+    let found = match made.as_str() {
+        Some(text) => literal_eval(text),
+        None => Some(made.clone()),
+    };
+    let Some(found) = found else { return made };
+    let fits = match types {
+        Types::Any => true,
+        Types::Text => found.kind() == ValueKind::String,
+        Types::TextOrList => found.kind() == ValueKind::String || (found.kind() == ValueKind::Seq && !found.is_tuple()),
+        Types::Integer => found.is_integer() || found.kind() == ValueKind::Bool,
+        Types::Number => found.kind() == ValueKind::Number && !found.is_integer(),
+        Types::Boolean => found.kind() == ValueKind::Bool,
+    };
+    if fits { found } else { python_str(&made).into() }
 }
-
-#[cfg(test)]
-mod tests;
