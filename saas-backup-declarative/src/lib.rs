@@ -5,6 +5,7 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod auth;
+mod connector;
 mod errors;
 mod expression;
 mod extract;
@@ -21,4 +22,5 @@ mod template;
 mod time;
 mod walk;
 
+pub use connector::{BUILT_IN, BuiltIn, BuiltInConfig, Declarative, DeclarativeConfig, Options};
 pub use manifest::Manifest;

@@ -68,9 +68,10 @@ impl Paginator {
         let at_once = strategy.flag("inject_on_first_request");
         Ok(Some(Self {
             strategy: match strategy.kind() {
-                "PageIncrement" => {
-                    Strategy::Page { first: strategy.number("start_from_page").unwrap_or(0.0) as i64, at_once }
-                }
+                "PageIncrement" => Strategy::Page {
+                    first: strategy.count("start_from_page").map_or(0, |page| page.cast_signed() as i64),
+                    at_once,
+                },
                 "OffsetIncrement" => Strategy::Offset { at_once },
                 "CursorPagination" => {
                     let value = strategy
@@ -141,7 +142,7 @@ impl Paginator {
     }
 
     fn cursor_scope(&self, seen: &Seen<'_>, scope: &Scope) -> Result<Scope> {
-        let text = seen.decoder.text(seen.answer)?;
+        let text = seen.decoder.text(seen.answer);
         let response = match seen.decoder.bodies(&text)?.first() {
             Some(first) => serde_json::from_str(first.get())?,
             None => crate::request::empty(),

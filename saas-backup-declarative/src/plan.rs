@@ -71,6 +71,11 @@ impl Plan {
         Ok(Self { streams })
     }
 
+    /// Why a collection cannot be read, if one cannot.
+    pub(crate) fn first_error(self) -> Option<Error> {
+        self.streams.into_iter().find_map(|planned| planned.stream.err())
+    }
+
     pub(crate) fn get(&self, name: &str) -> Option<&Planned> {
         self.streams.iter().find(|planned| planned.name == name)
     }
@@ -106,10 +111,10 @@ fn find_parents(components: &[Component<'_>], names: &mut Vec<String>, depth: us
         for router in retriever.children("partition_router").unwrap_or_default() {
             for parent in router.children("parent_stream_configs").unwrap_or_default() {
                 let Ok(Some(stream)) = parent.child("stream") else { continue };
-                if let Some(name) = stream.text("name") {
-                    if !names.iter().any(|known| known == name) {
-                        names.push(name.to_owned());
-                    }
+                if let Some(name) = stream.text("name")
+                    && !names.iter().any(|known| known == name)
+                {
+                    names.push(name.to_owned());
                 }
                 find_parents(&[stream], names, depth + 1)?;
             }

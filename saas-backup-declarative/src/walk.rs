@@ -8,12 +8,13 @@ use saas_backup_http::PageGuard;
 use serde::{Deserialize, Serialize};
 
 use crate::extract::Item;
-use crate::paginate::Seen;
+use crate::paginate::{Paginator, Seen};
 use crate::request::{Parts, is_ignored};
 use crate::shared::Shared;
 use crate::slice::{Intervals, Partition, SliceView, Window};
 use crate::stream::Stream;
 use crate::template::{Scope, Value, value_of};
+use crate::time::Moment;
 
 /// Where the reading of one partition stands: what a cursor holds.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -143,7 +144,7 @@ impl Walk {
             Err(error) if self.resumed && is_lapsed(&error) => {
                 self.resumed = false;
                 if let Some(open) = &mut self.open {
-                    open.token = self.stream.paginator.as_ref().and_then(|paginator| paginator.first());
+                    open.token = self.stream.paginator.as_ref().and_then(Paginator::first);
                     open.latest = None;
                 }
                 self.page().await.map(Some)
@@ -175,7 +176,7 @@ impl Walk {
             self.windows = Some(windows);
         }
         let Some(window) = self.windows.as_mut().and_then(VecDeque::pop_front) else { return Ok(false) };
-        let token = self.stream.paginator.as_ref().and_then(|paginator| paginator.first());
+        let token = self.stream.paginator.as_ref().and_then(Paginator::first);
         self.open = Some(Open { window, token, latest: None, guard: PageGuard::default() });
         Ok(true)
     }
@@ -217,7 +218,7 @@ impl Walk {
                 let wanted = !filters || cursor.wants(time, self.since, lag, &self.shared)?;
                 past |= cursor.feed && !wanted && index + 1 == count;
                 if wanted {
-                    open.latest = open.latest.max(time.map(|time| time.micros()));
+                    open.latest = open.latest.max(time.map(Moment::micros));
                     kept.push(item);
                 }
             }

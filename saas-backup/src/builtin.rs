@@ -12,6 +12,8 @@ const BUILT_IN: &[AddTo] = &[
     bagit,
     #[cfg(feature = "csv")]
     csv,
+    #[cfg(feature = "declarative")]
+    declarative,
     #[cfg(feature = "files")]
     files,
     #[cfg(feature = "git")]
@@ -116,6 +118,34 @@ impl Default for Registry {
             add(&mut registry);
         }
         registry
+    }
+}
+
+#[cfg(feature = "declarative")]
+fn declarative(registry: &mut Registry) {
+    use std::sync::Arc;
+
+    use saas_backup_declarative::{BUILT_IN, BuiltInConfig, Declarative, DeclarativeConfig};
+
+    registry
+        .connector("declarative", "Whatever a low-code manifest of Airbyte describes", |config: DeclarativeConfig, context| {
+            Ok(Arc::new(Declarative::new(config.in_folder(&context.base))?))
+        })
+        .document(
+            "Runs a manifest unchanged: `manifest` is its file, `config` holds the settings that it asks for, and a file\n\
+             NAME.overlay.yaml beside it says how records are read and where attachments are. Reads only. A collection\n\
+             that needs what this engine has not is an error of its own; the others are read. docs/declarative.md says it all.",
+        );
+    for built_in in BUILT_IN {
+        registry
+            .connector(built_in.name, built_in.title, |config: BuiltInConfig, context| {
+                Ok(Arc::new(Declarative::built_in(built_in.name, config.in_folder(&context.base))?))
+            })
+            .described_by(|| built_in.schema())
+            .document(
+                "Reads what the manifest of this name describes, with attachments where the provider has them; nothing is\n\
+                 restored. docs/declarative.md says how it is read, and what a copy of a manifest that you change is for.",
+            );
     }
 }
 

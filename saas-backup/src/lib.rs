@@ -22,6 +22,7 @@
 //!
 //! | feature | what it adds |
 //! |---|---|
+//! | `declarative` | whatever a low-code manifest of Airbyte describes, and providers that come with it |
 //! | `open-export` | the connector to services that speak the Open Export Protocol |
 //! | `wordpress` | the connector to WordPress sites, for backup and restore |
 //! | `tls` (default) | HTTPS for connectors and alerts |
@@ -60,6 +61,8 @@ pub use registry::{ConnectorEntry, Context, FormatEntry, Registry};
 #[cfg(any(feature = "open-export", feature = "wordpress"))]
 pub use saas_backup_connectors as connectors;
 pub use saas_backup_core as core;
+#[cfg(feature = "declarative")]
+pub use saas_backup_declarative as declarative;
 #[cfg(feature = "export-api")]
 pub use saas_backup_export_api as export_api;
 #[cfg(feature = "_formats")]

@@ -47,7 +47,7 @@ pub struct ConnectorEntry {
     name: String,
     summary: String,
     documentation: String,
-    schema: Value,
+    schema: Arc<dyn Fn() -> Value + Send + Sync>,
     open: Arc<Open>,
 }
 
@@ -69,7 +69,7 @@ impl ConnectorEntry {
 
     /// The JSON Schema of its settings.
     pub fn schema(&self) -> Value {
-        self.schema.clone()
+        (self.schema)()
     }
 
     /// Makes the connector. Blocks while texts are read from files and commands.
@@ -79,6 +79,12 @@ impl ConnectorEntry {
     /// [`ErrorKind::Configuration`] if the settings do not do.
     pub fn open(&self, settings: &Settings, context: &Context) -> Result<Arc<dyn Connector>> {
         (self.open)(settings, context)
+    }
+
+    /// Sets how the JSON Schema of its settings is found, where their type does not say it all.
+    pub fn described_by(&mut self, schema: impl Fn() -> Value + Send + Sync + 'static) -> &mut Self {
+        self.schema = Arc::new(schema);
+        self
     }
 
     /// Sets the documentation, in Markdown.
@@ -245,7 +251,7 @@ impl Registry {
             name: name.clone(),
             summary: summary.into(),
             documentation: String::new(),
-            schema: schemars::schema_for!(S).to_value(),
+            schema: Arc::new(|| schemars::schema_for!(S).to_value()),
             open: Arc::new(move |settings, context| open(settings.read(&context.base)?, context)),
         };
         self.connectors.remove(&name);

@@ -32,7 +32,12 @@ pub(crate) enum Authenticator {
 }
 
 impl Authenticator {
-    pub(crate) fn build(component: Option<Component<'_>>, shared: &Arc<Shared>) -> Result<Self> {
+    /// The authenticator of a requester.
+    pub(crate) fn build(
+        component: Option<Component<'_>>,
+        requester: &Component<'_>,
+        shared: &Arc<Shared>,
+    ) -> Result<Self> {
         let Some(component) = component else { return Ok(Self::Nobody) };
         let needed =
             |name: &str| component.expression(name)?.ok_or_else(|| component.wrong(format!("{name} is missing")));
@@ -43,24 +48,25 @@ impl Authenticator {
             }
             "BearerAuthenticator" => Self::Bearer(Token(needed("api_token")?)),
             "ApiKeyAuthenticator" => {
-                let option = match component.child("inject_into")? {
-                    Some(option) => RequestOption::build(&option)?,
-                    None => {
-                        let name = component.text("header").unwrap_or_default();
-                        let option = serde_json::json!({
-                            "type": "RequestOption", "inject_into": "header", "field_name": name,
-                            "$parameters": component.parameters(),
-                        });
-                        RequestOption::build(&Component::made(&option, "authenticator"))?
-                    }
+                let option = if let Some(option) = component.child("inject_into")? {
+                    RequestOption::build(&option)?
+                } else {
+                    let name = component.text("header").unwrap_or_default();
+                    let option = serde_json::json!({
+                        "type": "RequestOption", "inject_into": "header", "field_name": name,
+                        "$parameters": component.parameters(),
+                    });
+                    RequestOption::build(&Component::made(&option, "authenticator"))?
                 };
                 let token = component.get("api_token").map_or_else(|| "".into(), Clone::clone);
                 Self::Option(option, Token(component.expression_of("api_token", &token)?))
             }
             "OAuthAuthenticator" => Self::OAuth(Box::new(OAuth::build(&component)?)),
             "SessionTokenAuthenticator" => Self::Session(Box::new(Session::build(&component, shared)?)),
-            "LegacySessionTokenAuthenticator" => Self::Session(Box::new(Session::build_legacy(&component, shared)?)),
-            "SelectiveAuthenticator" => return select(&component, shared),
+            "LegacySessionTokenAuthenticator" => {
+                Self::Session(Box::new(Session::build_legacy(&component, requester, shared)?))
+            }
+            "SelectiveAuthenticator" => return select(&component, requester, shared),
             _ => return Err(component.unknown()),
         })
     }
@@ -92,7 +98,7 @@ fn authorization(text: String) -> (String, Value) {
 }
 
 /// The authenticator that a setting names.
-fn select(component: &Component<'_>, shared: &Arc<Shared>) -> Result<Authenticator> {
+fn select(component: &Component<'_>, requester: &Component<'_>, shared: &Arc<Shared>) -> Result<Authenticator> {
     let scope = shared.scope();
     let mut selected = shared.config.clone();
     for part in component.path("authenticator_selection_path")? {
@@ -105,5 +111,5 @@ fn select(component: &Component<'_>, shared: &Arc<Shared>) -> Result<Authenticat
         Error::new(ErrorKind::Configuration, "the settings choose no way to authenticate that the manifest has")
             .with_context("there are", names.join(" "))
     })?;
-    Authenticator::build(Some(chosen), shared)
+    Authenticator::build(Some(chosen), requester, shared)
 }

@@ -28,7 +28,7 @@ const TRIES: u32 = 5;
 /// One exchange at a time: others wait for its result. A refresh token that the provider replaces is kept before the new
 /// access token is used, because the old one is worth nothing from then on.
 #[derive(Debug)]
-pub(super) struct OAuth {
+pub(crate) struct OAuth {
     endpoint: Option<Expression>,
     standard: Vec<(Expression, Option<Expression>)>,
     scopes: Vec<String>,
@@ -71,7 +71,8 @@ impl OAuth {
         let grant = named("grant_type", "refresh_token")?;
         let refresh_token = match (&rotation, component.expression("refresh_token")?) {
             (Some(path), None) => {
-                let inner: String = path.iter().map(|part| format!("[{}]", Json::from(part.as_str()))).collect();
+                let inner: Vec<String> = path.iter().map(|part| format!("[{}]", Json::from(part.as_str()))).collect();
+                let inner = inner.concat();
                 Some(component.expression_of("refresh_token", &format!("{{{{ config{inner} }}}}").into())?)
             }
             (_, given) => given,
@@ -172,7 +173,7 @@ impl OAuth {
         let lapses = match find(&answer, &self.expires_in_name.text(&scope)?, 0) {
             Some(value) if self.expiry_is_time => {
                 let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-                Moment::parse_any(&text).map(|moment| moment.utc())
+                Moment::parse_any(&text).map(Moment::utc)
             }
             Some(value) => {
                 let seconds = value.as_f64().or_else(|| value.as_str()?.trim().parse().ok());

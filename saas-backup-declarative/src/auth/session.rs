@@ -16,11 +16,13 @@ use crate::time::{Moment, Period};
 
 /// A token that a request to log in gives.
 #[derive(Debug)]
-pub(super) struct Session {
+pub(crate) struct Session {
     login: Box<Requester>,
     path: Vec<Expression>,
     life: Option<Period>,
     option: Option<(RequestOption, Expression)>,
+    /// A token of the settings, and what tells whether it is still one.
+    given: Option<(Expression, Box<Requester>)>,
     held: Mutex<Option<(SecretString, DateTime<Utc>)>>,
 }
 
@@ -46,29 +48,43 @@ impl Session {
             path: component.path("session_token_path")?,
             life: life.transpose()?,
             option,
+            given: None,
             held: Mutex::new(None),
         })
     }
 
-    /// The older form, with a user's name and password.
-    pub(super) fn build_legacy(component: &Component<'_>, shared: &Arc<Shared>) -> Result<Self> {
+    /// The older form: a token of the settings that is looked at first, or a user's name and password.
+    pub(super) fn build_legacy(
+        component: &Component<'_>,
+        requester: &Component<'_>,
+        shared: &Arc<Shared>,
+    ) -> Result<Self> {
         let member = |name: &str| component.get(name).cloned().unwrap_or_default();
+        let base = component.get("api_url").or(requester.get("url_base")).or(requester.get("url")).cloned();
+        let base = base.unwrap_or_default();
+        let header = json!({ "type": "RequestOption", "inject_into": "header", "field_name": member("header") });
         let legacy = json!({
             "type": "SessionTokenAuthenticator",
             "$parameters": component.parameters(),
             "login_requester": {
-                "type": "HttpRequester", "http_method": "POST",
-                "url_base": member("api_url"), "path": member("login_url"),
+                "type": "HttpRequester", "http_method": "POST", "url_base": base, "path": member("login_url"),
                 "request_body_json": { "username": member("username"), "password": member("password") },
             },
             "session_token_path": [member("session_token_response_key")],
             "expiration_duration": "PT24H",
-            "request_authentication": {
-                "type": "ApiKey",
-                "inject_into": { "type": "RequestOption", "inject_into": "header", "field_name": member("header") },
-            },
+            "request_authentication": { "type": "ApiKey", "inject_into": header },
         });
-        Self::build(&Component::made(&legacy, "authenticator"), shared)
+        let mut session = Self::build(&Component::made(&legacy, "authenticator"), shared)?;
+        if let Some(token) = component.expression("session_token")? {
+            let look = json!({
+                "type": "HttpRequester", "url_base": base, "path": member("validate_session_url"),
+                "$parameters": component.parameters(),
+                "authenticator": { "type": "ApiKeyAuthenticator", "api_token": member("session_token"), "inject_into": header },
+            });
+            let look = Requester::build(&Component::made(&look, "authenticator"), shared)?;
+            session.given = Some((token, Box::new(look)));
+        }
+        Ok(session)
     }
 
     pub(super) async fn put(&self, parts: &mut Parts, shared: &Shared) -> Result<()> {
@@ -90,6 +106,20 @@ impl Session {
             return Ok(token.clone());
         }
         let scope = shared.scope();
+        if let Some((token, look)) = &self.given {
+            let token = token.text(&scope)?;
+            if !token.is_empty() && token != "None" {
+                match Box::pin(look.send(shared, &scope, None, Parts::default())).await {
+                    Ok(_) => {
+                        let token = SecretString::from(token);
+                        *held = Some((token.clone(), now + TimeDelta::hours(1)));
+                        return Ok(token);
+                    }
+                    Err(error) if error.kind() == ErrorKind::Unauthenticated => {}
+                    Err(error) => return Err(error),
+                }
+            }
+        }
         let answer = Box::pin(self.login.send(shared, &scope, None, Parts::default())).await?;
         let mut found = answer.value();
         for part in &self.path {
@@ -101,7 +131,7 @@ impl Session {
         let token = SecretString::from(python_str(&found));
         // Without a life it is asked for each time; one run of requests may share it.
         let lapses = match &self.life {
-            Some(life) => Moment::from(now).plus(life).map_or(now, |moment| moment.utc()),
+            Some(life) => Moment::from(now).plus(life).map_or(now, Moment::utc),
             None => now + TimeDelta::seconds(0),
         };
         *held = Some((token.clone(), lapses));

@@ -5,7 +5,7 @@ use crate::template::Scope;
 
 /// A token from the settings.
 #[derive(Debug)]
-pub(super) struct Token(pub(super) Expression);
+pub(crate) struct Token(pub(super) Expression);
 
 impl Token {
     pub(super) fn text(&self, scope: &Scope) -> Result<String> {

@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use saas_backup_core::{Error, ErrorKind, Result};
 
 use crate::expression::Expression;
@@ -76,7 +78,9 @@ impl Backoff {
                 let least = optional(least)?;
                 let wait = match found.filter(|value| value.is_finite() && *value != 0.0) {
                     Some(at) if *until => {
-                        let wait = at - shared.clock.now().timestamp_micros() as f64 / 1e6;
+                        let now = shared.clock.now();
+                        let now = Duration::from_millis(now.timestamp_millis().max(0).cast_unsigned());
+                        let wait = at - now.as_secs_f64();
                         least.map_or((wait >= 0.0).then_some(wait), |least| Some(wait.max(least)))
                     }
                     Some(seconds) => Some(seconds),

@@ -75,7 +75,7 @@ impl ErrorHandler {
     }
 
     /// What to do when nobody answered.
-    pub(crate) fn unanswered(&self) -> Verdict {
+    pub(crate) fn unanswered() -> Verdict {
         Verdict { action: Action::Retry, message: None }
     }
 
@@ -85,11 +85,11 @@ impl ErrorHandler {
     /// doubles with each try.
     pub(crate) fn wait(&self, answer: Option<&Answer>, attempt: u32, shared: &Shared) -> Result<Duration> {
         for backoff in self.handlers.iter().flat_map(|handler| &handler.backoffs) {
-            if let Some(seconds) = backoff.seconds(answer, attempt, shared)? {
-                if seconds > 0.0 {
-                    // As Airbyte waits: a second more than a server that rounds down says.
-                    return Ok(Duration::try_from_secs_f64(seconds + 1.0).unwrap_or(Duration::MAX / 4));
-                }
+            if let Some(seconds) = backoff.seconds(answer, attempt, shared)?
+                && seconds > 0.0
+            {
+                // As Airbyte waits: a second more than a server that rounds down says.
+                return Ok(Duration::try_from_secs_f64(seconds + 1.0).unwrap_or(Duration::MAX / 4));
             }
         }
         let asked = answer.and_then(|answer| saas_backup_http::asked_to_wait(&answer.headers, shared.clock.now()));
@@ -107,7 +107,7 @@ fn collect(component: &Component<'_>, scope: &Scope, handlers: &mut Vec<Handler>
         }
         "DefaultErrorHandler" => {
             let retries = match component.expression("max_retries")? {
-                Some(expression) => expression.text(scope)?.trim().parse::<f64>().ok().map(|count| count as u32),
+                Some(expression) => expression.text(scope)?.trim().parse::<u32>().ok(),
                 None => None,
             };
             handlers.push(Handler {

@@ -79,24 +79,20 @@ pub(crate) fn members(value: &Value) -> BTreeMap<Arc<str>, Value> {
 
 fn with(old: &Value, path: &[String], value: Value) -> Value {
     let Some((first, rest)) = path.split_first() else { return value };
-    match (old.kind(), first.parse::<usize>()) {
-        (ValueKind::Seq, Ok(index)) => {
-            let mut items: Vec<Value> = old.try_iter().into_iter().flatten().collect();
-            if index >= items.len() {
-                items.resize(index.min(items.len() + 1024) + 1, Value::from(()));
-            }
-            if let Some(item) = items.get_mut(index) {
-                *item = with(&item.clone(), rest, value);
-            }
-            Value::from(items)
+    if let (ValueKind::Seq, Ok(index)) = (old.kind(), first.parse::<usize>()) {
+        let mut items: Vec<Value> = old.try_iter().into_iter().flatten().collect();
+        if index >= items.len() {
+            items.resize(index.min(items.len() + 1024) + 1, Value::from(()));
         }
-        _ => {
-            let mut map = if old.kind() == ValueKind::Map { members(old) } else { BTreeMap::new() };
-            let inner = map.get(first.as_str()).cloned().unwrap_or_default();
-            map.insert(first.as_str().into(), with(&inner, rest, value));
-            Value::from_object(Fields(map))
+        if let Some(item) = items.get_mut(index) {
+            *item = with(&item.clone(), rest, value);
         }
+        return Value::from(items);
     }
+    let mut map = if old.kind() == ValueKind::Map { members(old) } else { BTreeMap::new() };
+    let inner = map.get(first.as_str()).cloned().unwrap_or_default();
+    map.insert(first.as_str().into(), with(&inner, rest, value));
+    Value::from_object(Fields(map))
 }
 
 fn without(old: &Value, path: &[String], passes: &mut dyn FnMut(&Value) -> Result<bool>) -> Result<Value> {

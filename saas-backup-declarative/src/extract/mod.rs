@@ -1,6 +1,7 @@
 //! From an answer to records.
 
 mod decode;
+mod expand;
 mod fields;
 mod path;
 mod record;
@@ -9,6 +10,6 @@ mod transform;
 
 pub(crate) use decode::Decoder;
 pub(crate) use fields::Fields;
-pub(crate) use path::find;
+pub(crate) use path::{find, find_all};
 pub(crate) use record::Item;
 pub(crate) use selector::Selector;

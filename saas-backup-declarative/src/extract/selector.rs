@@ -1,9 +1,9 @@
 use std::sync::Arc;
 
-use bytes::Bytes;
 use saas_backup_core::{Json, Result};
 use serde_json::value::RawValue;
 
+use super::expand::Expander;
 use super::path::{children, find_all, first_byte};
 use super::transform::Transform;
 use super::{Decoder, Fields, Item, find};
@@ -17,6 +17,7 @@ use crate::template::{Scope, Value};
 pub(crate) struct Selector {
     pub(crate) decoder: Decoder,
     path: Vec<Expression>,
+    expander: Option<Expander>,
     filter: Option<Expression>,
     transforms: Vec<Transform>,
     transform_first: bool,
@@ -47,9 +48,6 @@ impl Selector {
         if extractor.kind() != "DpathExtractor" {
             return Err(extractor.unknown());
         }
-        if let Some(expander) = extractor.child("record_expander")? {
-            return Err(expander.unknown());
-        }
         let filter = match component.child("record_filter")? {
             Some(filter) if filter.kind() == "RecordFilter" => filter.expression("condition")?,
             Some(filter) => return Err(filter.unknown()),
@@ -62,6 +60,7 @@ impl Selector {
         Ok(Self {
             decoder: Decoder::build(decoder)?,
             path: extractor.path("field_path")?,
+            expander: extractor.child("record_expander")?.map(|expander| Expander::build(&expander)).transpose()?,
             filter,
             transforms: transforms.iter().map(Transform::build).collect::<Result<_>>()?,
             transform_first,
@@ -70,27 +69,34 @@ impl Selector {
 
     /// The records of an answer. `scope` knows the settings, the slice and the token of the page.
     pub(crate) fn select(&self, answer: &Answer, scope: &Scope) -> Result<Selected> {
-        let text = self.decoder.text(answer)?;
+        let text = self.decoder.text(answer);
         let path = self.path.iter().map(|part| part.text(scope)).collect::<Result<Vec<String>>>()?;
         let mut selected = Selected { items: Vec::new(), extracted: 0, missing: false };
         for body in self.decoder.bodies(&text)? {
             for raw in extract(body, &path, &mut selected.missing)? {
-                selected.extracted += 1;
-                if let Some(item) = self.item(&text, raw, scope)? {
-                    selected.items.push(item);
+                let found = match &self.expander {
+                    Some(expander) => expander.expand(&text, raw, scope)?,
+                    None => vec![Item { raw: Json::from_raw(&text, raw)?, fields: None }],
+                };
+                for item in found {
+                    selected.extracted += 1;
+                    selected.items.extend(self.item(item, scope)?);
                 }
             }
         }
         Ok(selected)
     }
 
-    fn item(&self, page: &Bytes, raw: &RawValue, scope: &Scope) -> Result<Option<Item>> {
-        let json = Json::from_raw(page, raw)?;
+    fn item(&self, item: Item, scope: &Scope) -> Result<Option<Item>> {
         let passive = self.filter.is_none() && self.transforms.is_empty();
-        if passive || first_byte(raw) != b'{' {
-            return Ok(Some(Item { raw: json, fields: None }));
+        if passive || item.raw.as_bytes().first() != Some(&b'{') {
+            return Ok(Some(item));
         }
-        let mut fields = Arc::new(Fields::parse(raw.get())?);
+        let raw = item.raw;
+        let mut fields = match item.fields {
+            Some(fields) => fields,
+            None => Arc::new(Fields::parse(raw.as_str())?),
+        };
         if self.transform_first {
             self.transform(&mut fields, scope)?;
         }
@@ -103,7 +109,7 @@ impl Selector {
         if !self.transform_first {
             self.transform(&mut fields, scope)?;
         }
-        Ok(Some(Item { raw: json, fields: Some(fields) }))
+        Ok(Some(Item { raw, fields: Some(fields) }))
     }
 
     fn transform(&self, fields: &mut Arc<Fields>, scope: &Scope) -> Result<()> {

@@ -106,9 +106,10 @@ impl<'a> Component<'a> {
         }
     }
 
-    pub(crate) fn number(&self, name: &str) -> Option<f64> {
+    /// A member that counts something, as a number or as a text.
+    pub(crate) fn count(&self, name: &str) -> Option<usize> {
         match self.get(name)? {
-            Value::Number(number) => number.as_f64(),
+            Value::Number(number) => usize::try_from(number.as_u64()?).ok(),
             Value::String(text) => text.trim().parse().ok(),
             _ => None,
         }

@@ -61,12 +61,12 @@ pub(super) fn propagate(manifest: Value) -> Value {
 }
 
 fn component(place: &str, mut members: Map<String, Value>, inherited: &Map<String, Value>) -> Map<String, Value> {
-    if !members.contains_key("type") && !members.contains_key("class_name") {
-        if let Ok(found) = TYPES.binary_search_by_key(&place, |(known, _)| known) {
-            if let Some((_, kind)) = TYPES.get(found) {
-                members.insert("type".to_owned(), (*kind).into());
-            }
-        }
+    if !members.contains_key("type")
+        && !members.contains_key("class_name")
+        && let Ok(found) = TYPES.binary_search_by_key(&place, |(known, _)| known)
+        && let Some((_, kind)) = TYPES.get(found)
+    {
+        members.insert("type".to_owned(), (*kind).into());
     }
     let mut parameters = inherited.clone();
     if let Some(Value::Object(own)) = members.remove(PARAMETERS) {
@@ -122,10 +122,10 @@ fn untyped(place: &str, mut members: Map<String, Value>, parameters: &Map<String
             }
             Value::Array(items) => {
                 for item in items {
-                    if let Value::Object(inner) = item {
-                        if inner.get("type").is_some_and(|kind| !is_falsy(kind)) {
-                            *inner = component(place, std::mem::take(inner), parameters);
-                        }
+                    if let Value::Object(inner) = item
+                        && inner.get("type").is_some_and(|kind| !is_falsy(kind))
+                    {
+                        *inner = component(place, std::mem::take(inner), parameters);
                     }
                 }
             }

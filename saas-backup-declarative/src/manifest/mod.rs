@@ -12,6 +12,7 @@ use saas_backup_core::{Error, ErrorKind, Result};
 use serde_json::Value;
 
 pub(crate) use component::Component;
+pub(crate) use yaml::parse as parse_yaml;
 
 /// Largest manifest that is read, in bytes. The largest public one has 1.25 MB.
 const MAX_BYTES: u64 = 16 * 1024 * 1024;
@@ -59,7 +60,7 @@ impl Manifest {
         if !document.is_object() {
             return Err(Error::new(ErrorKind::Configuration, "the manifest is no mapping"));
         }
-        let resolved = references::resolve(document)?;
+        let resolved = references::resolve(&document)?;
         Ok(Self { root: Arc::new(defaults::propagate(resolved)) })
     }
 
@@ -103,8 +104,41 @@ impl Manifest {
         found
     }
 
+    /// The same, changed.
+    #[cfg(feature = "replay")]
+    pub(crate) fn changed(&self, change: impl FnOnce(&mut Value)) -> Self {
+        let mut root = (*self.root).clone();
+        change(&mut root);
+        Self { root: Arc::new(root) }
+    }
+
+    /// The streams that tell whether the settings do.
+    pub(crate) fn check_streams(&self) -> Vec<String> {
+        let names = self.root.get("check").and_then(|check| check.get("stream_names")).and_then(Value::as_array);
+        names.into_iter().flatten().filter_map(|name| name.as_str().map(str::to_owned)).collect()
+    }
+
+    /// Whether the provider replaces refresh tokens when they are used.
+    pub(crate) fn replaces_tokens(&self) -> bool {
+        has_member(&self.root, "refresh_token_updater", 0)
+    }
+
     pub(crate) fn root(&self) -> Component<'_> {
         Component::root(&self.root)
+    }
+}
+
+fn has_member(value: &Value, name: &str, depth: usize) -> bool {
+    if depth > 64 {
+        return false;
+    }
+    match value {
+        Value::Object(members) => {
+            members.get(name).is_some_and(Value::is_object)
+                || members.values().any(|member| has_member(member, name, depth + 1))
+        }
+        Value::Array(items) => items.iter().any(|item| has_member(item, name, depth + 1)),
+        _ => false,
     }
 }
 

@@ -15,9 +15,9 @@ const MAX_DEPTH: usize = 256;
 /// How many values a manifest may have once all references are resolved. The largest public one has 600,000.
 const MAX_NODES: usize = 8_000_000;
 
-pub(super) fn resolve(manifest: Value) -> Result<Value> {
-    let mut resolver = Resolver { manifest: &manifest, open: Vec::new(), nodes: 0 };
-    resolver.value(&manifest, 0)
+pub(super) fn resolve(manifest: &Value) -> Result<Value> {
+    let mut resolver = Resolver { manifest, open: Vec::new(), nodes: 0 };
+    resolver.value(manifest, 0)
 }
 
 struct Resolver<'a> {
@@ -102,7 +102,7 @@ mod tests {
             "x": { "$ref": "#/definitions/base", "a": 2 },
             "y": "#/definitions/inner/c/1",
         });
-        let resolved = resolve(manifest).unwrap();
+        let resolved = resolve(&manifest).unwrap();
         assert_eq!(resolved["x"], json!({ "a": 2, "b": { "c": [10, 20] } }));
         assert_eq!(resolved["y"], json!(20));
     }
@@ -110,7 +110,7 @@ mod tests {
     #[test]
     fn a_name_with_a_slash_is_found_before_a_path() {
         let manifest = json!({ "nested": { "path": "first one" }, "nested/path": "uh oh", "value": "#/nested/path" });
-        assert_eq!(resolve(manifest).unwrap()["value"], "uh oh");
+        assert_eq!(resolve(&manifest).unwrap()["value"], "uh oh");
     }
 
     #[test]
@@ -119,7 +119,7 @@ mod tests {
             (json!({ "a": { "$ref": "#/b" }, "b": { "$ref": "#/a" } }), "leads to itself"),
             (json!({ "a": { "$ref": "#/nowhere" } }), "leads nowhere"),
         ] {
-            let error = resolve(manifest).unwrap_err();
+            let error = resolve(&manifest).unwrap_err();
             assert_eq!(error.kind(), ErrorKind::Configuration);
             assert!(error.to_string().contains(message), "{error}");
         }
@@ -133,6 +133,6 @@ mod tests {
             let below = json!({ "$ref": format!("#/a{}", step - 1) });
             manifest.insert(format!("a{step}"), json!([below.clone(), below]));
         }
-        assert_eq!(resolve(Value::Object(manifest)).unwrap_err().kind(), ErrorKind::LimitExceeded);
+        assert_eq!(resolve(&Value::Object(manifest)).unwrap_err().kind(), ErrorKind::LimitExceeded);
     }
 }

@@ -17,6 +17,8 @@ pub enum Rule {
     ParentOfAnother,
     /// Requests of another stream or manifest stand in the recording.
     ForeignRequests,
+    /// The recorded server answers the same request in different ways: which answer belongs to which walk is not known.
+    AnswersVary,
     /// The recorded server gives the same page again and again: here that is an error.
     PageRepeats,
 }
@@ -29,6 +31,7 @@ impl fmt::Display for Rule {
             Self::ParentNotRecorded => "no recording holds what the parent was answered",
             Self::ParentOfAnother => "only another stream's recording holds what the parent was answered",
             Self::ForeignRequests => "the recording holds requests of another stream or manifest",
+            Self::AnswersVary => "the recorded server answers the same request in different ways",
             Self::PageRepeats => "the recorded server gives the same page again, which is an error here",
         })
     }

@@ -79,17 +79,17 @@ impl fmt::Display for Report {
     }
 }
 
-/// A change of an engine that a replay must find.
+/// A change of a manifest after which its recordings must not pass any more.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Mutation {
     /// None.
     #[default]
     None,
-    /// Pages of another size.
+    /// Pages are larger by one.
     PageSize,
-    /// The last page of each walk is not asked for.
-    LastPage,
+    /// Only the first page of each walk is asked for.
+    OnePage,
     /// Filters let everything pass.
     Filters,
 }

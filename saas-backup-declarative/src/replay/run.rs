@@ -29,9 +29,10 @@ pub(super) fn all(folder: &Path, only: &str, mutation: Mutation) -> Result<Repor
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
     for name in names {
         let manifest = match Manifest::load(folder.join(format!("{name}.yaml"))) {
-            Ok(manifest) => manifest,
+            Ok(manifest) => manifest.changed(|root| mutate(root, mutation)),
             Err(error) => {
-                report.unreadable.insert(name, error.to_string());
+                let source = std::error::Error::source(&error).map(|source| format!(": {source}")).unwrap_or_default();
+                report.unreadable.insert(name, format!("{error}{source}"));
                 continue;
             }
         };
@@ -40,11 +41,37 @@ pub(super) fn all(folder: &Path, only: &str, mutation: Mutation) -> Result<Repor
         let Ok(found) = std::fs::read_dir(&cassettes) else { continue };
         let recordings: Vec<Recording> = found.map(|entry| Recording::load(&entry?.path())).collect::<Result<_>>()?;
         for recording in &recordings {
-            let verdict = runtime.block_on(one(&manifest, recording, &recordings, mutation));
+            let verdict = runtime.block_on(one(&manifest, recording, &recordings));
             report.verdicts.insert((name.clone(), recording.stream.clone()), verdict);
         }
     }
     Ok(report)
+}
+
+fn mutate(value: &mut Value, mutation: Mutation) {
+    match value {
+        Value::Object(members) => {
+            match mutation {
+                Mutation::None => return,
+                Mutation::PageSize => {
+                    let size =
+                        members.get("page_size").and_then(|size| size.as_i64().or_else(|| size.as_str()?.parse().ok()));
+                    if let Some(size) = size {
+                        members.insert("page_size".to_owned(), (size + 1).into());
+                    }
+                }
+                Mutation::OnePage => {
+                    members.remove("paginator");
+                }
+                Mutation::Filters => {
+                    members.remove("record_filter");
+                }
+            }
+            members.values_mut().for_each(|member| mutate(member, mutation));
+        }
+        Value::Array(items) => items.iter_mut().for_each(|item| mutate(item, mutation)),
+        _ => {}
+    }
 }
 
 /// The settings of a recording, where a provider may replace some.
@@ -69,7 +96,7 @@ struct Given {
     repeated: bool,
 }
 
-async fn one(manifest: &Manifest, recording: &Recording, siblings: &[Recording], mutation: Mutation) -> Verdict {
+async fn one(manifest: &Manifest, recording: &Recording, siblings: &[Recording]) -> Verdict {
     let server = Arc::new(recording.server(siblings));
     let shared = Arc::new(Shared {
         config: value_of(&recording.config),
@@ -93,7 +120,7 @@ async fn one(manifest: &Manifest, recording: &Recording, siblings: &[Recording],
     };
     let mut given = Given::default();
     let read = read(&stream, &shared, &mut given).await;
-    judge(recording, &server, &stream, &given, read.err().map(|error| error.to_string()), mutation)
+    judge(recording, &server, &stream, &given, read.err().map(|error| error.to_string()))
 }
 
 async fn read(stream: &Arc<Stream>, shared: &Arc<Shared>, given: &mut Given) -> Result<()> {
@@ -116,14 +143,7 @@ async fn read(stream: &Arc<Stream>, shared: &Arc<Shared>, given: &mut Given) -> 
     Ok(())
 }
 
-fn judge(
-    recording: &Recording,
-    server: &Server,
-    stream: &Stream,
-    given: &Given,
-    failed: Option<String>,
-    _mutation: Mutation,
-) -> Verdict {
+fn judge(recording: &Recording, server: &Server, stream: &Stream, given: &Given, failed: Option<String>) -> Verdict {
     let mut rules = Vec::new();
     let recording_failed = recording.states.is_empty();
     let seen = server.seen();
@@ -164,7 +184,9 @@ fn judge(
         }
         return Verdict::Explained(rules);
     }
-    if ours != theirs {
+    if ours != theirs && recording.repeats() && ours.keys().all(|one| theirs.contains_key(one)) {
+        rules.push(Rule::AnswersVary);
+    } else if ours != theirs {
         if let Some(missing) = first_missing(theirs.keys(), |one| ours.contains_key(one)) {
             let own = first_missing(ours.keys(), |one| theirs.contains_key(one)).unwrap_or_default();
             return Verdict::Differs(format!("does not give {missing}\n      but {own}"));
@@ -181,8 +203,10 @@ fn judge(
         }
         rules.push(Rule::PartitionOnce);
     }
-    if let Some(reason) = state_differs(recording, stream, given) {
-        return Verdict::Differs(reason);
+    match state_differs(recording, stream, given) {
+        Some(_) if recording.repeats() => rules.push(Rule::AnswersVary),
+        Some(reason) => return Verdict::Differs(reason),
+        None => {}
     }
     if rules.is_empty() { Verdict::Same } else { Verdict::Explained(rules) }
 }

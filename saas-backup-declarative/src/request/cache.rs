@@ -1,7 +1,7 @@
 use std::collections::HashMap;
 use std::fs::File;
 use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 use http::HeaderMap;
@@ -19,6 +19,8 @@ struct Held {
     file: Option<File>,
     answers: HashMap<Digest, Place>,
     end: u64,
+    /// Requests under way: whoever asks for the same waits for their answer.
+    flights: HashMap<Digest, Arc<tokio::sync::Mutex<()>>>,
 }
 
 #[derive(Clone, Debug)]
@@ -33,6 +35,20 @@ struct Place {
 const MAX_BYTES: u64 = 4 * 1024 * 1024 * 1024;
 
 impl Cache {
+    /// Waits until nobody else asks for the same.
+    pub(super) async fn turn(&self, cached: bool, outgoing: &Outgoing) -> Option<tokio::sync::OwnedMutexGuard<()>> {
+        if !cached {
+            return None;
+        }
+        let flight = {
+            let mut held = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            // What nobody waits for is done.
+            held.flights.retain(|_, flight| Arc::strong_count(flight) > 1);
+            Arc::clone(held.flights.entry(key(outgoing)).or_default())
+        };
+        Some(flight.lock_owned().await)
+    }
+
     pub(super) fn get(&self, cached: bool, outgoing: &Outgoing) -> Result<Option<Answer>> {
         if !cached {
             return Ok(None);

@@ -43,7 +43,7 @@ impl Requester {
             path: component.expression("path")?,
             method: method.parse().map_err(|_| component.wrong("http_method is none of HTTP"))?,
             inputs: Inputs::build(component)?,
-            authenticator: Authenticator::build(component.child("authenticator")?, shared)?,
+            authenticator: Authenticator::build(component.child("authenticator")?, component, shared)?,
             errors: ErrorHandler::build(component.child("error_handler")?, &shared.scope())?,
             cached: component.flag("use_cache"),
         })
@@ -59,6 +59,24 @@ impl Requester {
     pub(crate) async fn send(&self, shared: &Shared, scope: &Scope, path: Option<&str>, more: Parts) -> Result<Answer> {
         let outgoing = self.outgoing(shared, scope, path, more).await?;
         super::send::send(self, shared, &outgoing).await
+    }
+
+    /// The headers that authorize a download from the provider; none for another host.
+    pub(crate) async fn authorization(
+        &self,
+        shared: &Shared,
+        url: &url::Url,
+    ) -> Result<Vec<(http::HeaderName, http::HeaderValue)>> {
+        let base = self.base.as_ref().map_or(Ok(String::new()), |base| base.text(&shared.scope()))?;
+        if shared.check_host(url, &base).is_err() {
+            return Ok(Vec::new());
+        }
+        let mut outgoing =
+            Outgoing { method: Method::GET, url: url.clone(), headers: http::HeaderMap::new(), body: None };
+        for (name, value) in self.authenticator.parts(shared).await?.headers {
+            outgoing.set_header(&name, &crate::template::python_str(&value))?;
+        }
+        Ok(outgoing.headers.into_iter().filter_map(|(name, value)| Some((name?, value))).collect())
     }
 
     async fn outgoing(&self, shared: &Shared, scope: &Scope, path: Option<&str>, more: Parts) -> Result<Outgoing> {

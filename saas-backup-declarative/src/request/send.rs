@@ -3,7 +3,7 @@ use std::time::Duration;
 use saas_backup_core::{Error, ErrorKind, Result, Retry};
 
 use super::{Answer, Outgoing, Requester};
-use crate::errors::Action;
+use crate::errors::{Action, ErrorHandler};
 use crate::shared::Shared;
 
 /// Longest time that one request may spend waiting to be repeated.
@@ -11,6 +11,7 @@ const LONGEST_WAIT: Duration = Duration::from_hours(1);
 
 /// Sends a request until it is answered as the manifest wants, or its retries are spent.
 pub(super) async fn send(requester: &Requester, shared: &Shared, outgoing: &Outgoing) -> Result<Answer> {
+    let _turn = shared.cache.turn(requester.cached, outgoing).await;
     if let Some(held) = shared.cache.get(requester.cached, outgoing)? {
         return Ok(held);
     }
@@ -20,7 +21,7 @@ pub(super) async fn send(requester: &Requester, shared: &Shared, outgoing: &Outg
         let verdict = match &sent {
             Ok(answer) => requester.errors.judge(answer, shared)?,
             Err(error) if error.retry() == Retry::Never => return sent,
-            Err(_) => requester.errors.unanswered(),
+            Err(_) => ErrorHandler::unanswered(),
         };
         let asked = match verdict.action {
             Action::Success => {

@@ -122,6 +122,7 @@ impl DatetimeCursor {
     }
 
     /// A time as the manifest writes it.
+    #[cfg(feature = "replay")]
     pub(crate) fn write(&self, micros: i64) -> Option<String> {
         Some(self.format.write(Moment::from_micros(micros)?))
     }
@@ -156,17 +157,13 @@ impl DatetimeCursor {
         merged.merge(self.granularity.as_ref());
         for (index, interval) in merged.0.iter().enumerate() {
             let upto = Moment::from_micros(interval.end).ok_or_else(outside)?;
-            match merged.0.get(index + 1) {
-                Some(next) => {
-                    let lower =
-                        self.granularity.as_ref().map_or(Some(upto), |grain| upto.plus(grain)).ok_or_else(outside)?;
-                    let upper = Moment::from_micros(next.start).ok_or_else(outside)?;
-                    self.split(start, lower, upper, false, &mut windows)?;
-                }
-                None => {
-                    let lower = self.earlier(upto, lag);
-                    self.split(start, lower, end, true, &mut windows)?;
-                }
+            if let Some(next) = merged.0.get(index + 1) {
+                let lower =
+                    self.granularity.as_ref().map_or(Some(upto), |grain| upto.plus(grain)).ok_or_else(outside)?;
+                let upper = Moment::from_micros(next.start).ok_or_else(outside)?;
+                self.split(start, lower, upper, false, &mut windows)?;
+            } else {
+                self.split(start, self.earlier(upto, lag), end, true, &mut windows)?;
             }
         }
         Ok(windows)

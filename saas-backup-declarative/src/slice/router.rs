@@ -83,7 +83,7 @@ impl Router {
                 )
             }
             "GroupingPartitionRouter" => Self::Grouping {
-                size: component.number("group_size").map_or(1, |size| (size as usize).max(1)),
+                size: component.count("group_size").unwrap_or(1).max(1),
                 inner: Self::build_one(&component.required("underlying_partition_router")?, builder)?,
                 distinct: component.get("deduplicate").is_none() || component.flag("deduplicate"),
             },
@@ -126,7 +126,7 @@ impl Router {
                     parents.iter().map(|parent| parent.partitions(Arc::clone(&shared))).collect();
                 stream::iter(streams).flatten().boxed()
             }
-            Self::Product(inner) => product(inner.clone(), shared),
+            Self::Product(inner) => product(inner, shared),
             Self::Grouping { size, inner, distinct } => group(Arc::clone(inner).partitions(shared), *size, *distinct),
             Self::Union { inner, field } => {
                 let all: Vec<Partitions> =
@@ -228,7 +228,7 @@ impl Parent {
 }
 
 /// The first is read as it comes; the others are collected, as they are gone through many times.
-fn product(routers: Vec<Arc<Router>>, shared: Arc<Shared>) -> Partitions {
+fn product(routers: &[Arc<Router>], shared: Arc<Shared>) -> Partitions {
     let Some((first, others)) = routers.split_first() else { return stream::empty().boxed() };
     let (first, others) = (Arc::clone(first), others.to_vec());
     stream::once(async move {

@@ -1,5 +1,7 @@
 //! Tests of the engine as its users see it.
-#![expect(clippy::unwrap_used, clippy::print_stdout, reason = "a test that fails says so")]
+#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a test that fails says so")]
 
+mod connector;
 #[cfg(feature = "replay")]
 mod replay;
+mod tracker;

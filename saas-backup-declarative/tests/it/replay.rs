@@ -2,13 +2,30 @@ use std::path::PathBuf;
 
 use saas_backup_declarative::replay::{Mutation, replay};
 
-/// Replays the recordings in `SAAS_BACKUP_MANIFESTS`; `SAAS_BACKUP_REPLAY` chooses manifests by a part of their name.
+/// The folder of recordings that the environment names, and the part of manifests' names that it chooses.
+fn recordings() -> Option<(PathBuf, String)> {
+    let folder = std::env::var_os("SAAS_BACKUP_MANIFESTS").map(PathBuf::from)?;
+    Some((folder, std::env::var("SAAS_BACKUP_REPLAY").unwrap_or_default()))
+}
+
 #[test]
+#[ignore = "needs a folder of recordings in SAAS_BACKUP_MANIFESTS"]
 fn recordings_of_airbytes_engine_replay() {
-    let Some(folder) = std::env::var_os("SAAS_BACKUP_MANIFESTS").map(PathBuf::from) else { return };
-    let only = std::env::var("SAAS_BACKUP_REPLAY").unwrap_or_default();
+    let (folder, only) = recordings().unwrap();
     let report = replay(&folder, &only, Mutation::None).unwrap();
     println!("{report}");
-    assert!(report.unreadable.is_empty());
+    assert!(report.unreadable.is_empty(), "a manifest does not load");
     assert!(report.passed() * 100 >= report.verdicts.len() * 99, "fewer than 99 in 100 pass");
+}
+
+#[test]
+#[ignore = "needs a folder of recordings in SAAS_BACKUP_MANIFESTS"]
+fn a_changed_engine_fails_the_replay() {
+    let (folder, only) = recordings().unwrap();
+    let whole = replay(&folder, &only, Mutation::None).unwrap();
+    for mutation in [Mutation::PageSize, Mutation::OnePage, Mutation::Filters] {
+        let changed = replay(&folder, &only, mutation).unwrap();
+        println!("{mutation:?}: {} of {} still pass", changed.passed(), whole.passed());
+        assert!(changed.passed() < whole.passed(), "{mutation:?} is not found");
+    }
 }

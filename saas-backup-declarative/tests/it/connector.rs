@@ -1,0 +1,167 @@
+use std::collections::BTreeSet;
+
+use saas_backup_core::memory::{MemoryConnector, MemoryStore};
+use saas_backup_core::{
+    Connector as _, ErrorKind, RecordState, RunStatus, SnapshotOptions, TransferOptions, Transferred, testkit, transfer,
+};
+use saas_backup_declarative::{BUILT_IN, BuiltInConfig, Declarative, DeclarativeConfig};
+
+use crate::tracker::Shared;
+
+async fn back_up(account: &Declarative, store: &MemoryStore) -> Transferred {
+    transfer(account, &MemoryConnector::new(store.clone()), TransferOptions::backup()).await.unwrap()
+}
+
+fn ids(store: &MemoryStore, collection: &str) -> BTreeSet<String> {
+    let live = store.live();
+    live.keys().filter(|key| key.collection.as_str() == collection).map(|key| key.id.as_str().to_owned()).collect()
+}
+
+#[tokio::test]
+async fn it_keeps_the_rules_for_connectors() {
+    let folder = tempfile::tempdir().unwrap();
+    let tracker = Shared::with(3, 7);
+    tracker.put(1, 1, "2026-02-03T00:00:00Z", Some("plan.txt"));
+    testkit::connector(&tracker.start(folder.path()).await).await.assert_passed();
+}
+
+#[tokio::test]
+async fn records_keep_their_bytes_and_carry_what_the_manifest_and_the_overlay_say() {
+    let folder = tempfile::tempdir().unwrap();
+    let tracker = Shared::with(1, 2);
+    tracker.put(1, 2, "2026-02-03T00:00:00Z", Some("plan.txt"));
+    let store = MemoryStore::new();
+    let done = back_up(&tracker.start(folder.path()).await, &store).await;
+    assert_eq!(done.report.status, RunStatus::Complete, "{:?}", done.report.completeness);
+    let live = store.live();
+    let (_, task) = live.iter().find(|(key, _)| key.id.as_str() == "1/2").unwrap();
+    assert!(task.data.as_str().contains("\"none\":null"), "a null is kept");
+    assert!(!task.data.as_str().contains("project"), "what the manifest adds is not put into the record");
+    assert_eq!(task.extra["x-added"].as_str(), "{\"project\":1}");
+    assert_eq!(task.state, RecordState::Archived);
+    assert_eq!(task.modified.unwrap().to_rfc3339(), "2026-02-03T00:00:00+00:00");
+    assert_eq!(task.blobs[0].name.as_deref(), Some("plan.txt"));
+    assert!(task.blobs[0].digest.is_some(), "the file was fetched");
+    assert!(!task.blobs[0].id.as_ref().unwrap().as_str().contains("signature"), "what signs an address is not kept");
+}
+
+#[tokio::test]
+async fn an_increment_asks_for_what_changed_and_finds_new_partitions_whole() {
+    let folder = tempfile::tempdir().unwrap();
+    let tracker = Shared::with(2, 5);
+    let (account, store) = (tracker.start(folder.path()).await, MemoryStore::new());
+    back_up(&account, &store).await;
+    assert_eq!(ids(&store, "tasks").len(), 10);
+    tracker.lock().projects.push(3);
+    tracker.put(3, 1, "2026-01-02T00:00:00Z", None);
+    tracker.put(1, 9, "2026-02-20T00:00:00Z", None);
+    tracker.lock().asked.clear();
+    let done = back_up(&account, &store).await;
+    assert_eq!(done.report.status, RunStatus::Complete);
+    let tasks = ids(&store, "tasks");
+    assert!(tasks.contains("3/1") && tasks.contains("1/9"), "{tasks:?}");
+    let asked = tracker.lock().asked.clone();
+    // The latest time that was seen, ten minutes earlier.
+    assert!(asked.iter().any(|one| one == "tasks 1 after 0 since 2026-02-05T23:50:00Z"), "{asked:?}");
+    assert!(asked.iter().any(|one| one == "tasks 3 after 0 since 2026-01-01T00:00:00Z"), "{asked:?}");
+    assert_eq!(asked.iter().filter(|one| *one == "projects 2").count(), 1, "a parent is read once: {asked:?}");
+}
+
+#[tokio::test]
+async fn what_is_passed_over_or_missing_is_a_gap_and_nothing_seems_deleted() {
+    let folder = tempfile::tempdir().unwrap();
+    let tracker = Shared::with(2, 5);
+    let (account, store) = (tracker.start(folder.path()).await, MemoryStore::new());
+    back_up(&account, &store).await;
+    tracker.lock().hidden.push(2);
+    let done = back_up(&account, &store).await;
+    assert_eq!(done.report.status, RunStatus::Incomplete);
+    assert_eq!(ids(&store, "tasks").len(), 10, "the manifest ignores 403, a copy does not");
+    tracker.lock().hidden.clear();
+    tracker.lock().empty_answers = true;
+    let done = back_up(&account, &store).await;
+    assert_eq!(done.report.status, RunStatus::Incomplete, "an answer without a list is not an empty list");
+    assert_eq!((ids(&store, "projects").len(), ids(&store, "tasks").len()), (2, 10));
+}
+
+#[tokio::test]
+async fn refusals_are_repeated_as_the_manifest_says() {
+    let folder = tempfile::tempdir().unwrap();
+    let tracker = Shared::with(1, 1);
+    tracker.lock().refusals = vec![500, 503, 500];
+    let (account, store) = (tracker.start(folder.path()).await, MemoryStore::new());
+    let done = back_up(&account, &store).await;
+    assert_eq!(done.report.status, RunStatus::Complete);
+    tracker.lock().refusals = vec![500; 4];
+    let error = account.check().await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Unavailable, "three repetitions are all");
+}
+
+#[tokio::test]
+async fn no_error_and_no_debug_shows_the_token() {
+    let folder = tempfile::tempdir().unwrap();
+    let tracker = Shared::with(1, 1);
+    let account = tracker.start(folder.path()).await;
+    tracker.lock().refusals = vec![401];
+    let error = account.check().await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Unauthenticated);
+    for shown in [format!("{error} {error:?}"), format!("{account:?}")] {
+        assert!(!shown.contains("canary-token"), "{shown}");
+    }
+}
+
+#[test]
+fn settings_that_the_manifest_asks_for_are_named_when_they_are_missing() {
+    let folder = tempfile::tempdir().unwrap();
+    let manifest = folder.path().join("source-x.yaml");
+    let text =
+        "streams: [{ type: DeclarativeStream, name: a }]\nspec: { connection_specification: { required: [api_key] } }";
+    std::fs::write(&manifest, text).unwrap();
+    let error = Declarative::new(DeclarativeConfig::new(manifest)).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Configuration);
+    assert!(error.to_string().contains("api_key"), "{error}");
+}
+
+#[tokio::test]
+async fn a_stream_that_cannot_be_built_is_an_error_of_its_own() {
+    let folder = tempfile::tempdir().unwrap();
+    let tracker = Shared::with(1, 1);
+    tracker.start(folder.path()).await;
+    let path = folder.path().join("source-tracker.yaml");
+    let text = std::fs::read_to_string(&path).unwrap();
+    let text = text.replacen("type: AddFields", "type: Hologram", 1);
+    std::fs::write(&path, text).unwrap();
+    let config = DeclarativeConfig::new(path).with_setting("url", "https://a.example").with_setting("token", "x");
+    let account = Declarative::new(config).unwrap();
+    let snapshot = account.snapshot(SnapshotOptions::default()).await.unwrap();
+    let coverage = snapshot.coverage().await.unwrap();
+    let reason = coverage.collections["tasks"].reason.clone().unwrap();
+    assert!(reason.contains("Hologram"), "{reason}");
+    assert!(coverage.collections["projects"].reason.is_none());
+}
+
+#[tokio::test]
+async fn every_built_in_manifest_loads_with_its_overlay() {
+    for built_in in BUILT_IN {
+        let mut settings = serde_json::Map::new();
+        let known = built_in.settings().unwrap();
+        for (name, property) in known["properties"].as_object().unwrap() {
+            if property.get("default").is_none() {
+                let example = property["examples"][0].clone();
+                settings.insert(name.clone(), if example.is_null() { "2026-01-01T00:00:00Z".into() } else { example });
+            }
+        }
+        let account = Declarative::built_in(built_in.name, BuiltInConfig::new(settings));
+        let account = account.unwrap_or_else(|error| panic!("{}: {error}", built_in.name));
+        let snapshot = account
+            .snapshot(SnapshotOptions::default())
+            .await
+            .unwrap_or_else(|error| panic!("{}: {error}", built_in.name));
+        let coverage = snapshot.coverage().await.unwrap();
+        assert!(coverage.collections.len() >= 5, "{}", built_in.name);
+        for (name, collection) in &coverage.collections {
+            let reason = collection.reason.clone().unwrap_or_default();
+            assert!(!reason.contains("not supported"), "{}/{name}: {reason}", built_in.name);
+        }
+    }
+}
