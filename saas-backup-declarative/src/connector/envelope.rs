@@ -22,13 +22,21 @@ pub(super) struct Found {
     pub(super) authorize: bool,
 }
 
+/// Where a record stands.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Within<'a> {
+    pub(super) partition: &'a Partition,
+    pub(super) place: Option<&'a PartitionId>,
+    /// Whether its key tells it from the records of other partitions, too.
+    pub(super) global_ids: bool,
+}
+
 /// Puts a record into its envelope; what its attachments are is noted.
 pub(super) fn record(
     stream: &Stream,
     rules: &RecordRules,
     refs: &[(String, Vec<CollectionName>)],
-    partition: &Partition,
-    place: Option<&PartitionId>,
+    within: Within<'_>,
     item: &Item,
     found: &mut Vec<Found>,
 ) -> Result<Record> {
@@ -43,8 +51,8 @@ pub(super) fn record(
         let text = path.as_ref().map(text).transpose()?.flatten();
         Ok(text.is_some_and(|text| !matches!(text.as_str(), "" | "false" | "0" | "no")))
     };
-    let mut record = Record::new(Key::new(collection, id(stream, rules, partition, item)?), item.raw.clone());
-    record.partition = place.cloned();
+    let mut record = Record::new(Key::new(collection, id(stream, rules, within, item)?), item.raw.clone());
+    record.partition = within.place.cloned();
     record.created = time(&rules.created)?;
     record.modified = time(&rules.modified)?;
     if let (None, Some(cursor)) = (record.modified, &stream.cursor) {
@@ -84,7 +92,7 @@ pub(super) fn record(
 
 /// What tells a record from others: the partition it stands in and its key, or what the overlay names; a digest where
 /// there is none.
-fn id(stream: &Stream, rules: &RecordRules, partition: &Partition, item: &Item) -> Result<RecordId> {
+fn id(stream: &Stream, rules: &RecordRules, within: Within<'_>, item: &Item) -> Result<RecordId> {
     let mut parts = Vec::new();
     if rules.id.is_empty() {
         for path in &stream.key {
@@ -96,8 +104,8 @@ fn id(stream: &Stream, rules: &RecordRules, partition: &Partition, item: &Item) 
                 break;
             }
         }
-        if !parts.is_empty() && !partition.is_whole() {
-            let mut whole = partition.values()?;
+        if !parts.is_empty() && !within.global_ids && !within.partition.is_whole() {
+            let mut whole = within.partition.values()?;
             whole.append(&mut parts);
             parts = whole;
         }

@@ -13,6 +13,8 @@ use crate::manifest::parse_yaml;
 pub(super) struct DeclarativeOverlay {
     pub(super) overlay: Overlay,
     pub(super) records: BTreeMap<String, RecordRules>,
+    /// Whether primary keys tell records apart in whole collections, not only in a partition.
+    pub(super) global_ids: bool,
 }
 
 /// Where in a record stands what its envelope says: dotted paths, `*` for each item of a list.
@@ -63,6 +65,14 @@ impl DeclarativeOverlay {
     /// [`ErrorKind::Configuration`] with what is not understood.
     pub(super) fn parse(text: &str) -> Result<Self> {
         let mut document = parse_yaml(text)?;
+        let global_ids = match document.as_object_mut().and_then(|members| members.remove("ids")) {
+            None => false,
+            Some(ids) if ids == "global" => true,
+            Some(_) => {
+                let error = Error::new(ErrorKind::Configuration, "the overlay says something that is not known");
+                return Err(error.with_context("place", "ids"));
+            }
+        };
         let mut records = BTreeMap::new();
         let collections = document.get_mut("collections").and_then(Value::as_object_mut);
         for (name, collection) in collections.into_iter().flatten() {
@@ -74,6 +84,6 @@ impl DeclarativeOverlay {
             })?;
             records.insert(name.clone(), rules);
         }
-        Ok(Self { overlay: Overlay::parse(&document)?, records })
+        Ok(Self { overlay: Overlay::parse(&document)?, records, global_ids })
     }
 }

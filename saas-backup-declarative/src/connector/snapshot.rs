@@ -8,13 +8,13 @@ use futures::{StreamExt as _, TryStreamExt as _, stream};
 use saas_backup_core::{
     BlobId, BlobRef, ByteStream, Catalog, CollectionCoverage, CollectionName, Coverage, Cursor, Digest, Done, Emitter,
     Error, ErrorKind, Event, EventStream, Feed, FeedId, FeedKind, FeedStream, Gap, Key, Only, PartitionId, ReadRequest,
-    Result, Snapshot, Visibility, events,
+    RecordId, Reference, References, Result, Snapshot, Visibility, events,
 };
 use saas_backup_http::{Client, Request};
 use url::Url;
 
 use super::catalog::catalog;
-use super::envelope::{self, Found};
+use super::envelope::{self, Found, Within};
 use super::open::Opened;
 use super::overlay::{DeclarativeOverlay, RecordRules};
 use crate::plan::Plan;
@@ -213,7 +213,8 @@ impl Inner {
         // What changed since is all that such a reading tells.
         let changes = position.since.is_some();
         let mut walk = Walk::from(Arc::clone(&stream), Arc::clone(&at), Arc::clone(&self.shared), position, self.lag)?;
-        let reading = Reading { inner: &self, stream: &stream, at: &at, place: partition.as_ref(), out: &out };
+        let within = Within { partition: &at, place: partition.as_ref(), global_ids: self.overlay.global_ids };
+        let reading = Reading { inner: &self, stream: &stream, within, out: &out };
         let complete = reading.pages(&mut walk).await?;
         out.emit(Event::Checkpoint(Cursor::encode(CURSOR_VERSION, &walk.end())?)).await?;
         out.emit(Event::Done(if changes || !complete { Done::changes(scope) } else { Done::full(scope) })).await
@@ -223,8 +224,7 @@ impl Inner {
 struct Reading<'a> {
     inner: &'a Inner,
     stream: &'a Stream,
-    at: &'a Partition,
-    place: Option<&'a PartitionId>,
+    within: Within<'a>,
     out: &'a Emitter,
 }
 
@@ -240,18 +240,31 @@ impl Reading<'_> {
             .get(&collection)
             .map(|collection| collection.refs.iter().map(|rule| (rule.name.clone(), rule.to.clone())).collect())
             .unwrap_or_default();
+        let mut above = Vec::new();
+        for parent in self.stream.router.iter().flat_map(|router| router.parents()) {
+            let known = refs.iter().find(|(name, _)| *name == parent.stream.name);
+            let id = parent.record_of(self.within.partition, self.within.global_ids)?;
+            if let (Some((name, to)), Some(id)) = (known, id)
+                && let (Some(to), Ok(id)) = (to.first(), RecordId::parse(id))
+            {
+                above.push((name.clone(), Reference::new(to.clone(), id)));
+            }
+        }
         let mut complete = true;
         while let Some(page) = walk.next().await? {
             for gap in &page.gaps {
                 complete = false;
                 let mut gap = Gap::collection(collection.clone(), gap);
-                gap.partition = self.place.cloned();
+                gap.partition = self.within.place.cloned();
                 self.out.emit(Event::Gap(gap)).await?;
             }
             for item in &page.items {
                 let mut found = Vec::new();
-                match envelope::record(self.stream, rules, &refs, self.at, self.place, item, &mut found) {
-                    Ok(record) => {
+                match envelope::record(self.stream, rules, &refs, self.within, item, &mut found) {
+                    Ok(mut record) => {
+                        for (name, reference) in &above {
+                            record.refs.entry(name.clone()).or_insert_with(|| References::One(reference.clone()));
+                        }
                         self.remember(&collection, found);
                         self.out.emit(Event::Put(Box::new(record))).await?;
                     }
@@ -259,7 +272,7 @@ impl Reading<'_> {
                     Err(error) => {
                         complete = false;
                         let mut gap = Gap::collection(collection.clone(), &error);
-                        gap.partition = self.place.cloned();
+                        gap.partition = self.within.place.cloned();
                         self.out.emit(Event::Gap(gap)).await?;
                     }
                 }

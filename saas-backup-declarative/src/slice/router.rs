@@ -216,6 +216,20 @@ impl Parent {
             .boxed()
     }
 
+    /// The id of the record that a partition stands for, where its key is the collection's.
+    pub(crate) fn record_of(&self, partition: &Partition, global_ids: bool) -> Result<Option<String>> {
+        let Some(value) = partition.get(&self.field) else { return Ok(None) };
+        if self.stream.key.as_slice() != std::slice::from_ref(&self.key) {
+            return Ok(None);
+        }
+        if global_ids {
+            return Ok(Some(python_str(value)));
+        }
+        let own = [self.field.as_str(), PARENT];
+        let fields = partition.fields.iter().filter(|(name, _)| own.contains(&name.as_str())).cloned().collect();
+        Ok(Some(Partition { fields, extra: Vec::new() }.values()?.join("/")))
+    }
+
     /// The partition that a record stands for; none if it has no key.
     fn partition(&self, item: &crate::extract::Item, above: &Partition) -> Result<Option<Partition>> {
         let Some(value) = item.get(&self.key)?.filter(|value| !value.is_none()) else { return Ok(None) };
