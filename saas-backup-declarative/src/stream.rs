@@ -6,7 +6,7 @@ use crate::extract::Selector;
 use crate::manifest::Component;
 use crate::paginate::Paginator;
 use crate::plan::Builder;
-use crate::request::Requester;
+use crate::request::{QueryProperties, Requester};
 use crate::shared::Shared;
 use crate::slice::{DatetimeCursor, Partition, Partitions, Router};
 
@@ -18,6 +18,7 @@ pub(crate) struct Stream {
     pub(crate) key: Vec<Vec<String>>,
     pub(crate) schema: Option<serde_json::Value>,
     pub(crate) requester: Requester,
+    pub(crate) properties: Option<QueryProperties>,
     pub(crate) selector: Selector,
     pub(crate) paginator: Option<Paginator>,
     pub(crate) router: Option<Arc<Router>>,
@@ -47,13 +48,15 @@ impl Stream {
             Some(cursor) => Some(DatetimeCursor::build(&cursor, &shared)?),
             None => None,
         };
+        let requester = retriever.required("requester")?;
         let routers = retriever.children("partition_router")?;
         let transforms = component.children("transformations")?;
         let filters = cursor.as_ref().is_some_and(|cursor| cursor.filters);
         Ok(Self {
             key: key_paths(component)?,
             schema: schema(component)?,
-            requester: Requester::build(&retriever.required("requester")?, &shared)?.with_cache(is_parent),
+            requester: Requester::build(&requester, &shared)?.with_cache(is_parent),
+            properties: QueryProperties::build(&requester, &name, builder)?,
             selector: Selector::build(
                 &retriever.required("record_selector")?,
                 retriever.child("decoder")?,
@@ -65,6 +68,31 @@ impl Stream {
             cursor,
             slice_once: retriever.flag("ignore_stream_slicer_parameters_on_paginated_requests"),
             name,
+        })
+    }
+
+    /// What a retriever alone gives, all of it.
+    pub(crate) fn of_retriever(name: String, retriever: &Component<'_>, builder: &Builder) -> Result<Self> {
+        if retriever.kind() != "SimpleRetriever" {
+            return Err(retriever.unknown());
+        }
+        let shared = Arc::clone(&builder.shared);
+        Ok(Self {
+            name,
+            key: Vec::new(),
+            schema: None,
+            requester: Requester::build(&retriever.required("requester")?, &shared)?,
+            properties: None,
+            selector: Selector::build(
+                &retriever.required("record_selector")?,
+                retriever.child("decoder")?,
+                &[],
+                false,
+            )?,
+            paginator: Paginator::build(retriever.child("paginator")?, &shared)?,
+            router: None,
+            cursor: None,
+            slice_once: false,
         })
     }
 

@@ -7,9 +7,9 @@ use saas_backup_core::{Error, ErrorKind, Permit, Result};
 use saas_backup_http::PageGuard;
 use serde::{Deserialize, Serialize};
 
-use crate::extract::Item;
+use crate::extract::{Item, Selected};
 use crate::paginate::{Paginator, Seen};
-use crate::request::{Parts, is_ignored};
+use crate::request::{Answer, Parts, is_ignored};
 use crate::shared::Shared;
 use crate::slice::{Intervals, Partition, SliceView, Window};
 use crate::stream::Stream;
@@ -190,16 +190,13 @@ impl Walk {
         let scope = scope(&self.shared, slice, open.token.as_ref());
         let parts = parts(&stream, &self.partition, open, &scope)?;
         let address = stream.paginator.as_ref().and_then(|paginator| paginator.address(open.token.as_ref()));
-        let sent = stream.requester.send(&self.shared, &scope, address.as_deref(), parts).await;
-        let answer = match sent {
+        let (answer, mut selected) = match fetch(&stream, &self.shared, &scope, address.as_deref(), &parts).await {
             Err(error) if is_ignored(&error) => {
                 self.close(true);
                 return Ok(Page { items: Vec::new(), position: self.position(None), gaps: vec![error], permit: None });
             }
-            sent => sent?,
+            fetched => fetched?,
         };
-        let windowed_scope = scope.clone();
-        let mut selected = stream.selector.select(&answer, &windowed_scope)?;
         let mut gaps = Vec::new();
         if selected.missing {
             gaps.push(Error::new(
@@ -269,6 +266,44 @@ impl Walk {
         let read = self.stream.cursor.is_some().then(|| self.read.clone());
         Position { since: self.since, read, at }
     }
+}
+
+/// Asks for a page: in one request, or in several that each give a part of its records.
+async fn fetch(
+    stream: &Stream,
+    shared: &Arc<Shared>,
+    scope: &Scope,
+    address: Option<&str>,
+    parts: &Parts,
+) -> Result<(Answer, Selected)> {
+    let Some(properties) = &stream.properties else {
+        let answer = stream.requester.send(shared, scope, address, parts.clone()).await?;
+        let selected = stream.selector.select(&answer, scope)?;
+        return Ok((answer, selected));
+    };
+    let mut whole: Option<(Answer, Selected)> = None;
+    for parameter in properties.parameters(shared).await? {
+        let mut parts = parts.clone();
+        parts.parameters.push(parameter);
+        if let Some((answer, selected)) = &mut whole {
+            // Whoever waits for a share of memory must hold none: what is kept is a copy.
+            selected.items.iter_mut().for_each(|item| item.raw = item.raw.detach());
+            (answer.permit, answer.body) = (None, Bytes::new());
+        }
+        let answer = stream.requester.send(shared, scope, address, parts).await?;
+        let mut selected = stream.selector.select(&answer, scope)?;
+        if let Some((_, before)) = whole {
+            let mut items: Vec<Item> = before.items;
+            items.append(&mut selected.items);
+            selected.items = items;
+            selected.missing |= before.missing;
+        }
+        whole = Some((answer, selected));
+    }
+    let missing = || Error::new(ErrorKind::Configuration, "the manifest names no properties");
+    let (answer, mut selected) = whole.ok_or_else(missing)?;
+    selected.items = properties.merged(selected.items)?;
+    Ok((answer, selected))
 }
 
 fn scope(shared: &Shared, slice: Arc<SliceView>, token: Option<&Value>) -> Scope {

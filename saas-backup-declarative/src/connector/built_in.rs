@@ -60,6 +60,7 @@ built_in! {
     "clickup", "ClickUp workspaces";
     "discourse", "Discourse forums";
     "freshdesk", "Freshdesk accounts";
+    "hubspot", "HubSpot accounts";
     "kinto", "Kinto record stores";
     "linear", "Linear workspaces";
     "mailchimp", "Mailchimp audiences";

@@ -10,6 +10,6 @@ mod transform;
 
 pub(crate) use decode::Decoder;
 pub(crate) use fields::Fields;
-pub(crate) use path::{find, find_all};
+pub(crate) use path::{each_member, find, find_all};
 pub(crate) use record::Item;
-pub(crate) use selector::Selector;
+pub(crate) use selector::{Selected, Selector};

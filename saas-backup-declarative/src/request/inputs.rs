@@ -69,12 +69,6 @@ impl Inputs {
         }
         Ok(parts)
     }
-
-    /// Whether a member is one of these and not of the requester's own.
-    pub(super) fn has_query_properties(component: &Component<'_>) -> bool {
-        let parameters = component.get("request_parameters").and_then(serde_json::Value::as_object);
-        parameters.is_some_and(|parameters| parameters.values().any(serde_json::Value::is_object))
-    }
 }
 
 /// Names and values that are templates; or one template that gives a mapping.
@@ -93,6 +87,8 @@ impl Named {
             Some(serde_json::Value::Object(members)) => Self::Pairs(
                 members
                     .iter()
+                    // A component: `QueryProperties`, which the stream takes care of.
+                    .filter(|(_, value)| !value.is_object())
                     .map(|(name, value)| {
                         let name = component.expression_of(member, &name.as_str().into())?;
                         Ok((name, component.expression_of(member, value)?))

@@ -35,7 +35,7 @@ impl Requester {
         let base = component.expression("url_base")?;
         let url = component.expression("url")?;
         let method = component.text("http_method").unwrap_or("GET").to_ascii_uppercase();
-        if Inputs::has_query_properties(component) || component.get("fetch_properties_from_endpoint").is_some() {
+        if component.get("fetch_properties_from_endpoint").is_some() || component.get("query_properties").is_some() {
             return Err(Error::new(ErrorKind::Unsupported, "needs a component that is not supported: QueryProperties"));
         }
         Ok(Self {

@@ -87,6 +87,19 @@ async fn what_is_passed_over_or_missing_is_a_gap_and_nothing_seems_deleted() {
 }
 
 #[tokio::test]
+async fn records_whose_members_take_several_requests_are_whole() {
+    let folder = tempfile::tempdir().unwrap();
+    let (tracker, store) = (Shared::with(1, 1), MemoryStore::new());
+    back_up(&tracker.start(folder.path()).await, &store).await;
+    let live = store.live();
+    let (_, thing) =
+        live.iter().find(|(key, _)| key.collection.as_str() == "things" && key.id.as_str() == "2").unwrap();
+    assert_eq!(thing.data.as_str(), r#"{"id":2,"values":{"a":"a2","b":"b2","c":"c2"}}"#);
+    let asked = tracker.lock().asked.clone();
+    assert_eq!(asked.iter().filter(|one| one.starts_with("things")).count(), 2, "{asked:?}");
+}
+
+#[tokio::test]
 async fn refusals_are_repeated_as_the_manifest_says() {
     let folder = tempfile::tempdir().unwrap();
     let tracker = Shared::with(1, 1);

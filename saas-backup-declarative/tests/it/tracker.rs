@@ -71,6 +71,8 @@ impl Shared {
         let router = Router::new()
             .route("/projects", get(projects))
             .route("/projects/{project}/tasks", get(tasks))
+            .route("/fields", get(fields))
+            .route("/things", get(things))
             .route("/files/{name}", get(file))
             .with_state(self.clone());
         tokio::spawn(async move { axum::serve(listener, router).await });
@@ -153,6 +155,27 @@ async fn tasks(
     let next = (wanted.len() > 3).then(|| wanted[2].0);
     let page: Vec<Value> = wanted.into_iter().take(3).map(|(_, task)| task).collect();
     answer(&shared, &page, next)
+}
+
+async fn fields() -> Response {
+    axum::Json(json!({ "data": [{ "name": "a" }, { "name": "b" }, { "name": "c" }] })).into_response()
+}
+
+/// Gives the fields that are asked for, and no others.
+async fn things(
+    State(shared): State<Shared>,
+    headers: HeaderMap,
+    Query(query): Query<BTreeMap<String, String>>,
+) -> Response {
+    let wanted = query.get("fields").cloned().unwrap_or_default();
+    if let Some(refused) = refused(&shared, &headers, format!("things {wanted}")) {
+        return refused;
+    }
+    let thing = |id: u64| {
+        let values: BTreeMap<&str, String> = wanted.split(',').map(|name| (name, format!("{name}{id}"))).collect();
+        json!({ "id": id, "values": values })
+    };
+    axum::Json(json!({ "data": [thing(1), thing(2)] })).into_response()
 }
 
 async fn file(Path(name): Path<String>) -> Response {
