@@ -86,6 +86,7 @@ Examples:
 Examples:
   saas-backup connectors
   saas-backup connectors wordpress
+  saas-backup connectors lint source-x.yaml      what a manifest needs, and what is missing
   saas-backup connectors --schema > saas-backup.schema.json")]
     Connectors(ConnectorsArgs),
     /// Check the configuration alone, without asking anybody
@@ -383,8 +384,12 @@ pub(crate) struct InitArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct ConnectorsArgs {
-    /// The connector or format to document
+    /// The connector or format to document; `lint` looks a manifest through
     pub(crate) name: Option<String>,
+    /// The manifest to look through, after `lint`
+    #[cfg(feature = "declarative")]
+    #[arg(requires = "name")]
+    pub(crate) manifest: Option<std::path::PathBuf>,
     /// Print the JSON Schema of saas-backup.toml, for your editor
     #[arg(long, conflicts_with = "name")]
     pub(crate) schema: bool,

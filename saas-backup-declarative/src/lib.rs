@@ -9,6 +9,7 @@ mod connector;
 mod errors;
 mod expression;
 mod extract;
+mod lint;
 mod manifest;
 mod paginate;
 mod plan;
@@ -23,4 +24,5 @@ mod time;
 mod walk;
 
 pub use connector::{BUILT_IN, BuiltIn, BuiltInConfig, Declarative, DeclarativeConfig, Options};
+pub use lint::{Lint, LintedCollection, LintedSetting};
 pub use manifest::Manifest;

@@ -18,6 +18,10 @@ pub(super) fn connectors(session: &Session, args: &ConnectorsArgs) -> Result<Out
         output.result(&schema, |_| pretty)?;
         return Ok(Outcome::Done);
     }
+    #[cfg(feature = "declarative")]
+    if let Some(manifest) = &args.manifest {
+        return lint(session, args.name.as_deref().unwrap_or_default(), manifest);
+    }
     if let Some(name) = &args.name {
         // A connector and a format may have one name.
         let format = registry.find_format(name).ok();
@@ -44,6 +48,56 @@ pub(super) fn connectors(session: &Session, args: &ConnectorsArgs) -> Result<Out
     });
     output.result(&object, |_| list(&registry))?;
     Ok(Outcome::Done)
+}
+
+/// What a manifest needs, and what of it is missing.
+#[cfg(feature = "declarative")]
+fn lint(session: &Session, word: &str, path: &std::path::Path) -> Result<Outcome> {
+    use saas_backup::core::{Error, ErrorKind};
+    use saas_backup::declarative::{Lint, Manifest};
+
+    if word != "lint" {
+        let error = Error::new(ErrorKind::Configuration, "`connectors` takes one name, or `lint` and a manifest");
+        return Err(error.with_context("given", word));
+    }
+    let found = Manifest::load(path)?.lint()?;
+    let shown = |lint: &Lint| {
+        let rows: Vec<Vec<String>> = lint
+            .collections
+            .iter()
+            .map(|one| {
+                let mut notes: Vec<String> = one.problem.iter().cloned().collect();
+                if one.problem.is_none() {
+                    notes.extend(one.incremental.then(|| "incremental".to_owned()));
+                    notes.extend(
+                        (!one.partitions_of.is_empty())
+                            .then(|| format!("for each of {}", one.partitions_of.join(", "))),
+                    );
+                    notes.extend((!one.has_key).then(|| "no key: ids are digests".to_owned()));
+                }
+                let state = if one.problem.is_some() { "NO" } else { "yes" };
+                vec![one.name.clone(), state.to_owned(), notes.join("; ")]
+            })
+            .collect();
+        let mut text = table(&["COLLECTION", "READ", "NOTES"], &rows);
+        text.push_str("\nSettings, in `config`:\n\n");
+        for setting in &lint.settings {
+            let need = if setting.required { "required" } else { "optional" };
+            let secret = if setting.secret { ", secret" } else { "" };
+            let _ = writeln!(text, "  {}  ({need}{secret})", setting.name);
+            for line in setting.description.lines() {
+                let _ = writeln!(text, "      {line}");
+            }
+        }
+        if lint.needs_token_file {
+            text.push_str("\nThe provider replaces refresh tokens: set `token_file`.\n");
+        }
+        let readable = lint.collections.iter().filter(|one| one.problem.is_none()).count();
+        let _ = writeln!(text, "\n{readable} of {} collections can be read.", lint.collections.len());
+        text
+    };
+    session.output.result(&found, shown)?;
+    Ok(if found.is_clean() { Outcome::Done } else { Outcome::Incomplete })
 }
 
 fn list(registry: &Registry) -> String {

@@ -28,9 +28,22 @@ pub struct DeclarativeConfig {
     /// The manifest's own settings: what its `spec` asks for.
     #[serde(default)]
     pub config: Map<String, Value>,
-    /// How requests are sent, whatever the manifest.
-    #[serde(flatten)]
-    pub options: Options,
+    /// Requests a second. Default: 5.
+    #[serde(default = "requests_per_second")]
+    pub requests_per_second: f64,
+    /// Minutes that an increment reads again before the latest time that the last one saw. Default: 10.
+    #[serde(default = "lag_minutes")]
+    pub lag_minutes: u32,
+    /// Further hosts that requests may go to with the account's credentials, besides those that the manifest names.
+    /// Default: none.
+    #[serde(default)]
+    pub hosts: Vec<String>,
+    /// Whether addresses may be private or loopback, and may be spoken to without encryption. Default: no.
+    #[serde(default)]
+    pub allow_private_addresses: bool,
+    /// The file in which a refresh token is kept that the provider replaces. Needed where the manifest says that it does.
+    #[serde(default)]
+    pub token_file: Option<PathBuf>,
 }
 
 /// How requests are sent, whatever the manifest.
@@ -56,13 +69,21 @@ pub struct Options {
 impl Default for Options {
     fn default() -> Self {
         Self {
-            requests_per_second: 5.0,
-            lag_minutes: 10,
+            requests_per_second: requests_per_second(),
+            lag_minutes: lag_minutes(),
             hosts: Vec::new(),
             allow_private_addresses: false,
             token_file: None,
         }
     }
+}
+
+fn requests_per_second() -> f64 {
+    5.0
+}
+
+fn lag_minutes() -> u32 {
+    10
 }
 
 /// The settings of a connector that comes with this crate: the options, and beside them what its manifest asks for.
@@ -80,7 +101,16 @@ pub struct BuiltInConfig {
 impl DeclarativeConfig {
     /// A manifest, without settings.
     pub fn new(manifest: impl Into<PathBuf>) -> Self {
-        Self { manifest: manifest.into(), overlay: None, config: Map::new(), options: Options::default() }
+        Self {
+            manifest: manifest.into(),
+            overlay: None,
+            config: Map::new(),
+            requests_per_second: requests_per_second(),
+            lag_minutes: lag_minutes(),
+            hosts: Vec::new(),
+            allow_private_addresses: false,
+            token_file: None,
+        }
     }
 
     /// Sets one of the manifest's settings.
@@ -92,9 +122,21 @@ impl DeclarativeConfig {
 
     /// Sets how requests are sent.
     #[must_use]
-    pub fn with_options(mut self, options: Options) -> Self {
-        self.options = options;
-        self
+    pub fn with_options(self, options: Options) -> Self {
+        let Options { requests_per_second, lag_minutes, hosts, allow_private_addresses, token_file } = options;
+        Self { requests_per_second, lag_minutes, hosts, allow_private_addresses, token_file, ..self }
+    }
+
+    /// How requests are sent.
+    #[must_use]
+    pub fn options(&self) -> Options {
+        Options {
+            requests_per_second: self.requests_per_second,
+            lag_minutes: self.lag_minutes,
+            hosts: self.hosts.clone(),
+            allow_private_addresses: self.allow_private_addresses,
+            token_file: self.token_file.clone(),
+        }
     }
 
     /// Makes relative paths start in a folder.
@@ -102,7 +144,7 @@ impl DeclarativeConfig {
     pub fn in_folder(mut self, folder: &Path) -> Self {
         self.manifest = folder.join(self.manifest);
         self.overlay = self.overlay.map(|overlay| folder.join(overlay));
-        self.options = self.options.in_folder(folder);
+        self.token_file = self.token_file.map(|file| folder.join(file));
         self
     }
 }
@@ -157,8 +199,8 @@ impl std::fmt::Debug for DeclarativeConfig {
             .field("manifest", &self.manifest)
             .field("overlay", &self.overlay)
             .field("config", &self.config.keys().collect::<Vec<_>>())
-            .field("options", &self.options)
-            .finish()
+            .field("options", &self.options())
+            .finish_non_exhaustive()
     }
 }
 

@@ -42,8 +42,9 @@ impl Opened {
             None if beside.exists() => load_overlay(&beside)?,
             None => DeclarativeOverlay::default(),
         };
+        let options = config.options();
         let stem = config.manifest.file_stem().and_then(|stem| stem.to_str()).unwrap_or("declarative");
-        Self::of(stem.trim_start_matches("source-").to_owned(), manifest, overlay, config.config, config.options)
+        Self::of(stem.trim_start_matches("source-").to_owned(), manifest, overlay, config.config, options)
     }
 
     pub(super) fn built_in(name: &str, config: BuiltInConfig) -> Result<Self> {
@@ -53,6 +54,13 @@ impl Opened {
                 .with_context("there are", known.join(" ")));
         };
         let manifest = Manifest::parse(found.manifest)?;
+        // What is beside the options is for the manifest: a misspelt one would change nothing without a word.
+        let properties = manifest.settings().and_then(|settings| settings.get("properties")).and_then(Value::as_object);
+        let unknown = config.config.keys().find(|name| properties.is_none_or(|known| !known.contains_key(*name)));
+        if let Some(unknown) = unknown {
+            return Err(Error::new(ErrorKind::Configuration, "the connector knows no such setting")
+                .with_context("setting", unknown));
+        }
         Self::of(name.to_owned(), manifest, DeclarativeOverlay::parse(found.overlay)?, config.config, config.options)
     }
 

@@ -40,6 +40,10 @@ pub struct Report {
     pub verdicts: BTreeMap<(String, String), Verdict>,
     /// How many manifests were loaded.
     pub manifests: usize,
+    /// How many streams they have.
+    pub streams: usize,
+    /// Why streams cannot be read, and how many.
+    pub problems: BTreeMap<String, usize>,
 }
 
 impl Report {
@@ -67,6 +71,15 @@ impl fmt::Display for Report {
                 Verdict::Differs(reason) => writeln!(formatter, "{source}/{stream}: DIFFERS: {reason}")?,
             }
         }
+        for (problem, count) in &self.problems {
+            writeln!(formatter, "{count} streams: {problem}")?;
+        }
+        writeln!(
+            formatter,
+            "{} of {} streams can be read",
+            self.streams - self.problems.values().sum::<usize>(),
+            self.streams
+        )?;
         let all = self.verdicts.len();
         writeln!(
             formatter,

@@ -37,6 +37,14 @@ pub(super) fn all(folder: &Path, only: &str, mutation: Mutation) -> Result<Repor
             }
         };
         report.manifests += 1;
+        for collection in manifest.lint().map(|lint| lint.collections).unwrap_or_default() {
+            report.streams += 1;
+            if let Some(problem) = collection.problem {
+                // Without where it stands.
+                let problem = problem.split(" (").next().unwrap_or_default().to_owned();
+                *report.problems.entry(problem).or_default() += 1;
+            }
+        }
         let cassettes = folder.join("cassettes").join(&name);
         let Ok(found) = std::fs::read_dir(&cassettes) else { continue };
         let recordings: Vec<Recording> = found.map(|entry| Recording::load(&entry?.path())).collect::<Result<_>>()?;

@@ -4,7 +4,7 @@ use saas_backup_core::memory::{MemoryConnector, MemoryStore};
 use saas_backup_core::{
     Connector as _, ErrorKind, RecordState, RunStatus, SnapshotOptions, TransferOptions, Transferred, testkit, transfer,
 };
-use saas_backup_declarative::{BUILT_IN, BuiltInConfig, Declarative, DeclarativeConfig};
+use saas_backup_declarative::{BUILT_IN, BuiltInConfig, Declarative, DeclarativeConfig, Manifest};
 
 use crate::tracker::Shared;
 
@@ -135,6 +135,33 @@ fn settings_that_the_manifest_asks_for_are_named_when_they_are_missing() {
     let error = Declarative::new(DeclarativeConfig::new(manifest)).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Configuration);
     assert!(error.to_string().contains("api_key"), "{error}");
+}
+
+#[test]
+fn what_is_missing_is_named_by_collection_and_settings_are_listed() {
+    let lint = Manifest::parse(include_str!("lint.yaml")).unwrap().lint().unwrap();
+    assert!(!lint.is_clean());
+    assert_eq!(lint.collections[0].problem, None);
+    assert!(lint.collections[0].has_key);
+    assert!(lint.collections[1].problem.as_ref().unwrap().contains("Hologram"));
+    assert_eq!(
+        (lint.settings[1].name.as_str(), lint.settings[1].required, lint.settings[1].secret),
+        ("token", true, true)
+    );
+    assert_eq!(
+        (lint.settings[0].name.as_str(), lint.settings[0].required, lint.settings[0].secret),
+        ("size", false, false)
+    );
+}
+
+#[test]
+fn a_misspelt_setting_is_refused() {
+    let known = serde_json::from_str::<DeclarativeConfig>(r#"{"manifest": "x.yaml", "lag_minutes": 3}"#);
+    assert_eq!(known.unwrap().lag_minutes, 3);
+    assert!(serde_json::from_str::<DeclarativeConfig>(r#"{"manifest": "x.yaml", "lag_minuets": 3}"#).is_err());
+    let config: BuiltInConfig = serde_json::from_str(r#"{"api_token": "x", "lag_minuets": 3}"#).unwrap();
+    let error = Declarative::built_in("todoist", config).unwrap_err();
+    assert!(error.to_string().contains("lag_minuets"), "{error}");
 }
 
 #[tokio::test]
