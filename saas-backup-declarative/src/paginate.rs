@@ -37,7 +37,7 @@ enum TokenPlace {
 /// What a page tells about the one after it.
 pub(crate) struct Seen<'a> {
     pub(crate) answer: &'a Answer,
-    pub(crate) decoder: Decoder,
+    pub(crate) decoder: &'a Decoder,
     /// The records before the filter.
     pub(crate) extracted: usize,
     /// The records after it.
@@ -142,7 +142,7 @@ impl Paginator {
     }
 
     fn cursor_scope(&self, seen: &Seen<'_>, scope: &Scope) -> Result<Scope> {
-        let text = seen.decoder.text(seen.answer);
+        let text = seen.decoder.text(seen.answer)?;
         let response = match seen.decoder.bodies(&text)?.first() {
             Some(first) => serde_json::from_str(first.get())?,
             None => crate::request::empty(),

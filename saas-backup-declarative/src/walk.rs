@@ -225,7 +225,7 @@ impl Walk {
             Some(paginator) if !past => {
                 let seen = Seen {
                     answer: &answer,
-                    decoder: stream.selector.decoder,
+                    decoder: &stream.selector.decoder,
                     extracted: selected.extracted,
                     kept: selected.items.len(),
                     last: selected.items.last(),

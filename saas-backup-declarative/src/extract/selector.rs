@@ -69,7 +69,7 @@ impl Selector {
 
     /// The records of an answer. `scope` knows the settings, the slice and the token of the page.
     pub(crate) fn select(&self, answer: &Answer, scope: &Scope) -> Result<Selected> {
-        let text = self.decoder.text(answer);
+        let text = self.decoder.text(answer)?;
         let path = self.path.iter().map(|part| part.text(scope)).collect::<Result<Vec<String>>>()?;
         let mut selected = Selected { items: Vec::new(), extracted: 0, missing: false };
         for body in self.decoder.bodies(&text)? {
