@@ -4,7 +4,7 @@ use minijinja::value::ValueKind;
 use saas_backup_core::{Error, ErrorKind, Result};
 
 use crate::expression::Expression;
-use crate::extract::{Decoder, Item};
+use crate::extract::{Decoder, Item, view};
 use crate::manifest::Component;
 use crate::request::{Answer, Parts, RequestOption, headers_value};
 use crate::shared::Shared;
@@ -144,7 +144,7 @@ impl Paginator {
     fn cursor_scope(&self, seen: &Seen<'_>, scope: &Scope) -> Result<Scope> {
         let text = seen.decoder.text(seen.answer)?;
         let response = match seen.decoder.bodies(&text)?.first() {
-            Some(first) => serde_json::from_str(first.get())?,
+            Some(first) => view(first)?,
             None => crate::request::empty(),
         };
         let last = match seen.last {

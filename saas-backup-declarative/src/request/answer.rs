@@ -6,6 +6,7 @@ use http::header::LINK;
 use minijinja::value::{Enumerator, Object, ObjectRepr};
 use saas_backup_core::Permit;
 
+use crate::extract::view;
 use crate::template::{Value, value_of};
 
 /// What a provider answered.
@@ -29,7 +30,8 @@ impl Answer {
 
     /// The body as a value for templates; an empty mapping where it is no JSON.
     pub(crate) fn value(&self) -> Value {
-        serde_json::from_slice(&self.body).unwrap_or_else(|_| empty())
+        let body = serde_json::from_slice(&self.body).ok();
+        body.and_then(|body| view(body).ok()).unwrap_or_else(empty)
     }
 }
 
