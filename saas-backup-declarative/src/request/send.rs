@@ -53,7 +53,8 @@ fn ignored(answer: &Answer, message: Option<String>) -> Error {
     explained(Error::new(kind(answer.status), IGNORED).with_context("status", answer.status), message)
 }
 
-const IGNORED: &str = "the provider refuses this, and the manifest says to pass over it";
+const IGNORED: &str =
+    "the provider refuses this, and the manifest passes over it: leave the collection out if the account has none";
 
 /// Whether an error is a refusal that the manifest says to pass over.
 pub(crate) fn is_ignored(error: &Error) -> bool {
