@@ -39,10 +39,8 @@ impl Stream {
         if retriever.kind() != "SimpleRetriever" {
             return Err(retriever.unknown());
         }
-        for unknown in ["file_uploader", "state_migrations"] {
-            if let (Some(found), "file_uploader") = (component.child(unknown).ok().flatten(), unknown) {
-                return Err(found.unknown());
-            }
+        if let Some(uploader) = component.child("file_uploader")? {
+            return Err(uploader.unknown());
         }
         let cursor = match component.child("incremental_sync")? {
             Some(cursor) => Some(DatetimeCursor::build(&cursor, &shared)?),

@@ -67,7 +67,9 @@ pub(crate) struct Walk {
     read: Intervals,
     windows: Option<VecDeque<Option<Arc<Window>>>>,
     open: Option<Open>,
-    /// The page to go on with, until it has answered.
+    /// Whether it goes on in the middle of a window.
+    continued: bool,
+    /// Whether the page to go on with has not answered yet.
     resumed: bool,
     ended: bool,
 }
@@ -92,6 +94,7 @@ impl Walk {
             read: Intervals::default(),
             windows: None,
             open: None,
+            continued: false,
             resumed: false,
             ended: false,
         }
@@ -121,7 +124,7 @@ impl Walk {
             };
             let token = Some(place.token).filter(|token| !token.is_null()).map(|token| value_of(&token));
             walk.open = Some(Open { window, token, latest: place.latest, guard: PageGuard::default() });
-            walk.resumed = true;
+            (walk.continued, walk.resumed) = (true, true);
         }
         Ok(walk)
     }
@@ -170,7 +173,7 @@ impl Walk {
                     cursor.windows(&self.read, lag, &self.shared)?.into_iter().map(Some).collect()
                 }
                 // Going on in a window that is none means that it is the only one.
-                None if self.resumed => VecDeque::new(),
+                None if self.continued => VecDeque::new(),
                 None => VecDeque::from([None]),
             };
             self.windows = Some(windows);

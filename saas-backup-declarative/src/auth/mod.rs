@@ -2,7 +2,6 @@
 
 mod oauth;
 mod session;
-mod token;
 
 use std::sync::Arc;
 
@@ -18,15 +17,14 @@ use crate::template::Value;
 
 use oauth::OAuth;
 use session::Session;
-use token::Token;
 
 /// An authenticator.
 #[derive(Debug)]
 pub(crate) enum Authenticator {
     Nobody,
     Basic { username: Expression, password: Option<Expression> },
-    Bearer(Token),
-    Option(RequestOption, Token),
+    Bearer(Expression),
+    Option(RequestOption, Expression),
     OAuth(Box<OAuth>),
     Session(Box<Session>),
 }
@@ -46,7 +44,7 @@ impl Authenticator {
             "BasicHttpAuthenticator" => {
                 Self::Basic { username: needed("username")?, password: component.expression("password")? }
             }
-            "BearerAuthenticator" => Self::Bearer(Token(needed("api_token")?)),
+            "BearerAuthenticator" => Self::Bearer(needed("api_token")?),
             "ApiKeyAuthenticator" => {
                 let option = if let Some(option) = component.child("inject_into")? {
                     RequestOption::build(&option)?
@@ -59,7 +57,7 @@ impl Authenticator {
                     RequestOption::build(&Component::made(&option, "authenticator"))?
                 };
                 let token = component.get("api_token").map_or_else(|| "".into(), Clone::clone);
-                Self::Option(option, Token(component.expression_of("api_token", &token)?))
+                Self::Option(option, component.expression_of("api_token", &token)?)
             }
             "OAuthAuthenticator" => Self::OAuth(Box::new(OAuth::build(&component)?)),
             "SessionTokenAuthenticator" => Self::Session(Box::new(Session::build(&component, shared)?)),

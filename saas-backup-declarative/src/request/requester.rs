@@ -55,7 +55,7 @@ impl Requester {
         self
     }
 
-    /// The same, without retries of its own: for a caller that decides itself.
+    /// Sends a request, and repeats it as the manifest says.
     pub(crate) async fn send(&self, shared: &Shared, scope: &Scope, path: Option<&str>, more: Parts) -> Result<Answer> {
         let outgoing = self.outgoing(shared, scope, path, more).await?;
         super::send::send(self, shared, &outgoing).await

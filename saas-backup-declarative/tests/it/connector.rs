@@ -1,8 +1,10 @@
 use std::collections::BTreeSet;
 
+use futures::StreamExt as _;
 use saas_backup_core::memory::{MemoryConnector, MemoryStore};
 use saas_backup_core::{
-    Connector as _, ErrorKind, RecordState, RunStatus, SnapshotOptions, TransferOptions, Transferred, testkit, transfer,
+    CollectionName, Connector as _, ErrorKind, Event, Feed, ReadRequest, RecordState, RunStatus, SnapshotOptions,
+    TransferOptions, Transferred, testkit, transfer,
 };
 use saas_backup_declarative::{BUILT_IN, BuiltInConfig, Declarative, DeclarativeConfig, Manifest};
 
@@ -84,6 +86,28 @@ async fn what_is_passed_over_or_missing_is_a_gap_and_nothing_seems_deleted() {
     let done = back_up(&account, &store).await;
     assert_eq!(done.report.status, RunStatus::Incomplete, "an answer without a list is not an empty list");
     assert_eq!((ids(&store, "projects").len(), ids(&store, "tasks").len()), (2, 10));
+}
+
+#[tokio::test]
+async fn a_read_goes_on_with_the_page_where_it_stopped_and_reads_no_other_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let tracker = Shared::with(3, 7);
+    let account = tracker.start(folder.path()).await;
+    let snapshot = account.snapshot(SnapshotOptions::default()).await.unwrap();
+    let request = ReadRequest::new(Feed::slice(CollectionName::from_static("projects")));
+    let mut events = snapshot.read(request.clone());
+    let cursor = loop {
+        if let Event::Checkpoint(cursor) = events.next().await.unwrap().unwrap() {
+            break cursor;
+        }
+    };
+    drop(events);
+    tracker.lock().asked.clear();
+    let snapshot = account.snapshot(SnapshotOptions::default()).await.unwrap();
+    let rest: Vec<_> = snapshot.read(request.with_from(Some(cursor))).collect().await;
+    let keys: Vec<String> =
+        rest.iter().filter_map(|event| Some(event.as_ref().unwrap().key()?.id.to_string())).collect();
+    assert_eq!((keys, tracker.lock().asked.clone()), (vec!["3".to_owned()], vec!["projects 2".to_owned()]));
 }
 
 #[tokio::test]
