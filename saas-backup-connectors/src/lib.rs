@@ -7,15 +7,23 @@
 //! |---|---|
 //! | `tls` (default) | HTTPS by rustls |
 //! | `wordpress` (default) | WordPress sites, backup and restore |
+//! | `airbyte` | sources of Airbyte, as programs beside us |
+//! | `singer` | taps of Singer, as programs beside us |
 //! | `http` | the shared HTTP client alone |
 //! | `open-export` (default) | services that speak the Open Export Protocol |
 //! | `postgres` | PostgreSQL databases, backup and restore |
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+#[cfg(feature = "airbyte")]
+pub mod airbyte;
 #[cfg(feature = "open-export")]
 pub mod open_export;
 #[cfg(feature = "postgres")]
 pub mod postgres;
+#[cfg(any(feature = "airbyte", feature = "singer"))]
+mod process;
+#[cfg(feature = "singer")]
+pub mod singer;
 #[cfg(feature = "wordpress")]
 pub mod wordpress;
 
