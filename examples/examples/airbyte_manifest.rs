@@ -17,7 +17,7 @@ use std::process::ExitCode;
 use axum::extract::Query;
 use axum::routing::get;
 use examples::{keyed, script};
-use saas_backup_core::{Error, ErrorKind, Result, RunStatus, TransferOptions, transfer};
+use saas_backup_core::{Result, RunStatus, TransferOptions, transfer};
 use saas_backup_declarative::{Declarative, DeclarativeConfig, Options};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
@@ -107,7 +107,7 @@ async fn run(arguments: Arguments) -> Result<RunStatus> {
             let mut options = Options::default();
             options.token_file = env::var_os("TOKEN_FILE").map(PathBuf::from);
             let mut config = DeclarativeConfig::new(manifest).with_options(options);
-            config.config = arguments.config.as_deref().map_or(Ok(Map::new()), settings)?;
+            config.config = arguments.config.as_deref().map_or(Ok(Map::new()), script::settings)?;
             config
         }
         None => demo(folder.path()).await?,
@@ -117,43 +117,10 @@ async fn run(arguments: Arguments) -> Result<RunStatus> {
     let copy = repository.source("account")?;
     let done = transfer(&account, &copy, TransferOptions::backup()).await?;
     script::tell(&done.report);
-    for (feed, report) in &done.report.feeds {
-        if let Some(problem) = &report.problem {
-            println!("failed: {feed}: {}", problem.title);
-        }
-    }
     for point in copy.points().await? {
         println!("point in time {}: {}", point.sequence, point.finished);
     }
     Ok(done.report.status)
-}
-
-/// The settings in a file; what begins with `$` is a variable of the environment.
-fn settings(path: &Path) -> Result<Map<String, Value>> {
-    let wrong =
-        |message: &str| Error::new(ErrorKind::Configuration, message.to_owned()).with_context("file", path.display());
-    let mut settings: Value =
-        serde_json::from_slice(&std::fs::read(path)?).map_err(|_| wrong("the settings are no JSON"))?;
-    fill(&mut settings)?;
-    match settings {
-        Value::Object(members) => Ok(members),
-        _ => Err(wrong("the settings are no mapping")),
-    }
-}
-
-fn fill(value: &mut Value) -> Result<()> {
-    match value {
-        Value::String(text) => {
-            if let Some(name) = text.strip_prefix('$') {
-                let unset = |_| Error::new(ErrorKind::Configuration, format!("{name} is not set; --help says more"));
-                *text = env::var(name).map_err(unset)?;
-            }
-            Ok(())
-        }
-        Value::Array(items) => items.iter_mut().try_for_each(fill),
-        Value::Object(members) => members.values_mut().try_for_each(fill),
-        _ => Ok(()),
-    }
 }
 
 #[derive(Deserialize)]

@@ -1,9 +1,11 @@
 //! How the examples take their arguments and how they end.
 
 use std::env;
+use std::path::Path;
 use std::process::ExitCode;
 
-use saas_backup_core::{Result, RunReport, RunStatus};
+use saas_backup_core::{Error, ErrorKind, Result, RunReport, RunStatus};
+use serde_json::{Map, Value};
 
 /// The one argument of a script, a path; `default` without one.
 ///
@@ -39,12 +41,50 @@ pub fn ended(run: Result<RunStatus>) -> ExitCode {
     }
 }
 
-/// Says what was written, and what could not be read.
+/// Says what was written, what could not be read, and why.
 pub fn tell(report: &RunReport) {
     for (collection, counts) in report.collections.iter().filter(|(_, counts)| counts.read > 0) {
         println!("{:>6}  {collection}, {} files", counts.written, counts.blobs);
     }
     for open in &report.gaps {
         println!("missing: {} {}", open.gap.collection, open.gap.problem.title);
+    }
+    for (feed, report) in &report.feeds {
+        if let Some(problem) = &report.problem {
+            let more = problem.detail.as_ref().map_or(String::new(), |more| format!(" ({more})"));
+            println!("failed: {feed}: {}{more}", problem.title);
+        }
+    }
+}
+
+/// The settings in a JSON file; what begins with `$` is a variable of the environment.
+///
+/// # Errors
+///
+/// [`ErrorKind::Configuration`] if the file is no JSON object, or a variable is not set.
+pub fn settings(path: &Path) -> Result<Map<String, Value>> {
+    let wrong =
+        |message: &str| Error::new(ErrorKind::Configuration, message.to_owned()).with_context("file", path.display());
+    let mut settings: Value =
+        serde_json::from_slice(&std::fs::read(path)?).map_err(|_| wrong("the settings are no JSON"))?;
+    fill(&mut settings)?;
+    match settings {
+        Value::Object(members) => Ok(members),
+        _ => Err(wrong("the settings are no mapping")),
+    }
+}
+
+fn fill(value: &mut Value) -> Result<()> {
+    match value {
+        Value::String(text) => {
+            if let Some(name) = text.strip_prefix('$') {
+                let unset = |_| Error::new(ErrorKind::Configuration, format!("{name} is not set; --help says more"));
+                *text = env::var(name).map_err(unset)?;
+            }
+            Ok(())
+        }
+        Value::Array(items) => items.iter_mut().try_for_each(fill),
+        Value::Object(members) => members.values_mut().try_for_each(fill),
+        _ => Ok(()),
     }
 }

@@ -6,6 +6,8 @@ type AddTo = fn(&mut Registry);
 
 /// One entry a feature.
 const BUILT_IN: &[AddTo] = &[
+    #[cfg(feature = "airbyte")]
+    airbyte,
     #[cfg(feature = "auto")]
     auto,
     #[cfg(feature = "bagit")]
@@ -34,6 +36,8 @@ const BUILT_IN: &[AddTo] = &[
     parquet,
     #[cfg(feature = "postgres")]
     postgres,
+    #[cfg(feature = "singer")]
+    singer,
     #[cfg(feature = "sqlite")]
     sqlite,
     #[cfg(feature = "vcf")]
@@ -121,6 +125,23 @@ impl Default for Registry {
     }
 }
 
+#[cfg(feature = "airbyte")]
+fn airbyte(registry: &mut Registry) {
+    use std::sync::Arc;
+
+    use saas_backup_connectors::airbyte::{Airbyte, AirbyteConfig};
+
+    registry
+        .connector("airbyte", "Whatever a source of Airbyte reads, as a program beside us", |config: AirbyteConfig, context| {
+            Ok(Arc::new(Airbyte::new(config.in_folder(&context.base))))
+        })
+        .document(
+            "Runs a source of Airbyte, installed from PyPI or in a container, once for each collection, and goes on from the\n\
+             last state that it gave. `config` holds the settings that it asks for; what it replaces in them is kept in\n\
+             `config_file`. Reads only: nothing is restored. docs/connectors/airbyte.md says it all.",
+        );
+}
+
 #[cfg(feature = "declarative")]
 fn declarative(registry: &mut Registry) {
     use std::sync::Arc;
@@ -198,6 +219,23 @@ fn postgres(registry: &mut Registry) {
              are read from the server's log by a replication slot, one for each repository. Restores into an empty\n\
              database, or rows into the one that lost them, in one transaction. The role needs SELECT on all tables and the\n\
              right to replicate; whatever is missing is said with its GRANT. docs/connectors/postgres.md says it all.",
+        );
+}
+
+#[cfg(feature = "singer")]
+fn singer(registry: &mut Registry) {
+    use std::sync::Arc;
+
+    use saas_backup_connectors::singer::{Singer, SingerConfig};
+
+    registry
+        .connector("singer", "Whatever a tap of Singer reads, as a program beside us", |config: SingerConfig, context| {
+            Ok(Arc::new(Singer::new(config.in_folder(&context.base))))
+        })
+        .document(
+            "Runs a tap of Singer once for each collection, and goes on from the last state that it gave. `config` holds\n\
+             the settings that it asks for; what it replaces in them is kept in `config_file`. Reads only: nothing is\n\
+             restored. docs/connectors/singer.md says it all.",
         );
 }
 
