@@ -11,6 +11,7 @@ mod expression;
 mod extract;
 mod lint;
 mod manifest;
+mod normalize;
 mod paginate;
 mod plan;
 #[cfg(feature = "replay")]

@@ -41,7 +41,7 @@ impl Plan {
     /// [`ErrorKind::Configuration`] if it has none.
     pub(crate) fn build(manifest: &Manifest, shared: &Arc<Shared>) -> Result<Self> {
         let root = manifest.root();
-        let components = root.children("streams")?;
+        let components = streams_of(&root, shared)?;
         if components.is_empty() && root.get("dynamic_streams").is_none() {
             return Err(Error::new(ErrorKind::Configuration, "the manifest has no streams"));
         }
@@ -79,6 +79,22 @@ impl Plan {
     pub(crate) fn get(&self, name: &str) -> Option<&Planned> {
         self.streams.iter().find(|planned| planned.name == name)
     }
+}
+
+/// The streams, with those that the settings ask for.
+fn streams_of<'m>(root: &Component<'m>, shared: &Shared) -> Result<Vec<Component<'m>>> {
+    let mut streams = Vec::new();
+    for component in root.children("streams")? {
+        if component.kind() != "ConditionalStreams" {
+            streams.push(component);
+            continue;
+        }
+        let condition = component.expression("condition")?.ok_or_else(|| component.wrong("condition is missing"))?;
+        if condition.truth(&shared.scope())? {
+            streams.extend(component.children("streams")?);
+        }
+    }
+    Ok(streams)
 }
 
 impl Builder {

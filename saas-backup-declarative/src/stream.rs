@@ -9,6 +9,7 @@ use crate::plan::Builder;
 use crate::request::{QueryProperties, Requester};
 use crate::shared::Shared;
 use crate::slice::{DatetimeCursor, Partition, Partitions, Router};
+use crate::time::{Moment, Period};
 
 /// A collection of a manifest, ready to be read.
 #[derive(Debug)]
@@ -25,12 +26,24 @@ pub(crate) struct Stream {
     pub(crate) cursor: Option<DatetimeCursor>,
     /// Whether only the first page's request names the slice.
     pub(crate) slice_once: bool,
+    /// What reads the changes, where that is done in another way than reading everything.
+    pub(crate) changes: Option<Box<Changes>>,
+}
+
+/// How the changes of a collection are read that is otherwise read in another way.
+#[derive(Debug)]
+pub(crate) struct Changes {
+    pub(crate) stream: Arc<Stream>,
+    /// How long the provider tells them; what is older is read in full.
+    pub(crate) kept_for: Option<Period>,
 }
 
 impl Stream {
     pub(crate) fn build(component: &Component<'_>, builder: &mut Builder, is_parent: bool) -> Result<Self> {
-        if component.kind() != "DeclarativeStream" {
-            return Err(component.unknown());
+        match component.kind() {
+            "DeclarativeStream" => {}
+            "StateDelegatingStream" => return Self::delegating(component, builder, is_parent),
+            _ => return Err(component.unknown()),
         }
         let shared = Arc::clone(&builder.shared);
         let scope = shared.scope();
@@ -65,8 +78,37 @@ impl Stream {
             router: Router::build(&routers, builder)?,
             cursor,
             slice_once: retriever.flag("ignore_stream_slicer_parameters_on_paginated_requests"),
+            changes: None,
             name,
         })
+    }
+
+    /// One that is read in full in one way, and for its changes in another.
+    fn delegating(component: &Component<'_>, builder: &mut Builder, is_parent: bool) -> Result<Self> {
+        let whole = Self::build(&component.required("full_refresh_stream")?, builder, is_parent)?;
+        let changes = Self::build(&component.required("incremental_stream")?, builder, is_parent)?;
+        if whole.router.is_some() || changes.router.is_some() || changes.cursor.is_none() {
+            return Err(component.wrong("changes can only be read of what has no partitions, and from a cursor on"));
+        }
+        let kept_for = component.text("api_retention_period").map(|text| {
+            Period::parse(text).ok_or_else(|| component.wrong("api_retention_period is no duration of ISO 8601"))
+        });
+        let changes = Changes { stream: Arc::new(changes), kept_for: kept_for.transpose()? };
+        Ok(Self { changes: Some(Box::new(changes)), ..whole })
+    }
+
+    /// What reads from a point in time on.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::CursorExpired`] if the provider no longer tells what changed since then.
+    pub(crate) fn since(self: &Arc<Self>, since: Option<i64>, shared: &Shared) -> Result<Arc<Self>> {
+        let (Some(changes), Some(since)) = (&self.changes, since) else { return Ok(Arc::clone(self)) };
+        let oldest = changes.kept_for.as_ref().and_then(|period| Moment::from(shared.clock.now()).minus(period));
+        if oldest.is_some_and(|oldest| since < oldest.micros()) {
+            return Err(Error::new(ErrorKind::CursorExpired, "the provider does not keep its changes so long"));
+        }
+        Ok(Arc::clone(&changes.stream))
     }
 
     /// What a retriever alone gives, all of it.
@@ -91,6 +133,7 @@ impl Stream {
             router: None,
             cursor: None,
             slice_once: false,
+            changes: None,
         })
     }
 

@@ -1,5 +1,7 @@
 //! How a request says on whose behalf it is sent.
 
+#[cfg(feature = "tls")]
+mod jwt;
 mod oauth;
 mod session;
 
@@ -22,9 +24,14 @@ use session::Session;
 #[derive(Debug)]
 pub(crate) enum Authenticator {
     Nobody,
-    Basic { username: Expression, password: Option<Expression> },
+    Basic {
+        username: Expression,
+        password: Option<Expression>,
+    },
     Bearer(Expression),
     Option(RequestOption, Expression),
+    #[cfg(feature = "tls")]
+    Jwt(Box<jwt::Jwt>),
     OAuth(Box<OAuth>),
     Session(Box<Session>),
 }
@@ -59,6 +66,8 @@ impl Authenticator {
                 let token = component.get("api_token").map_or_else(|| "".into(), Clone::clone);
                 Self::Option(option, component.expression_of("api_token", &token)?)
             }
+            #[cfg(feature = "tls")]
+            "JwtAuthenticator" => Self::Jwt(Box::new(jwt::Jwt::build(&component, shared)?)),
             "OAuthAuthenticator" => Self::OAuth(Box::new(OAuth::build(&component)?)),
             "SessionTokenAuthenticator" => Self::Session(Box::new(Session::build(&component, shared)?)),
             "LegacySessionTokenAuthenticator" => {
@@ -84,6 +93,8 @@ impl Authenticator {
                 parts.headers.push(authorization(format!("Bearer {}", token.text(&scope)?)));
             }
             Self::Option(option, token) => option.put(&mut parts, &Value::from(token.text(&scope)?), &scope)?,
+            #[cfg(feature = "tls")]
+            Self::Jwt(jwt) => jwt.put(&mut parts, shared)?,
             Self::OAuth(oauth) => oauth.put(&mut parts, shared).await?,
             Self::Session(session) => session.put(&mut parts, shared).await?,
         }

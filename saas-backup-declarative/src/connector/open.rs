@@ -11,6 +11,7 @@ use super::config::{BuiltInConfig, DeclarativeConfig, Options};
 use super::tokens::TokenFile;
 use super::{BUILT_IN, DeclarativeOverlay};
 use crate::Manifest;
+use crate::normalize::normalized;
 use crate::request::{Cache, HttpTransport};
 use crate::shared::{Hosts, Shared};
 use crate::template::value_of;
@@ -71,15 +72,18 @@ impl Opened {
         mut config: Map<String, Value>,
         options: Options,
     ) -> Result<Self> {
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         fill_defaults(&manifest, &mut config);
+        let config = normalized(&manifest, config, &clock)?;
         check_settings(&manifest, &config)?;
         if manifest.replaces_tokens() && options.token_file.is_none() {
             let error = "the provider replaces the refresh token: name a `token_file` to keep it in";
             return Err(Error::new(ErrorKind::Configuration, error));
         }
         let addresses = Addresses::new().with_any_host(true).with_private(options.allow_private_addresses);
+        let budget = manifest.requests_per_second().unwrap_or(f64::MAX);
         let client = ClientOptions::default()
-            .with_requests_per_second(options.requests_per_second)
+            .with_requests_per_second(options.requests_per_second.min(budget))
             .with_max_body_bytes(MAX_BODY_BYTES)
             .with_addresses(addresses);
         // Each request has an address of its own.
@@ -90,7 +94,7 @@ impl Opened {
             tokens: Arc::new(TokenFile::open(options.token_file, config)?),
             lag: TimeDelta::minutes(i64::from(options.lag_minutes)),
             hosts: options.hosts,
-            clock: Arc::new(SystemClock),
+            clock,
             name,
             manifest,
             overlay,

@@ -212,6 +212,7 @@ impl Inner {
         };
         // What changed since is all that such a reading tells.
         let changes = position.since.is_some();
+        let stream = stream.since(position.since, &self.shared)?;
         let mut walk = Walk::from(Arc::clone(&stream), Arc::clone(&at), Arc::clone(&self.shared), position, self.lag)?;
         let within = Within { partition: &at, place: partition.as_ref(), global_ids: self.overlay.global_ids };
         let reading = Reading { inner: &self, stream: &stream, within, out: &out };

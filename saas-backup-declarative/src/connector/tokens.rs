@@ -5,6 +5,7 @@ use std::sync::{Mutex, PoisonError};
 use saas_backup_core::{Error, ErrorKind, Result};
 use serde_json::{Map, Value as Json};
 
+use crate::normalize::set;
 use crate::shared::KeepSetting;
 use crate::template::{Value, value_of};
 
@@ -49,7 +50,7 @@ impl Settings {
     fn current(&self) -> Json {
         let mut settings = Json::Object(self.given.clone());
         for (path, value) in &self.replaced {
-            set(&mut settings, &path.split('/').collect::<Vec<_>>(), value.clone());
+            set(&mut settings, &path.split('/').map(str::to_owned).collect::<Vec<_>>(), value.clone());
         }
         settings
     }
@@ -65,20 +66,6 @@ impl KeepSetting for TokenFile {
         settings.replaced.insert(path.join("/"), value.into());
         write(file, &serde_json::to_vec(&settings.replaced)?)?;
         Ok(value_of(&settings.current()))
-    }
-}
-
-fn set(settings: &mut Json, path: &[&str], value: Json) {
-    match path {
-        [] => *settings = value,
-        [first, rest @ ..] => {
-            if !settings.is_object() {
-                *settings = Json::Object(Map::new());
-            }
-            if let Some(members) = settings.as_object_mut() {
-                set(members.entry(*first).or_insert(Json::Null), rest, value);
-            }
-        }
     }
 }
 

@@ -11,6 +11,8 @@ use std::sync::Arc;
 use saas_backup_core::{Error, ErrorKind, Result};
 use serde_json::Value;
 
+use crate::time::Period;
+
 pub(crate) use component::Component;
 pub(crate) use yaml::parse as parse_yaml;
 
@@ -116,6 +118,25 @@ impl Manifest {
     pub(crate) fn check_streams(&self) -> Vec<String> {
         let names = self.root.get("check").and_then(|check| check.get("stream_names")).and_then(Value::as_array);
         names.into_iter().flatten().filter_map(|name| name.as_str().map(str::to_owned)).collect()
+    }
+
+    /// The pace of the strictest of its rate limits, of those that speak of a minute or less: longer ones let a run begin
+    /// fast, and the provider says when it was enough.
+    pub(crate) fn requests_per_second(&self) -> Option<f64> {
+        const LONGEST: f64 = 60.0;
+        let policies = self.root.get("api_budget")?.get("policies")?.as_array()?;
+        let rate = |limit: &Value, period: &Value| -> Option<f64> {
+            let limit = limit.as_f64().or_else(|| limit.as_str()?.parse().ok())?;
+            let seconds = Period::parse(period.as_str()?).filter(|period| period.months == 0)?.seconds();
+            (limit > 0.0 && seconds > 0.0 && seconds <= LONGEST).then(|| limit / seconds)
+        };
+        let rates = policies.iter().flat_map(|policy| {
+            let fixed = policy.get("call_limit").zip(policy.get("period")).into_iter();
+            let moving = policy.get("rates").and_then(Value::as_array).into_iter().flatten();
+            let moving = moving.filter_map(|one| one.get("limit").zip(one.get("interval")));
+            fixed.chain(moving).filter_map(|(limit, period)| rate(limit, period)).collect::<Vec<_>>()
+        });
+        rates.min_by(f64::total_cmp)
     }
 
     /// Whether the provider replaces refresh tokens when they are used.

@@ -39,6 +39,13 @@ impl Period {
         Some(if found.get(1).is_some_and(|sign| sign.as_str() == "-") { period.negated() } else { period })
     }
 
+    /// Its length without its months, in seconds.
+    pub(crate) fn seconds(&self) -> f64 {
+        #[expect(clippy::cast_precision_loss, reason = "no period of a manifest has 2^53 microseconds")]
+        let seconds = self.micros as f64 / 1e6;
+        seconds
+    }
+
     pub(crate) fn is_zero(&self) -> bool {
         *self == Self::default()
     }

@@ -1,7 +1,10 @@
 //! Tests of the engine as its users see it.
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a test that fails says so")]
 
+mod components;
 mod connector;
+mod hostile;
 #[cfg(feature = "replay")]
 mod replay;
+mod service;
 mod tracker;

@@ -1,0 +1,109 @@
+//! Components that few manifests have.
+
+use axum::response::{IntoResponse as _, Response};
+use jsonwebtoken::{Algorithm, DecodingKey, Validation};
+use saas_backup_core::memory::{MemoryConnector, MemoryStore};
+use saas_backup_core::{Connector as _, RunStatus, SnapshotOptions, TransferOptions, transfer};
+use saas_backup_declarative::Declarative;
+use serde_json::{Value, json};
+
+use crate::service::{Asked, Service};
+
+const MANIFEST: &str = include_str!("components.yaml");
+/// Of nobody; made for this test.
+const KEY: &str = include_str!("components.pem");
+const PUBLIC_KEY: &str = include_str!("components.pub.pem");
+
+fn answer(asked: &Asked) -> Response {
+    let updated = |id: u32| json!({ "id": id, "updated": format!("2026-02-{id:02}T00:00:00Z") });
+    match asked.path.as_str() {
+        "/reports" => {
+            "<reports><report id='1'><t>One</t></report><report id='2'><t>&amp;</t></report></reports>".into_response()
+        }
+        "/orders" => axum::Json(json!({ "items": [updated(1), updated(2)] })).into_response(),
+        _ => axum::Json(json!({ "items": [updated(3)] })).into_response(),
+    }
+}
+
+async fn back_up(account: &Declarative, store: &MemoryStore) {
+    let done = transfer(account, &MemoryConnector::new(store.clone()), TransferOptions::backup()).await.unwrap();
+    assert_eq!(done.report.status, RunStatus::Complete, "{:?}", done.report);
+}
+
+fn ids(store: &MemoryStore) -> Vec<String> {
+    store.live().keys().map(|key| format!("{}/{}", key.collection, key.id)).collect()
+}
+
+#[tokio::test]
+async fn changes_are_read_in_their_own_way_and_documents_are_records() {
+    let service = Service::start(answer).await;
+    let config =
+        service.config(MANIFEST).with_setting("algorithm", "HS256").with_setting("key", "k").with_setting("kid", "1");
+    let (account, store) = (Declarative::new(config).unwrap(), MemoryStore::new());
+    back_up(&account, &store).await;
+    assert_eq!(ids(&store), ["orders/1", "orders/2", "reports/1", "reports/2"]);
+    let texts: Vec<String> = store.live().values().map(|record| record.data.as_str().to_owned()).collect();
+    assert_eq!(texts[3], r#"{"@id":"2","t":"&"}"#);
+    assert!(service.asked().iter().all(|asked| asked.path != "/events" && asked.path != "/beta"));
+    back_up(&account, &store).await;
+    assert_eq!(ids(&store), ["orders/1", "orders/2", "orders/3", "reports/1", "reports/2"]);
+    let asked = service.asked();
+    assert!(asked.iter().all(|asked| asked.path != "/orders"), "everything is not read again");
+    let events = asked.iter().find(|asked| asked.path == "/events").unwrap();
+    assert_eq!(events.query["since"], "2026-02-01T23:50:00Z", "with the overlap of ten minutes");
+}
+
+#[tokio::test]
+async fn changes_that_the_provider_forgot_are_read_in_full() {
+    let service = Service::start(answer).await;
+    let manifest = MANIFEST.replace("P30000D", "PT1H");
+    let config =
+        service.config(&manifest).with_setting("algorithm", "HS256").with_setting("key", "k").with_setting("kid", "1");
+    let (account, store) = (Declarative::new(config).unwrap(), MemoryStore::new());
+    back_up(&account, &store).await;
+    service.asked();
+    back_up(&account, &store).await;
+    let asked: Vec<String> = service.asked().into_iter().map(|asked| asked.path).collect();
+    assert!(asked.contains(&"/orders".to_owned()) && !asked.contains(&"/events".to_owned()), "{asked:?}");
+}
+
+#[tokio::test]
+async fn a_condition_adds_its_collections() {
+    let service = Service::start(answer).await;
+    let names = async |beta: bool| {
+        let config = service.config(MANIFEST).with_setting("algorithm", "HS256").with_setting("beta", beta);
+        let snapshot = Declarative::new(config).unwrap().snapshot(SnapshotOptions::default()).await.unwrap();
+        let catalog = snapshot.catalog().await.unwrap();
+        catalog.names().map(|name| name.as_str().to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(names(false).await, ["reports", "orders"]);
+    assert_eq!(names(true).await, ["reports", "orders", "beta"]);
+}
+
+#[tokio::test]
+async fn tokens_are_signed_as_the_manifest_says() {
+    let secret = DecodingKey::from_secret(b"open sesame");
+    let public = DecodingKey::from_ec_pem(PUBLIC_KEY.as_bytes()).unwrap();
+    for (algorithm, named, key, check) in
+        [(Algorithm::HS256, "HS256", "open sesame", secret), (Algorithm::ES256, "ES256", KEY, public)]
+    {
+        let service = Service::start(answer).await;
+        let config = service.config(MANIFEST);
+        let config = config.with_setting("algorithm", named).with_setting("key", key).with_setting("kid", "key-1");
+        Declarative::new(config).unwrap().check().await.unwrap();
+        let asked = service.asked();
+        let header = asked[0].headers["authorization"].to_str().unwrap();
+        let mut validation = Validation::new(algorithm);
+        validation.set_audience(&["the-service"]);
+        let token =
+            jsonwebtoken::decode::<Value>(header.strip_prefix("Bearer ").unwrap(), &check, &validation).unwrap();
+        assert_eq!((&token.claims["iss"], &token.claims["scope"]), (&json!("someone"), &json!("read")));
+        assert_eq!(token.claims["exp"].as_i64().unwrap() - token.claims["iat"].as_i64().unwrap(), 60);
+        assert_eq!((token.header.kid.as_deref(), token.header.typ.as_deref()), (Some("key-1"), Some("JWT")));
+        assert_eq!(token.header.extras.get::<String>("region").unwrap().as_deref(), Some("eu"));
+    }
+    let service = Service::start(answer).await;
+    let config = service.config(MANIFEST).with_setting("algorithm", "ES256").with_setting("key", "a-canary-key");
+    let error = Declarative::new(config).unwrap().check().await.unwrap_err();
+    assert!(!format!("{error} {error:?}").contains("canary"), "{error:?}");
+}
