@@ -4,6 +4,7 @@
 //! Airbyte's low-code one, and manifests of it run here unchanged; several hundred are public.
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+mod attachments;
 mod auth;
 mod connector;
 mod errors;

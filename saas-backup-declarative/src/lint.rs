@@ -8,6 +8,7 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 
 use crate::Manifest;
+use crate::attachments::likely;
 use crate::plan::Plan;
 use crate::request::{Answer, Cache, Outgoing, Transport};
 use crate::shared::{Hosts, KeepSetting, Shared};
@@ -42,6 +43,9 @@ pub struct LintedCollection {
     pub partitions_of: Vec<String>,
     /// Whether its records have a key; without one they are known by the digest of their bytes.
     pub has_key: bool,
+    /// Members that are likely to hold the address of a file, by the schema and their names: for `blobs` of an overlay, or for
+    /// `guess_attachments`.
+    pub likely_files: Vec<String>,
 }
 
 /// A setting of a manifest.
@@ -92,6 +96,7 @@ impl Manifest {
                 incremental: stream.is_some_and(|stream| stream.cursor.is_some()),
                 partitions_of: stream.map(|stream| parents(stream)).unwrap_or_default(),
                 has_key: stream.is_some_and(|stream| !stream.key.is_empty()),
+                likely_files: stream.and_then(|stream| stream.schema.as_ref()).map(likely).unwrap_or_default(),
             }
         });
         Ok(Lint {

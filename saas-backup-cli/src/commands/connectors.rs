@@ -74,6 +74,8 @@ fn lint(session: &Session, word: &str, path: &std::path::Path) -> Result<Outcome
                             .then(|| format!("for each of {}", one.partitions_of.join(", "))),
                     );
                     notes.extend((!one.has_key).then(|| "no key: ids are digests".to_owned()));
+                    let files = &one.likely_files;
+                    notes.extend((!files.is_empty()).then(|| format!("likely files: {}", files.join(", "))));
                 }
                 let state = if one.problem.is_some() { "NO" } else { "yes" };
                 vec![one.name.clone(), state.to_owned(), notes.join("; ")]

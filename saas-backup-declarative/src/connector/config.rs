@@ -44,6 +44,10 @@ pub struct DeclarativeConfig {
     /// The file in which a refresh token is kept that the provider replaces. Needed where the manifest says that it does.
     #[serde(default)]
     pub token_file: Option<PathBuf>,
+    /// Whether files are fetched from members that their schema and their names make likely to hold the address of one, in
+    /// collections for which the overlay names none. Default: no.
+    #[serde(default)]
+    pub guess_attachments: bool,
 }
 
 /// How requests are sent, whatever the manifest.
@@ -64,6 +68,9 @@ pub struct Options {
     /// The file in which a refresh token is kept that the provider replaces, with rights for its owner alone. Needed where the
     /// manifest says that the provider does.
     pub token_file: Option<PathBuf>,
+    /// Whether files are fetched from members that their schema and their names make likely to hold the address of one, in
+    /// collections for which the overlay names none. What is wrongly taken for a file is a gap. Default: no.
+    pub guess_attachments: bool,
 }
 
 impl Default for Options {
@@ -74,6 +81,7 @@ impl Default for Options {
             hosts: Vec::new(),
             allow_private_addresses: false,
             token_file: None,
+            guess_attachments: false,
         }
     }
 }
@@ -110,6 +118,7 @@ impl DeclarativeConfig {
             hosts: Vec::new(),
             allow_private_addresses: false,
             token_file: None,
+            guess_attachments: false,
         }
     }
 
@@ -123,8 +132,9 @@ impl DeclarativeConfig {
     /// Sets how requests are sent.
     #[must_use]
     pub fn with_options(self, options: Options) -> Self {
-        let Options { requests_per_second, lag_minutes, hosts, allow_private_addresses, token_file } = options;
-        Self { requests_per_second, lag_minutes, hosts, allow_private_addresses, token_file, ..self }
+        let Options { requests_per_second, lag_minutes, hosts, allow_private_addresses, token_file, guess_attachments } =
+            options;
+        Self { requests_per_second, lag_minutes, hosts, allow_private_addresses, token_file, guess_attachments, ..self }
     }
 
     /// How requests are sent.
@@ -136,6 +146,7 @@ impl DeclarativeConfig {
             hosts: self.hosts.clone(),
             allow_private_addresses: self.allow_private_addresses,
             token_file: self.token_file.clone(),
+            guess_attachments: self.guess_attachments,
         }
     }
 
@@ -161,6 +172,13 @@ impl Options {
     #[must_use]
     pub fn with_private_addresses(mut self, allowed: bool) -> Self {
         self.allow_private_addresses = allowed;
+        self
+    }
+
+    /// Fetches what is likely to be a file.
+    #[must_use]
+    pub fn with_guessed_attachments(mut self, guessed: bool) -> Self {
+        self.guess_attachments = guessed;
         self
     }
 

@@ -4,7 +4,9 @@ use saas_backup_core::{Error, ErrorKind, Overlay, Result};
 use serde::Deserialize;
 use serde_json::Value;
 
+use crate::attachments::likely;
 use crate::manifest::parse_yaml;
+use crate::plan::Plan;
 
 /// How the records of a manifest are read by people, and how their envelopes are filled.
 ///
@@ -57,6 +59,12 @@ pub(super) struct BlobRule {
     pub(super) authorize: bool,
 }
 
+impl BlobRule {
+    fn at(url: String) -> Self {
+        Self { url, name: None, media_type: None, size: None, role: None, authorize: false }
+    }
+}
+
 impl DeclarativeOverlay {
     /// Reads an overlay.
     ///
@@ -85,5 +93,18 @@ impl DeclarativeOverlay {
             records.insert(name.clone(), rules);
         }
         Ok(Self { overlay: Overlay::parse(&document)?, records, global_ids })
+    }
+
+    /// The same, with rules for what is likely to be a file where it names none.
+    pub(super) fn with_guesses(mut self, plan: &Plan) -> Self {
+        for planned in &plan.streams {
+            let schema = planned.stream.as_ref().ok().and_then(|stream| stream.schema.as_ref());
+            let guessed: Vec<BlobRule> = schema.into_iter().flat_map(likely).map(BlobRule::at).collect();
+            let rules = &mut self.records.entry(planned.name.clone()).or_default().blobs;
+            if rules.is_empty() {
+                *rules = guessed;
+            }
+        }
+        self
     }
 }

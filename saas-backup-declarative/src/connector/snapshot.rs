@@ -54,11 +54,15 @@ enum Listed {
 
 impl ManifestSnapshot {
     pub(super) fn new(opened: &Opened, shared: Arc<Shared>, plan: Plan) -> Result<Self> {
-        let catalog = catalog(&plan, &opened.overlay)?;
+        let mut overlay = opened.overlay.clone();
+        if opened.guesses {
+            overlay = overlay.with_guesses(&plan);
+        }
+        let catalog = catalog(&plan, &overlay)?;
         Ok(Self(Arc::new(Inner {
             shared,
             plan,
-            overlay: opened.overlay.clone(),
+            overlay,
             catalog,
             client: opened.client.clone(),
             lag: opened.lag,

@@ -20,6 +20,11 @@ fn answer(asked: &Asked) -> Response {
         "/reports" => {
             "<reports><report id='1'><t>One</t></report><report id='2'><t>&amp;</t></report></reports>".into_response()
         }
+        "/beta" => {
+            let url = format!("http://{}/file", asked.headers["host"].to_str().unwrap());
+            axum::Json(json!({ "items": [{ "id": 1, "files": [{ "url": url }] }] })).into_response()
+        }
+        "/file" => "the bytes".into_response(),
         "/orders" => axum::Json(json!({ "items": [updated(1), updated(2)] })).into_response(),
         _ => axum::Json(json!({ "items": [updated(3)] })).into_response(),
     }
@@ -106,4 +111,29 @@ async fn tokens_are_signed_as_the_manifest_says() {
     let config = service.config(MANIFEST).with_setting("algorithm", "ES256").with_setting("key", "a-canary-key");
     let error = Declarative::new(config).unwrap().check().await.unwrap_err();
     assert!(!format!("{error} {error:?}").contains("canary"), "{error:?}");
+}
+
+#[tokio::test]
+async fn what_is_likely_a_file_is_fetched_where_that_is_wanted_and_without_credentials() {
+    let service = Service::start(answer).await;
+    for (wanted, files) in [(false, 0), (true, 1)] {
+        let config = service.config(MANIFEST).with_setting("algorithm", "HS256").with_setting("key", "k");
+        let options = config.options().with_guessed_attachments(wanted);
+        let account =
+            Declarative::new(config.with_setting("beta", true).with_setting("kid", "1").with_options(options));
+        let store = MemoryStore::new();
+        back_up(&account.unwrap(), &store).await;
+        let live = store.live();
+        let blobs = &live.values().find(|record| record.key.collection.as_str() == "beta").unwrap().blobs;
+        assert_eq!(blobs.len(), files);
+        assert!(blobs.iter().all(|blob| blob.size == Some(9)), "{blobs:?}");
+        let asked = service.asked();
+        let fetched: Vec<_> = asked.iter().filter(|asked| asked.path == "/file").collect();
+        assert_eq!(fetched.len(), files);
+        assert!(fetched.iter().all(|asked| !asked.headers.contains_key("authorization")));
+    }
+    let manifest = MANIFEST.replace("default: false", "default: true").replace("{{ config['algorithm'] }}", "HS256");
+    let lint = saas_backup_declarative::Manifest::parse(&manifest).unwrap().lint().unwrap();
+    let beta = lint.collections.iter().find(|one| one.name == "beta").unwrap();
+    assert_eq!(beta.likely_files, ["files.*.url"]);
 }
