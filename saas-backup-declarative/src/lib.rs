@@ -7,6 +7,7 @@
 mod attachments;
 mod auth;
 mod connector;
+mod dynamic;
 mod errors;
 mod expression;
 mod extract;
@@ -18,6 +19,7 @@ mod plan;
 #[cfg(feature = "replay")]
 pub mod replay;
 mod request;
+mod schema;
 mod shared;
 mod slice;
 mod stream;

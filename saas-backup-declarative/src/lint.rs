@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 
 use crate::Manifest;
 use crate::attachments::likely;
-use crate::plan::Plan;
+use crate::plan::{Origin, Plan};
 use crate::request::{Answer, Cache, Outgoing, Transport};
 use crate::shared::{Hosts, KeepSetting, Shared};
 use crate::stream::Stream;
@@ -33,7 +33,7 @@ pub struct Lint {
 #[derive(Clone, Debug, Serialize)]
 #[non_exhaustive]
 pub struct LintedCollection {
-    /// Its name.
+    /// Its name; that of a template, where only the settings or the provider can name its collections.
     pub name: String,
     /// Why it cannot be read, if it cannot: the component that is missing, or what is wrong.
     pub problem: Option<String>,
@@ -87,16 +87,19 @@ impl Manifest {
             settings: Arc::new(Nobody),
             replaced: Mutex::default(),
         });
-        let plan = Plan::build(self, &shared)?;
+        let plan = Plan::outline(self, &shared)?;
         let collections = plan.streams.into_iter().map(|planned| {
             let stream = planned.stream.as_ref().ok();
+            // What a template lacks may be what it is filled with.
+            let counts = |error: &&Error| planned.origin != Origin::Sample || error.kind() == ErrorKind::Unsupported;
+            let problem = planned.stream.as_ref().err().filter(counts).map(Error::to_string);
             LintedCollection {
                 name: planned.name,
-                problem: planned.stream.as_ref().err().map(Error::to_string),
+                problem,
                 incremental: stream.is_some_and(|stream| stream.cursor.is_some()),
                 partitions_of: stream.map(|stream| parents(stream)).unwrap_or_default(),
                 has_key: stream.is_some_and(|stream| !stream.key.is_empty()),
-                likely_files: stream.and_then(|stream| stream.schema.as_ref()).map(likely).unwrap_or_default(),
+                likely_files: stream.and_then(|stream| stream.schema.known()).map(likely).unwrap_or_default(),
             }
         });
         Ok(Lint {

@@ -1,8 +1,10 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use saas_backup_core::{Error, ErrorKind, Result};
+use saas_backup_core::{CollectionName, Error, ErrorKind, Result};
+use serde_json::Value;
 
+use crate::dynamic::Definition;
 use crate::manifest::{Component, Manifest};
 use crate::shared::Shared;
 use crate::stream::Stream;
@@ -21,6 +23,17 @@ pub(crate) struct Plan {
 pub(crate) struct Planned {
     pub(crate) name: String,
     pub(crate) stream: Result<Arc<Stream>>,
+    pub(crate) origin: Origin,
+}
+
+/// Where a collection comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Origin {
+    Manifest,
+    /// A template, filled with what the settings or the provider say.
+    Template,
+    /// A template that stands for all of its collections, as nobody was asked.
+    Sample,
 }
 
 /// What is known while collections are built.
@@ -34,12 +47,54 @@ pub(crate) struct Builder {
 }
 
 impl Plan {
-    /// Builds all collections of a manifest.
+    /// Builds all collections of a manifest, and asks for those that only the provider can name.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Configuration`] if it has none; what keeps the provider from naming some: they would seem to be gone.
+    pub(crate) async fn build(manifest: &Manifest, shared: &Arc<Shared>) -> Result<Self> {
+        let (mut plan, mut builder) = Self::of_manifest(manifest, shared)?;
+        for definition in definitions(manifest, &mut builder)? {
+            match definition {
+                Ok(definition) => {
+                    let named = |error: Error| error.with_context("collections", &definition.name);
+                    for made in definition.components(shared).await.map_err(named)? {
+                        plan.add_made(&made, &definition, &mut builder)?;
+                    }
+                }
+                Err(failed) => plan.streams.push(failed),
+            }
+        }
+        Ok(plan)
+    }
+
+    /// Builds the collections of a manifest without asking anybody: templates stand for the collections that they give.
     ///
     /// # Errors
     ///
     /// [`ErrorKind::Configuration`] if it has none.
-    pub(crate) fn build(manifest: &Manifest, shared: &Arc<Shared>) -> Result<Self> {
+    pub(crate) fn outline(manifest: &Manifest, shared: &Arc<Shared>) -> Result<Self> {
+        let (mut plan, mut builder) = Self::of_manifest(manifest, shared)?;
+        for definition in definitions(manifest, &mut builder)? {
+            match definition {
+                Ok(definition) if definition.is_known() => {
+                    for made in definition.known(shared)? {
+                        plan.add_made(&made, &definition, &mut builder)?;
+                    }
+                }
+                Ok(definition) => {
+                    let sample = definition.sample();
+                    let stream = Stream::build(&Component::made(&sample, &definition.name), &mut builder, false);
+                    let stream = stream.map(Arc::new);
+                    plan.streams.push(Planned { name: definition.name, stream, origin: Origin::Sample });
+                }
+                Err(failed) => plan.streams.push(failed),
+            }
+        }
+        Ok(plan)
+    }
+
+    fn of_manifest(manifest: &Manifest, shared: &Arc<Shared>) -> Result<(Self, Builder)> {
         let root = manifest.root();
         let components = streams_of(&root, shared)?;
         if components.is_empty() && root.get("dynamic_streams").is_none() {
@@ -48,27 +103,36 @@ impl Plan {
         let mut builder =
             Builder { shared: Arc::clone(shared), parents: HashMap::new(), shared_names: Vec::new(), depth: 0 };
         find_parents(&components, &mut builder.shared_names, 0)?;
-        let mut streams: Vec<Planned> = Vec::new();
+        let mut plan = Self { streams: Vec::new() };
         for component in components {
-            let name = component.text("name").unwrap_or("unnamed").to_owned();
-            let is_parent = builder.shared_names.contains(&name);
-            let stream = Stream::build(&component, &mut builder, is_parent).map(Arc::new);
+            let planned = builder.planned(&component, Origin::Manifest);
             // The same name a second time would be the same collection twice.
-            if streams.iter().any(|known| known.name == name) {
-                continue;
+            if plan.get(&planned.name).is_none() {
+                plan.streams.push(planned);
             }
-            streams.push(Planned {
-                name,
-                stream: stream
-                    .map_err(|error| error.with_context("collection", component.text("name").unwrap_or_default())),
-            });
         }
-        if root.get("dynamic_streams").is_some() {
-            let error =
-                Error::new(ErrorKind::Unsupported, "needs a component that is not supported: DynamicDeclarativeStream");
-            streams.push(Planned { name: "dynamic_streams".to_owned(), stream: Err(error) });
+        Ok((plan, builder))
+    }
+
+    /// Adds a collection that was made of a template. Two of one name are none: each would seem to lack the records of
+    /// the other.
+    fn add_made(&mut self, made: &Value, definition: &Definition, builder: &mut Builder) -> Result<()> {
+        let component = Component::made(made, &definition.name);
+        find_parents(std::slice::from_ref(&component), &mut builder.shared_names, 0)?;
+        let mut planned = builder.planned(&component, Origin::Template);
+        if let Ok(stream) = &planned.stream {
+            planned.name.clone_from(&stream.name);
         }
-        Ok(Self { streams })
+        if let Err(error) = CollectionName::parse(&planned.name) {
+            (planned.name, planned.stream) = (definition.name.clone(), Err(error));
+        }
+        if let Some(known) = self.streams.iter_mut().find(|known| known.name == planned.name) {
+            known.stream = Err(Error::new(ErrorKind::Configuration, "several collections have this name")
+                .with_context("collections", &definition.name));
+        } else {
+            self.streams.push(planned);
+        }
+        Ok(())
     }
 
     /// Why a collection cannot be read, if one cannot.
@@ -97,7 +161,29 @@ fn streams_of<'m>(root: &Component<'m>, shared: &Shared) -> Result<Vec<Component
     Ok(streams)
 }
 
+/// The templates of collections; of one that cannot be built, why.
+fn definitions(manifest: &Manifest, builder: &mut Builder) -> Result<Vec<std::result::Result<Definition, Planned>>> {
+    let components = manifest.root().children("dynamic_streams")?;
+    let definitions = components.iter().enumerate().map(|(index, component)| {
+        let name = Definition::name_of(component, index);
+        Definition::build(component, name.clone(), builder).map_err(|error| Planned {
+            name,
+            stream: Err(error),
+            origin: Origin::Template,
+        })
+    });
+    Ok(definitions.collect())
+}
+
 impl Builder {
+    fn planned(&mut self, component: &Component<'_>, origin: Origin) -> Planned {
+        let name = component.text("name").unwrap_or("unnamed").to_owned();
+        let is_parent = self.shared_names.contains(&name);
+        let stream = Stream::build(component, self, is_parent).map(Arc::new);
+        let stream = stream.map_err(|error| error.with_context("collection", &name));
+        Planned { name, stream, origin }
+    }
+
     /// A collection whose records are partitions of another.
     pub(crate) fn parent(&mut self, component: &Component<'_>) -> Result<Arc<Stream>> {
         let name = component.text("name").unwrap_or_default().to_owned();

@@ -29,9 +29,12 @@ pub(crate) trait KeepSetting: std::fmt::Debug + Send + Sync {
 
 impl Shared {
     pub(crate) fn scope(&self) -> Scope {
-        let replaced = self.replaced.lock().unwrap_or_else(PoisonError::into_inner);
-        let config = replaced.as_ref().unwrap_or(&self.config).clone();
-        Scope::new(Arc::clone(&self.clock)).with("config", config)
+        Scope::new(Arc::clone(&self.clock)).with("config", self.config())
+    }
+
+    /// The settings as they are now.
+    pub(crate) fn config(&self) -> Value {
+        self.replaced.lock().unwrap_or_else(PoisonError::into_inner).as_ref().unwrap_or(&self.config).clone()
     }
 
     pub(crate) fn keep_setting(&self, path: &[String], value: &str) -> Result<()> {

@@ -7,6 +7,7 @@ use crate::manifest::Component;
 use crate::paginate::Paginator;
 use crate::plan::Builder;
 use crate::request::{QueryProperties, Requester};
+use crate::schema::Schema;
 use crate::shared::Shared;
 use crate::slice::{DatetimeCursor, Partition, Partitions, Router};
 use crate::time::{Moment, Period};
@@ -17,7 +18,7 @@ pub(crate) struct Stream {
     pub(crate) name: String,
     /// The paths that make the key of a record.
     pub(crate) key: Vec<Vec<String>>,
-    pub(crate) schema: Option<serde_json::Value>,
+    pub(crate) schema: Schema,
     pub(crate) requester: Requester,
     pub(crate) properties: Option<QueryProperties>,
     pub(crate) selector: Selector,
@@ -65,7 +66,7 @@ impl Stream {
         let filters = cursor.as_ref().is_some_and(|cursor| cursor.filters);
         Ok(Self {
             key: key_paths(component)?,
-            schema: schema(component)?,
+            schema: Schema::build(component, &name, builder)?,
             requester: Requester::build(&requester, &shared)?.with_cache(is_parent),
             properties: QueryProperties::build(&requester, &name, builder)?,
             selector: Selector::build(
@@ -112,7 +113,7 @@ impl Stream {
     }
 
     /// What a retriever alone gives, all of it.
-    pub(crate) fn of_retriever(name: String, retriever: &Component<'_>, builder: &Builder) -> Result<Self> {
+    pub(crate) fn of_retriever(name: String, retriever: &Component<'_>, builder: &mut Builder) -> Result<Self> {
         if retriever.kind() != "SimpleRetriever" {
             return Err(retriever.unknown());
         }
@@ -120,8 +121,8 @@ impl Stream {
         Ok(Self {
             name,
             key: Vec::new(),
-            schema: None,
-            requester: Requester::build(&retriever.required("requester")?, &shared)?,
+            schema: Schema::default(),
+            requester: Requester::build(&retriever.required("requester")?, &shared)?.with_cache(true),
             properties: None,
             selector: Selector::build(
                 &retriever.required("record_selector")?,
@@ -130,7 +131,7 @@ impl Stream {
                 false,
             )?,
             paginator: Paginator::build(retriever.child("paginator")?, &shared)?,
-            router: None,
+            router: Router::build(&retriever.children("partition_router")?, builder)?,
             cursor: None,
             slice_once: false,
             changes: None,
@@ -171,22 +172,4 @@ fn key_paths(component: &Component<'_>) -> Result<Vec<Vec<String>>> {
             .collect(),
         Some(_) => Err(wrong()),
     }
-}
-
-fn schema(component: &Component<'_>) -> Result<Option<serde_json::Value>> {
-    let loaders = component.children("schema_loader")?;
-    for loader in loaders {
-        match loader.kind() {
-            "InlineSchemaLoader" => return Ok(loader.get("schema").cloned()),
-            // A file that lies beside the manifest in Airbyte's repository: the records say what they are.
-            "JsonFileSchemaLoader" => {}
-            _ => {
-                return Err(Error::new(
-                    ErrorKind::Unsupported,
-                    format!("needs a component that is not supported: {}", loader.kind()),
-                ));
-            }
-        }
-    }
-    Ok(None)
 }

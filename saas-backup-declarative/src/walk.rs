@@ -3,6 +3,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use chrono::TimeDelta;
+use futures::stream::{self, BoxStream};
+use futures::{StreamExt as _, TryStreamExt as _};
 use saas_backup_core::{Error, ErrorKind, Permit, Result};
 use saas_backup_http::PageGuard;
 use serde::{Deserialize, Serialize};
@@ -269,6 +271,34 @@ impl Walk {
         let read = self.stream.cursor.is_some().then(|| self.read.clone());
         Position { since: self.since, read, at }
     }
+}
+
+/// All records of what is read for the sake of others, with the partitions that they stand in.
+///
+/// # Errors
+///
+/// What the provider refuses; a gap, too: what is made of the records would be less than there is.
+pub(crate) fn all(stream: Arc<Stream>, shared: Arc<Shared>) -> BoxStream<'static, Result<(Arc<Partition>, Item)>> {
+    let partitions = Arc::clone(&stream).partitions(Arc::clone(&shared));
+    let pages = partitions.map_ok(move |partition| {
+        let partition = Arc::new(partition);
+        let walk = Walk::whole(Arc::clone(&stream), Arc::clone(&partition), Arc::clone(&shared));
+        let pages = stream::try_unfold(walk, |mut walk| async move {
+            Ok::<_, Error>(Box::pin(walk.next()).await?.map(|page| (page, walk)))
+        });
+        pages
+            .map(move |page| {
+                let page = page?;
+                if let Some(gap) = page.gaps.into_iter().next() {
+                    return Err(gap);
+                }
+                let found: Vec<Result<(Arc<Partition>, Item)>> =
+                    page.items.into_iter().map(|item| Ok((Arc::clone(&partition), item))).collect();
+                Ok(stream::iter(found))
+            })
+            .try_flatten()
+    });
+    pages.try_flatten().boxed()
 }
 
 /// Asks for a page: in one request, or in several that each give a part of its records.

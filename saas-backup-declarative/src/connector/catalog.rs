@@ -1,10 +1,15 @@
+use std::sync::Arc;
+
 use saas_backup_core::{Catalog, Collection, CollectionName, Json, Kind, RefRule, Result};
 
 use super::DeclarativeOverlay;
 use crate::plan::Plan;
+use crate::shared::Shared;
 
 /// The collections of a manifest, as its schemas and its overlay describe them. One that cannot be read is among them.
-pub(super) fn catalog(plan: &Plan, overlay: &DeclarativeOverlay) -> Result<Catalog> {
+///
+/// Asks the provider where it describes its records itself.
+pub(super) async fn catalog(plan: &Plan, overlay: &DeclarativeOverlay, shared: &Arc<Shared>) -> Result<Catalog> {
     let mut collections = Vec::new();
     for planned in &plan.streams {
         let name = CollectionName::parse(planned.name.clone())?;
@@ -13,8 +18,8 @@ pub(super) fn catalog(plan: &Plan, overlay: &DeclarativeOverlay) -> Result<Catal
         collection.key = Vec::new();
         if let Ok(stream) = &planned.stream {
             collection.key = stream.key.iter().map(|path| path.join(".")).collect();
-            if let Some(schema) = &stream.schema {
-                collection = collection.with_schema(Json::from_value(schema)?);
+            if let Some(schema) = stream.schema.load(shared).await {
+                collection = collection.with_schema(Json::from_value(&schema)?);
             }
             for parent in stream.router.iter().flat_map(|router| router.parents()) {
                 if plan.get(&parent.stream.name).is_some() {

@@ -21,8 +21,9 @@ use saas_backup_core::{
 pub use built_in::{BUILT_IN, BuiltIn};
 pub use config::{BuiltInConfig, DeclarativeConfig, Options};
 
-use crate::plan::Plan;
+use crate::plan::{Origin, Plan, Planned};
 use crate::shared::Shared;
+use crate::stream::Stream;
 use crate::walk::Walk;
 use open::Opened;
 use overlay::DeclarativeOverlay;
@@ -68,9 +69,9 @@ impl Declarative {
         Ok(Self { opened: Opened::built_in(name, config)? })
     }
 
-    fn plan(&self, budget: Budget) -> Result<(Arc<Shared>, Plan)> {
+    async fn plan(&self, budget: Budget) -> Result<(Arc<Shared>, Plan)> {
         let shared = self.opened.shared(budget);
-        let plan = Plan::build(&self.opened.manifest, &shared)?;
+        let plan = Plan::build(&self.opened.manifest, &shared).await?;
         Ok((shared, plan))
     }
 }
@@ -87,25 +88,29 @@ impl Connector for Declarative {
         capabilities
     }
 
-    /// Reads the first page of a collection that the manifest names for this.
+    /// Reads the first page of a collection that the manifest names for this; of as many as it wants where it does not know
+    /// their names.
     async fn check(&self) -> Result<Account> {
-        let (shared, plan) = self.plan(Budget::default())?;
-        let named = self.opened.manifest.check_streams();
-        let stream = named
-            .iter()
-            .filter_map(|name| plan.get(name))
-            .chain(&plan.streams)
-            .find_map(|one| one.stream.as_ref().ok());
-        let Some(stream) = stream else {
+        let (shared, plan) = self.plan(Budget::default()).await?;
+        let check = self.opened.manifest.check();
+        // Of those that the manifest names first comes what tells the most.
+        let (made, others): (Vec<&Planned>, Vec<&Planned>) =
+            plan.streams.iter().partition(|planned| check.made.is_some() && planned.origin == Origin::Template);
+        let streams = check.names.iter().filter_map(|name| plan.get(name)).chain(made).chain(others);
+        let streams: Vec<&Arc<Stream>> =
+            streams.filter_map(|one| one.stream.as_ref().ok()).take(check.made.unwrap_or(1)).collect();
+        if plan.streams.iter().all(|planned| planned.stream.is_err()) {
             return Err(plan
                 .first_error()
-                .unwrap_or_else(|| Error::new(ErrorKind::Configuration, "the manifest has no streams")));
-        };
-        let mut partitions = Arc::clone(stream).partitions(Arc::clone(&shared));
-        if let Some(partition) = partitions.try_next().await? {
-            let mut walk = Walk::whole(Arc::clone(stream), Arc::new(partition), shared);
-            if let Some(gap) = walk.next().await?.and_then(|page| page.gaps.into_iter().next()) {
-                return Err(gap);
+                .unwrap_or_else(|| Error::new(ErrorKind::NotFound, "there are no collections")));
+        }
+        for stream in streams {
+            let mut partitions = Arc::clone(stream).partitions(Arc::clone(&shared));
+            if let Some(partition) = partitions.try_next().await? {
+                let mut walk = Walk::whole(Arc::clone(stream), Arc::new(partition), Arc::clone(&shared));
+                if let Some(gap) = walk.next().await?.and_then(|page| page.gaps.into_iter().next()) {
+                    return Err(gap);
+                }
             }
         }
         Ok(Account::new(self.opened.name.clone(), self.opened.name.clone()))
@@ -115,8 +120,8 @@ impl Connector for Declarative {
         if options.at != At::Now {
             return Err(Error::new(ErrorKind::Unsupported, "the provider has no past to open: open the copy instead"));
         }
-        let (shared, plan) = self.plan(options.budget)?;
-        Ok(Box::new(ManifestSnapshot::new(&self.opened, shared, plan)?))
+        let (shared, plan) = self.plan(options.budget).await?;
+        Ok(Box::new(ManifestSnapshot::open(&self.opened, shared, plan).await?))
     }
 
     async fn sink(&self, _: SinkOptions) -> Result<Box<dyn Sink>> {

@@ -1,12 +1,11 @@
 use std::collections::BTreeMap;
 
-use saas_backup_core::{Error, ErrorKind, Overlay, Result};
+use saas_backup_core::{Catalog, Error, ErrorKind, Json, Overlay, Result};
 use serde::Deserialize;
 use serde_json::Value;
 
 use crate::attachments::likely;
 use crate::manifest::parse_yaml;
-use crate::plan::Plan;
 
 /// How the records of a manifest are read by people, and how their envelopes are filled.
 ///
@@ -95,16 +94,21 @@ impl DeclarativeOverlay {
         Ok(Self { overlay: Overlay::parse(&document)?, records, global_ids })
     }
 
-    /// The same, with rules for what is likely to be a file where it names none.
-    pub(super) fn with_guesses(mut self, plan: &Plan) -> Self {
-        for planned in &plan.streams {
-            let schema = planned.stream.as_ref().ok().and_then(|stream| stream.schema.as_ref());
-            let guessed: Vec<BlobRule> = schema.into_iter().flat_map(likely).map(BlobRule::at).collect();
-            let rules = &mut self.records.entry(planned.name.clone()).or_default().blobs;
+    /// Adds rules for what is likely to be a file where there are none, and says so in the catalog.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::InvalidData`] if a schema is no JSON.
+    pub(super) fn guess(&mut self, catalog: &mut Catalog) -> Result<()> {
+        for collection in &mut catalog.collections {
+            let schema: Option<Value> = collection.schema.as_ref().map(Json::decode).transpose()?;
+            let guessed: Vec<BlobRule> = schema.iter().flat_map(likely).map(BlobRule::at).collect();
+            let rules = &mut self.records.entry(collection.name.as_str().to_owned()).or_default().blobs;
             if rules.is_empty() {
                 *rules = guessed;
+                collection.blobs = !rules.is_empty();
             }
         }
-        self
+        Ok(())
     }
 }

@@ -53,12 +53,12 @@ enum Listed {
 }
 
 impl ManifestSnapshot {
-    pub(super) fn new(opened: &Opened, shared: Arc<Shared>, plan: Plan) -> Result<Self> {
+    pub(super) async fn open(opened: &Opened, shared: Arc<Shared>, plan: Plan) -> Result<Self> {
         let mut overlay = opened.overlay.clone();
+        let mut catalog = catalog(&plan, &overlay, &shared).await?;
         if opened.guesses {
-            overlay = overlay.with_guesses(&plan);
+            overlay.guess(&mut catalog)?;
         }
-        let catalog = catalog(&plan, &overlay)?;
         Ok(Self(Arc::new(Inner {
             shared,
             plan,

@@ -29,11 +29,7 @@ impl Fields {
     /// The value at a path.
     pub(crate) fn get(&self, path: &[String]) -> Option<Value> {
         let (first, rest) = path.split_first()?;
-        let mut value = self.0.get(first.as_str())?.clone();
-        for name in rest {
-            value = step(&value, name)?;
-        }
-        Some(value)
+        at(self.0.get(first.as_str())?, rest)
     }
 
     /// Sets the value at a path; what is missing on the way becomes mappings.
@@ -60,6 +56,11 @@ impl Fields {
         }
         Ok(())
     }
+}
+
+/// What is at a path below a value.
+pub(crate) fn at(value: &Value, path: &[String]) -> Option<Value> {
+    path.iter().try_fold(value.clone(), |value, name| step(&value, name))
 }
 
 fn step(value: &Value, name: &str) -> Option<Value> {

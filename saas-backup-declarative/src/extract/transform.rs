@@ -12,7 +12,7 @@ use crate::template::{Scope, Types, Value, camel_to_snake};
 
 /// A change of a record as the manifest sees it. The record itself stays as it arrived.
 #[derive(Debug)]
-pub(super) enum Transform {
+pub(crate) enum Transform {
     Add {
         fields: Vec<Added>,
         condition: Option<Expression>,
@@ -41,7 +41,7 @@ pub(super) enum Transform {
 
 /// A member that is added.
 #[derive(Debug)]
-pub(super) struct Added {
+pub(crate) struct Added {
     path: Vec<String>,
     names: Value,
     value: Expression,
@@ -49,7 +49,7 @@ pub(super) struct Added {
 }
 
 impl Transform {
-    pub(super) fn build(component: &Component<'_>) -> Result<Self> {
+    pub(crate) fn build(component: &Component<'_>) -> Result<Self> {
         let needed =
             |name: &str| component.expression(name)?.ok_or_else(|| component.wrong(format!("{name} is missing")));
         let condition =
@@ -84,7 +84,7 @@ impl Transform {
         })
     }
 
-    pub(super) fn apply(&self, fields: &mut Arc<Fields>, scope: &Scope) -> Result<()> {
+    pub(crate) fn apply(&self, fields: &mut Arc<Fields>, scope: &Scope) -> Result<()> {
         match self {
             Self::Add { fields: added, condition } => {
                 for field in added {

@@ -54,13 +54,31 @@ pub(super) fn propagate(manifest: Value) -> Value {
             members.entry("type").or_insert_with(|| "DeclarativeSource".into());
             // What is only defined is used where it is referred to, and was put there already.
             members.remove("definitions");
-            Value::Object(component("", members, &Map::new()))
+            Value::Object(component("", members, &Map::new(), false))
         }
         other => other,
     }
 }
 
-fn component(place: &str, mut members: Map<String, Value>, inherited: &Map<String, Value>) -> Map<String, Value> {
+/// Propagates them anew through a stream that was made of a template. With `outer_counts` the parameter of a component
+/// gives way to one of the same name further up.
+pub(crate) fn propagate_stream(stream: Value, outer_counts: bool) -> Value {
+    match stream {
+        Value::Object(members) => {
+            let mut made = component("", members, &Map::new(), outer_counts);
+            made.entry("type").or_insert_with(|| "DeclarativeStream".into());
+            Value::Object(made)
+        }
+        other => other,
+    }
+}
+
+fn component(
+    place: &str,
+    mut members: Map<String, Value>,
+    inherited: &Map<String, Value>,
+    outer_counts: bool,
+) -> Map<String, Value> {
     if !members.contains_key("type")
         && !members.contains_key("class_name")
         && let Ok(found) = TYPES.binary_search_by_key(&place, |(known, _)| known)
@@ -70,14 +88,20 @@ fn component(place: &str, mut members: Map<String, Value>, inherited: &Map<Strin
     }
     let mut parameters = inherited.clone();
     if let Some(Value::Object(own)) = members.remove(PARAMETERS) {
-        parameters.extend(own);
+        if outer_counts {
+            for (name, value) in own {
+                parameters.entry(name).or_insert(value);
+            }
+        } else {
+            parameters.extend(own);
+        }
     }
     let kind = match members.get("type") {
         // A JSON Schema, or the `properties` of one that have a member named `type`.
         Some(Value::Array(_) | Value::Object(_)) => return members,
         Some(Value::String(kind)) if kind == "object" => return members,
         Some(Value::String(kind)) => kind.clone(),
-        _ => return untyped(place, members, &parameters),
+        _ => return untyped(place, members, &parameters, outer_counts),
     };
     for (name, value) in &parameters {
         if members.get(name).is_none_or(is_falsy) {
@@ -92,11 +116,11 @@ fn component(place: &str, mut members: Map<String, Value>, inherited: &Map<Strin
         let mut passed = parameters.clone();
         passed.remove(&name);
         match value {
-            Value::Object(inner) => *inner = component(&place, std::mem::take(inner), &passed),
+            Value::Object(inner) => *inner = component(&place, std::mem::take(inner), &passed, outer_counts),
             Value::Array(items) => {
                 for item in items {
                     if let Value::Object(inner) = item {
-                        *inner = component(&place, std::mem::take(inner), &passed);
+                        *inner = component(&place, std::mem::take(inner), &passed, outer_counts);
                     }
                 }
             }
@@ -110,7 +134,12 @@ fn component(place: &str, mut members: Map<String, Value>, inherited: &Map<Strin
 }
 
 /// A mapping that is no component may hold some, such as the parameters of a request.
-fn untyped(place: &str, mut members: Map<String, Value>, parameters: &Map<String, Value>) -> Map<String, Value> {
+fn untyped(
+    place: &str,
+    mut members: Map<String, Value>,
+    parameters: &Map<String, Value>,
+    outer_counts: bool,
+) -> Map<String, Value> {
     let holds = |value: &Value| value.get("type").is_some_and(|kind| !is_falsy(kind));
     if !members.values().any(|value| value.is_object() && holds(value)) {
         return members;
@@ -118,14 +147,14 @@ fn untyped(place: &str, mut members: Map<String, Value>, parameters: &Map<String
     for value in members.values_mut() {
         match value {
             Value::Object(inner) if inner.get("type").is_some_and(|kind| !is_falsy(kind)) => {
-                *inner = component(place, std::mem::take(inner), parameters);
+                *inner = component(place, std::mem::take(inner), parameters, outer_counts);
             }
             Value::Array(items) => {
                 for item in items {
                     if let Value::Object(inner) = item
                         && inner.get("type").is_some_and(|kind| !is_falsy(kind))
                     {
-                        *inner = component(place, std::mem::take(inner), parameters);
+                        *inner = component(place, std::mem::take(inner), parameters, outer_counts);
                     }
                 }
             }

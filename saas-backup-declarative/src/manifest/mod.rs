@@ -14,6 +14,7 @@ use serde_json::Value;
 use crate::time::Period;
 
 pub(crate) use component::Component;
+pub(crate) use defaults::propagate_stream;
 pub(crate) use yaml::parse as parse_yaml;
 
 /// Largest manifest that is read, in bytes. The largest public one has 1.25 MB.
@@ -114,10 +115,20 @@ impl Manifest {
         Self { root: Arc::new(root) }
     }
 
-    /// The streams that tell whether the settings do.
-    pub(crate) fn check_streams(&self) -> Vec<String> {
-        let names = self.root.get("check").and_then(|check| check.get("stream_names")).and_then(Value::as_array);
-        names.into_iter().flatten().filter_map(|name| name.as_str().map(str::to_owned)).collect()
+    /// What tells whether the settings do.
+    pub(crate) fn check(&self) -> Check {
+        let root = self.root();
+        let Ok(Some(check)) = root.child("check") else { return Check::default() };
+        if check.kind() == "CheckDynamicStream" {
+            let reads = check.get("use_check_availability").is_none() || check.flag("use_check_availability");
+            return Check { names: Vec::new(), made: if reads { check.count("stream_count") } else { Some(0) } };
+        }
+        let names = check.get("stream_names").and_then(Value::as_array);
+        let names: Vec<String> =
+            names.into_iter().flatten().filter_map(|name| name.as_str().map(str::to_owned)).collect();
+        // One collection of a kind is as good as another.
+        let made = check.get("dynamic_streams_check_configs").filter(|_| names.is_empty()).map(|_| 1);
+        Check { names, made }
     }
 
     /// The pace of the strictest of its rate limits, of those that speak of a minute or less: longer ones let a run begin
@@ -147,6 +158,15 @@ impl Manifest {
     pub(crate) fn root(&self) -> Component<'_> {
         Component::root(&self.root)
     }
+}
+
+/// Which streams are read to see whether the settings do.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Check {
+    /// The first of these that can be read.
+    pub(crate) names: Vec<String>,
+    /// So many, whichever there are; of none it is enough that they are listed.
+    pub(crate) made: Option<usize>,
 }
 
 fn has_member(value: &Value, name: &str, depth: usize) -> bool {

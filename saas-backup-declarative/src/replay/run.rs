@@ -115,7 +115,7 @@ async fn one(manifest: &Manifest, recording: &Recording, siblings: &[Recording])
         settings: Arc::new(Remembers(recording.config.clone())),
         replaced: std::sync::Mutex::default(),
     });
-    let plan = match Plan::build(manifest, &shared) {
+    let plan = match Plan::build(manifest, &shared).await {
         Ok(plan) => plan,
         Err(error) => return Verdict::Differs(format!("the manifest cannot be built: {error}")),
     };

@@ -12,7 +12,7 @@ mod transport;
 
 pub(crate) use answer::{Answer, empty, headers_value};
 pub(crate) use cache::Cache;
-pub(crate) use option::{Parts, RequestOption};
+pub(crate) use option::{Parts, RequestOption, to_json};
 pub(crate) use properties::QueryProperties;
 pub(crate) use requester::Requester;
 pub(crate) use send::is_ignored;

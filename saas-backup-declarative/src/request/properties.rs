@@ -1,6 +1,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use futures::TryStreamExt as _;
 use saas_backup_core::{Json, Result};
 use serde_json::value::RawValue;
 use tokio::sync::OnceCell;
@@ -9,10 +10,9 @@ use crate::extract::{Item, each_member};
 use crate::manifest::Component;
 use crate::plan::Builder;
 use crate::shared::Shared;
-use crate::slice::Partition;
 use crate::stream::Stream;
 use crate::template::{Value, python_str};
-use crate::walk::Walk;
+use crate::walk;
 
 /// What a comma between two properties takes in an address.
 const ENCODED_COMMA: usize = 3;
@@ -164,15 +164,10 @@ impl QueryProperties {
 }
 
 async fn ask(stream: &Arc<Stream>, path: &[String], shared: &Arc<Shared>) -> Result<Vec<String>> {
-    let mut walk = Walk::whole(Arc::clone(stream), Arc::new(Partition::default()), Arc::clone(shared));
+    let mut records = walk::all(Arc::clone(stream), Arc::clone(shared));
     let mut properties = Vec::new();
-    while let Some(page) = walk.next().await? {
-        if let Some(gap) = page.gaps.into_iter().next() {
-            return Err(gap);
-        }
-        for item in &page.items {
-            properties.extend(item.get(path)?.map(|value| python_str(&value)));
-        }
+    while let Some((_, item)) = records.try_next().await? {
+        properties.extend(item.get(path)?.map(|value| python_str(&value)));
         properties.truncate(MAX_PROPERTIES);
     }
     Ok(properties)

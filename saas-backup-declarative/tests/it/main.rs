@@ -3,6 +3,8 @@
 
 mod components;
 mod connector;
+mod dynamic;
+mod fake;
 mod hostile;
 #[cfg(feature = "replay")]
 mod replay;
