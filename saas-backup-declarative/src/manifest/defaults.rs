@@ -52,8 +52,6 @@ pub(super) fn propagate(manifest: Value) -> Value {
     match manifest {
         Value::Object(mut members) => {
             members.entry("type").or_insert_with(|| "DeclarativeSource".into());
-            // What is only defined is used where it is referred to, and was put there already.
-            members.remove("definitions");
             Value::Object(component("", members, &Map::new(), false))
         }
         other => other,

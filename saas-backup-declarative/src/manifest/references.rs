@@ -10,6 +10,8 @@ use serde_json::{Map, Value};
 const REFERENCE: &str = "$ref";
 /// What values of settings are looked up in; texts in them that look like references are none.
 const VERBATIM: [&str; 1] = ["authenticators_config_values"];
+/// Members of a manifest that are used where something refers to them, and only there.
+const ONLY_REFERRED_TO: [&str; 3] = ["definitions", "metadata", "schemas"];
 /// How far references may lead to references.
 const MAX_DEPTH: usize = 256;
 /// How many values a manifest may have once all references are resolved. The largest public one has 600,000.
@@ -17,7 +19,12 @@ const MAX_NODES: usize = 8_000_000;
 
 pub(super) fn resolve(manifest: &Value) -> Result<Value> {
     let mut resolver = Resolver { manifest, open: Vec::new(), nodes: 0 };
-    resolver.value(manifest, 0)
+    let Some(members) = manifest.as_object() else { return resolver.value(manifest, 0) };
+    let mut resolved = Map::new();
+    for (name, member) in members.iter().filter(|(name, _)| !ONLY_REFERRED_TO.contains(&name.as_str())) {
+        resolved.insert(name.clone(), resolver.value(member, 1)?);
+    }
+    Ok(Value::Object(resolved))
 }
 
 struct Resolver<'a> {
