@@ -6,7 +6,7 @@ use crate::template::{Fallback, Scope, Template, Types, Value, python_str, value
 #[derive(Clone, Debug)]
 pub(crate) struct Expression {
     form: Form,
-    parameters: Option<Value>,
+    parameters: Value,
 }
 
 #[derive(Clone, Debug)]
@@ -22,7 +22,8 @@ impl Expression {
             serde_json::Value::String(text) => Form::Template(Template::parse(text)?),
             other => Form::Plain(value_of(other)),
         };
-        Ok(Self { form, parameters: parameters.map(value_of) })
+        let parameters = parameters.map_or_else(|| value_of(&serde_json::json!({})), value_of);
+        Ok(Self { form, parameters })
     }
 
     /// What it gives; a template that gives nothing gives its own text.
@@ -69,6 +70,6 @@ impl Expression {
     }
 
     fn within(&self, scope: &Scope) -> Scope {
-        scope.clone().with("parameters", self.parameters.clone().unwrap_or_else(|| value_of(&serde_json::json!({}))))
+        scope.clone().with("parameters", self.parameters.clone())
     }
 }

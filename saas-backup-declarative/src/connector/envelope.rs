@@ -2,11 +2,10 @@ use chrono::{DateTime, Utc};
 use saas_backup_core::{
     BlobId, BlobRef, CollectionName, Digest, Json, Key, PartitionId, Record, RecordId, RecordState, Reference, Result,
 };
-use serde_json::value::RawValue;
 use url::Url;
 
 use super::overlay::{BlobRule, RecordRules};
-use crate::extract::{Item, find_all};
+use crate::extract::{Item, each_member, find_all};
 use crate::slice::Partition;
 use crate::stream::Stream;
 use crate::template::python_str;
@@ -41,7 +40,7 @@ pub(super) fn record(
     found: &mut Vec<Found>,
 ) -> Result<Record> {
     let collection = CollectionName::parse(stream.name.clone())?;
-    let raw: &RawValue = serde_json::from_str(item.raw.as_str())?;
+    let raw = item.raw.as_str();
     let text = |path: &String| -> Result<Option<String>> { Ok(texts(raw, path)?.into_iter().next()) };
     let time = |path: &Option<String>| -> Result<Option<DateTime<Utc>>> {
         let text = path.as_ref().map(text).transpose()?.flatten();
@@ -110,9 +109,8 @@ fn id(stream: &Stream, rules: &RecordRules, within: Within<'_>, item: &Item) -> 
             parts = whole;
         }
     } else {
-        let raw: &RawValue = serde_json::from_str(item.raw.as_str())?;
         for path in &rules.id {
-            parts.extend(texts(raw, path)?.into_iter().next());
+            parts.extend(texts(item.raw.as_str(), path)?.into_iter().next());
         }
     }
     let text = parts.join("/");
@@ -124,11 +122,13 @@ fn id(stream: &Stream, rules: &RecordRules, within: Within<'_>, item: &Item) -> 
 }
 
 /// What a manifest adds to records stands beside them, in `extra`: the record itself stays as it arrived.
-fn add_view(record: &mut Record, raw: &RawValue, fields: &crate::extract::Fields) -> Result<()> {
+fn add_view(record: &mut Record, raw: &str, fields: &crate::extract::Fields) -> Result<()> {
+    let mut own = Vec::new();
+    each_member(raw, |name, _| own.push(name))?;
+    own.sort_unstable();
     let mut added = serde_json::Map::new();
     for (name, value) in &fields.0 {
-        let path = [name.to_string()];
-        if crate::extract::find(raw, &path)?.is_none() {
+        if own.binary_search_by(|known| (**known).cmp(name)).is_err() {
             added.insert(name.to_string(), serde_json::to_value(value)?);
         }
     }
@@ -138,7 +138,7 @@ fn add_view(record: &mut Record, raw: &RawValue, fields: &crate::extract::Fields
     Ok(())
 }
 
-fn add_blobs(record: &mut Record, rule: &BlobRule, raw: &RawValue, found: &mut Vec<Found>) -> Result<()> {
+fn add_blobs(record: &mut Record, rule: &BlobRule, raw: &str, found: &mut Vec<Found>) -> Result<()> {
     let urls = texts(raw, &rule.url)?;
     let others = |path: &Option<String>| path.as_ref().map_or(Ok(Vec::new()), |path| texts(raw, path));
     let (names, types, sizes) = (others(&rule.name)?, others(&rule.media_type)?, others(&rule.size)?);
@@ -172,7 +172,7 @@ fn add_blobs(record: &mut Record, rule: &BlobRule, raw: &RawValue, found: &mut V
 }
 
 /// The texts and numbers at a dotted path; a text where it stands for a list's items, each of them.
-fn texts(raw: &RawValue, path: &str) -> Result<Vec<String>> {
+fn texts(raw: &str, path: &str) -> Result<Vec<String>> {
     let path: Vec<String> = path.split('.').map(str::to_owned).collect();
     let mut values = Vec::new();
     find_all(raw, &path, &mut values)?;

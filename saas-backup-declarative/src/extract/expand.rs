@@ -44,19 +44,19 @@ impl Expander {
     /// The items of a record, each as it arrived; what is set in them is what the manifest sees.
     pub(super) fn expand(&self, page: &Bytes, record: &RawValue, scope: &Scope) -> Result<Vec<Item>> {
         let whole = |raw: &RawValue| -> Result<Item> { Ok(Item { raw: Json::from_raw(page, raw)?, fields: None }) };
-        if first_byte(record) != b'{' || self.path.is_empty() {
+        if first_byte(record.get()) != b'{' || self.path.is_empty() {
             return Ok(vec![whole(record)?]);
         }
         let texts = |path: &[Expression]| path.iter().map(|part| part.text(scope)).collect::<Result<Vec<String>>>();
         let path = texts(&self.path)?;
         let mut lists = Vec::new();
-        find_all(record, &path, &mut lists)?;
+        find_all(record.get(), &path, &mut lists)?;
         let mut items = Vec::new();
-        for list in lists.into_iter().filter(|list| first_byte(list) == b'[') {
-            for raw in children(list)? {
+        for list in lists.into_iter().filter(|list| first_byte(list.get()) == b'[') {
+            for raw in children(list.get())? {
                 let mut item = whole(raw)?;
                 if self.merges || !self.above.is_empty() {
-                    let is_mapping = first_byte(raw) == b'{';
+                    let is_mapping = first_byte(raw.get()) == b'{';
                     if !is_mapping {
                         item.raw = Json::parse(format!("{{\"value\":{}}}", raw.get()))?;
                     }
@@ -69,7 +69,7 @@ impl Expander {
                         }
                     }
                     for (from, to) in &self.above {
-                        let value = match find(record, &texts(from)?)? {
+                        let value = match find(record.get(), &texts(from)?)? {
                             Some(found) => serde_json::from_str(found.get())?,
                             None => crate::template::Value::from(()),
                         };

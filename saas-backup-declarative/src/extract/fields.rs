@@ -4,26 +4,20 @@ use std::sync::Arc;
 use minijinja::value::{Enumerator, Object, ObjectRepr, ValueKind};
 use saas_backup_core::Result;
 
+use super::path::each_member;
+use super::view::lazy;
 use crate::template::Value;
 
 /// The members of a record as templates and transformations see them; the record itself stays as it arrived.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Fields(pub(crate) BTreeMap<Arc<str>, Value>);
 
-#[derive(PartialEq, Eq, PartialOrd, Ord, serde::Deserialize)]
-#[serde(from = "String")]
-struct Name(Arc<str>);
-
-impl From<String> for Name {
-    fn from(name: String) -> Self {
-        Self(name.into())
-    }
-}
-
 impl Fields {
+    /// Lists and mappings in the members are read when something asks for them.
     pub(crate) fn parse(text: &str) -> Result<Self> {
-        let members: BTreeMap<Name, Value> = serde_json::from_str(text)?;
-        Ok(Self(members.into_iter().map(|(Name(name), value)| (name, value)).collect()))
+        let mut members = Vec::new();
+        each_member(text, |name, value| members.push((name, value)))?;
+        members.into_iter().map(|(name, value)| Ok((name.into(), lazy(value)?))).collect::<Result<_>>().map(Self)
     }
 
     /// The value at a path.

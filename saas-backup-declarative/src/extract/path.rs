@@ -7,46 +7,46 @@ use saas_backup_core::{Error, ErrorKind, Result};
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
-/// The value at a path of names and indexes, if it is there. Where a name stands twice the last one counts, as in Python.
-pub(crate) fn find<'a>(raw: &'a RawValue, path: &[String]) -> Result<Option<&'a RawValue>> {
-    let mut current = raw;
-    for name in path {
-        match member(current, name)? {
-            Some(found) => current = found,
-            None => return Ok(None),
-        }
+/// The value at a path of names and indexes in a text of JSON that begins without spaces, if it is there. Where a name stands twice the last one counts, as in Python.
+pub(crate) fn find<'a>(text: &'a str, path: &[String]) -> Result<Option<&'a RawValue>> {
+    let Some((first, rest)) = path.split_first() else { return Ok(Some(serde_json::from_str(text)?)) };
+    let mut current = member(text, first)?;
+    for name in rest {
+        let Some(found) = current else { break };
+        current = member(found.get(), name)?;
     }
-    Ok(Some(current))
+    Ok(current)
 }
 
 /// All values at a path in which `*` stands for any name or index.
-pub(crate) fn find_all<'a>(raw: &'a RawValue, path: &[String], found: &mut Vec<&'a RawValue>) -> Result<()> {
+pub(crate) fn find_all<'a>(text: &'a str, path: &[String], found: &mut Vec<&'a RawValue>) -> Result<()> {
     let Some((name, rest)) = path.split_first() else {
-        found.push(raw);
+        found.push(serde_json::from_str(text)?);
         return Ok(());
     };
-    if name == "*" {
-        for child in children(raw)? {
-            find_all(child, rest, found)?;
+    let below = if name == "*" { children(text)? } else { member(text, name)?.into_iter().collect() };
+    for child in below {
+        if rest.is_empty() {
+            found.push(child);
+        } else {
+            find_all(child.get(), rest, found)?;
         }
-    } else if let Some(child) = member(raw, name)? {
-        find_all(child, rest, found)?;
     }
     Ok(())
 }
 
 /// What kind of value it is, by its first byte.
-pub(crate) fn first_byte(raw: &RawValue) -> u8 {
-    raw.get().as_bytes().first().copied().unwrap_or_default()
+pub(crate) fn first_byte(text: &str) -> u8 {
+    text.as_bytes().first().copied().unwrap_or_default()
 }
 
 /// The items of an array or the values of an object.
-pub(crate) fn children(raw: &RawValue) -> Result<Vec<&RawValue>> {
-    match first_byte(raw) {
-        b'[' => Ok(serde_json::from_str(raw.get())?),
+pub(crate) fn children(text: &str) -> Result<Vec<&RawValue>> {
+    match first_byte(text) {
+        b'[' => Ok(serde_json::from_str(text)?),
         b'{' => {
             let mut values = Vec::new();
-            each_member(raw, |_, value| values.push(value))?;
+            each_member(text, |_, value| values.push(value))?;
             Ok(values)
         }
         _ => Ok(Vec::new()),
@@ -54,7 +54,7 @@ pub(crate) fn children(raw: &RawValue) -> Result<Vec<&RawValue>> {
 }
 
 /// Calls for each member of an object.
-pub(crate) fn each_member<'a>(raw: &'a RawValue, mut call: impl FnMut(Cow<'a, str>, &'a RawValue)) -> Result<()> {
+pub(crate) fn each_member<'a>(text: &'a str, mut call: impl FnMut(Cow<'a, str>, &'a RawValue)) -> Result<()> {
     struct All<F>(F);
     impl<'de, F: FnMut(Cow<'de, str>, &'de RawValue)> Visitor<'de> for All<F> {
         type Value = ();
@@ -70,13 +70,13 @@ pub(crate) fn each_member<'a>(raw: &'a RawValue, mut call: impl FnMut(Cow<'a, st
             Ok(())
         }
     }
-    let mut deserializer = serde_json::Deserializer::from_str(raw.get());
+    let mut deserializer = serde_json::Deserializer::from_str(text);
     deserializer.deserialize_map(All(&mut call)).map_err(malformed)
 }
 
-fn member<'a>(raw: &'a RawValue, name: &str) -> Result<Option<&'a RawValue>> {
-    let mut deserializer = serde_json::Deserializer::from_str(raw.get());
-    match first_byte(raw) {
+fn member<'a>(text: &'a str, name: &str) -> Result<Option<&'a RawValue>> {
+    let mut deserializer = serde_json::Deserializer::from_str(text);
+    match first_byte(text) {
         b'{' => Member(name).deserialize(&mut deserializer).map_err(malformed),
         b'[' => match name.parse() {
             Ok(index) => At(index).deserialize(&mut deserializer).map_err(malformed),
@@ -156,19 +156,15 @@ impl<'de> Visitor<'de> for At {
 mod tests {
     use super::*;
 
-    fn raw(text: &str) -> Box<RawValue> {
-        serde_json::from_str(text).unwrap()
-    }
-
     #[test]
     fn a_path_leads_through_names_indexes_and_wildcards() {
-        let page = raw(r#"{"a": [{"b": 1}, {"b": 1.10, "b": 2}], "c": {"x": {"d": 3}, "y": {"d": 4}}}"#);
+        let page = r#"{"a": [{"b": 1}, {"b": 1.10, "b": 2}], "c": {"x": {"d": 3}, "y": {"d": 4}}}"#;
         let path = |text: &str| text.split('.').map(str::to_owned).collect::<Vec<_>>();
-        assert_eq!(find(&page, &path("a.1.b")).unwrap().unwrap().get(), "2");
-        assert!(find(&page, &path("a.7.b")).unwrap().is_none());
-        assert!(find(&page, &path("c.x.d.e")).unwrap().is_none());
+        assert_eq!(find(page, &path("a.1.b")).unwrap().unwrap().get(), "2");
+        assert!(find(page, &path("a.7.b")).unwrap().is_none());
+        assert!(find(page, &path("c.x.d.e")).unwrap().is_none());
         let mut found = Vec::new();
-        find_all(&page, &path("c.*.d"), &mut found).unwrap();
+        find_all(page, &path("c.*.d"), &mut found).unwrap();
         assert_eq!(found.iter().map(|raw| raw.get()).collect::<Vec<_>>(), ["3", "4"]);
     }
 }

@@ -1,7 +1,6 @@
 use std::sync::Arc;
 
 use saas_backup_core::{Json, Result};
-use serde_json::value::RawValue;
 
 use super::{Fields, find};
 use crate::template::Value;
@@ -19,8 +18,7 @@ impl Item {
         if let Some(fields) = &self.fields {
             return Ok(fields.get(path));
         }
-        let raw: &RawValue = serde_json::from_str(self.raw.as_str())?;
-        match find(raw, path)? {
+        match find(self.raw.as_str(), path)? {
             Some(found) => Ok(Some(serde_json::from_str(found.get())?)),
             None => Ok(None),
         }

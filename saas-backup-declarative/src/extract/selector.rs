@@ -121,15 +121,16 @@ impl Selector {
 fn extract<'a>(body: &'a RawValue, path: &[String], missing: &mut bool) -> Result<Vec<&'a RawValue>> {
     if path.iter().any(|part| part == "*") {
         let mut found = Vec::new();
-        find_all(body, path, &mut found)?;
+        find_all(body.get(), path, &mut found)?;
         return Ok(found);
     }
-    let Some(found) = find(body, path)? else {
+    let found = if path.is_empty() { Some(body) } else { find(body.get(), path)? };
+    let Some(found) = found else {
         *missing = true;
         return Ok(Vec::new());
     };
-    match first_byte(found) {
-        b'[' => children(found),
+    match first_byte(found.get()) {
+        b'[' => children(found.get()),
         b'{' if is_empty(found) => Ok(Vec::new()),
         b'n' | b'f' => Ok(Vec::new()),
         _ if matches!(found.get(), "0" | "\"\"" | "0.0") => Ok(Vec::new()),

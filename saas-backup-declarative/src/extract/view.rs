@@ -15,9 +15,17 @@ struct View {
     members: OnceLock<Vec<(Arc<str>, Value)>>,
 }
 
+/// A member of a record for templates: a list, too, is only read when something asks for it.
+pub(super) fn lazy(raw: &RawValue) -> Result<Value> {
+    match first_byte(raw.get()) {
+        b'{' | b'[' => Ok(List::of(raw)),
+        _ => Ok(serde_json::from_str(raw.get())?),
+    }
+}
+
 /// A value of JSON for templates.
 pub(crate) fn view(raw: &RawValue) -> Result<Value> {
-    match first_byte(raw) {
+    match first_byte(raw.get()) {
         b'{' => Ok(Value::from_object(View { raw: raw.to_owned(), members: OnceLock::new() })),
         _ => Ok(serde_json::from_str(raw.get())?),
     }
@@ -28,7 +36,7 @@ impl View {
         self.members.get_or_init(|| {
             let mut members: Vec<(Arc<str>, Value)> = Vec::new();
             // It was read once to its end: what is wrong was found then.
-            let _ = each_member(&self.raw, |name, value| {
+            let _ = each_member(self.raw.get(), |name, value| {
                 let value = List::of(value);
                 match members.iter_mut().find(|(known, _)| **known == *name) {
                     Some((_, old)) => *old = value,
@@ -66,7 +74,7 @@ struct List {
 
 impl List {
     fn of(raw: &RawValue) -> Value {
-        match first_byte(raw) {
+        match first_byte(raw.get()) {
             b'[' => Value::from_object(Self { raw: raw.to_owned(), items: OnceLock::new() }),
             b'{' => Value::from_object(View { raw: raw.to_owned(), members: OnceLock::new() }),
             _ => serde_json::from_str(raw.get()).unwrap_or_default(),

@@ -20,11 +20,11 @@ const MAX_NODES: usize = 8_000_000;
 pub(super) fn resolve(manifest: &Value) -> Result<Value> {
     let mut resolver = Resolver { manifest, open: Vec::new(), nodes: 0 };
     let Some(members) = manifest.as_object() else { return resolver.value(manifest, 0) };
-    let mut resolved = Map::new();
+    let mut whole = Map::new();
     for (name, member) in members.iter().filter(|(name, _)| !ONLY_REFERRED_TO.contains(&name.as_str())) {
-        resolved.insert(name.clone(), resolver.value(member, 1)?);
+        whole.insert(name.clone(), resolver.value(member, 1)?);
     }
-    Ok(Value::Object(resolved))
+    Ok(Value::Object(whole))
 }
 
 struct Resolver<'a> {

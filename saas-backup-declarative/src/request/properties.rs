@@ -177,8 +177,8 @@ async fn ask(stream: &Arc<Stream>, path: &[String], shared: &Arc<Shared>) -> Res
 /// both are objects, and otherwise stay as the first has them.
 fn merge(one: &RawValue, other: &RawValue) -> Result<String> {
     let (mut mine, mut theirs) = (Vec::new(), Vec::new());
-    each_member(one, |name, value| mine.push((name, value)))?;
-    each_member(other, |name, value| theirs.push((name, value)))?;
+    each_member(one.get(), |name, value| mine.push((name, value)))?;
+    each_member(other.get(), |name, value| theirs.push((name, value)))?;
     let mut text = String::from("{");
     let mut add = |name: &str, value: &str| -> Result<()> {
         if text.len() > 1 {

@@ -146,7 +146,7 @@ impl Decoder {
             return Ok(Vec::new());
         }
         let whole: &RawValue = serde_json::from_slice(text)?;
-        if first_byte(whole) == b'[' { children(whole) } else { Ok(vec![whole]) }
+        if first_byte(whole.get()) == b'[' { children(whole.get()) } else { Ok(vec![whole]) }
     }
 }
 
