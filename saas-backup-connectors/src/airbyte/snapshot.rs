@@ -38,13 +38,16 @@ impl Bridge for Source {
         let descriptor = descriptor.ok_or_else(|| Error::new(ErrorKind::NotFound, "the source has no such stream"))?;
         let position = Position::of(from.as_ref(), stream)?;
         position.expect_key(&stream.key)?;
-        let mut run = self.program.prepare(&["read"])?;
+        let mut run = self.program.prepare(&["read"], &[])?;
         run.give("--catalog", "catalog.json", &self.catalog.selecting(at))?;
         if let Some(state) = &position.state {
             run.give("--state", "state.json", &[state])?;
         }
         let reading = Reading::new(stream, descriptor, &self.program.settings, run.redactor.clone(), position);
-        for event in drive(run.start()?, reading, out).await?.end()? {
+        let keeper = run.keeper();
+        let reading = drive(run.start()?, reading, out).await?;
+        keeper.keep()?;
+        for event in reading.end()? {
             out.emit(event).await?;
         }
         Ok(())
@@ -66,9 +69,11 @@ pub(super) async fn check(config: &AirbyteConfig) -> Result<String> {
 
 /// Runs a command of the source that answers in a few lines.
 async fn ask(program: &Program, what: &str) -> Result<(Vec<Line>, Redactor)> {
-    let run = program.prepare(&[what])?;
+    let run = program.prepare(&[what], &[])?;
     let redactor = run.redactor.clone();
+    let keeper = run.keeper();
     let (lines, ended) = run.answer().await?;
+    keeper.keep()?;
     for line in &lines {
         if let Ok(ControlLine { control }) = parse(&line.bytes)
             && let Some(replaced) = control.connector_config

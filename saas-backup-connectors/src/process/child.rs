@@ -77,13 +77,14 @@ impl Program {
         std::path::Path::new(first).file_name().map_or_else(|| first.to_owned(), |name| name.to_string_lossy().into())
     }
 
-    /// Lays out a run: a file with the settings of now, which is its last argument yet.
-    pub(crate) fn prepare(&self, first: &[&str]) -> Result<Run<'_>> {
+    /// Lays out a run: some arguments, a file with the settings of now, and further arguments.
+    pub(crate) fn prepare(&self, first: &[&str], then: &[&str]) -> Result<Run<'_>> {
         let (given, files) = (self.settings.current()?, Files::new()?);
         let environment = self.environment.values().map(|value| Value::from(value.expose_secret())).collect();
         let redactor = Redactor::new([&given, &Value::Array(environment)]);
         let mut arguments: Vec<OsString> = first.iter().map(OsString::from).collect();
         arguments.extend(["--config".into(), files.write(CONFIG, &given)?.into()]);
+        arguments.extend(then.iter().map(OsString::from));
         Ok(Run { program: self, given, files, redactor, arguments })
     }
 }
@@ -103,11 +104,6 @@ impl<'a> Run<'a> {
     pub(crate) fn give(&mut self, argument: &str, name: &str, value: &impl Serialize) -> Result<()> {
         self.arguments.extend([argument.into(), self.files.write(name, value)?.into()]);
         Ok(())
-    }
-
-    /// Adds an argument.
-    pub(crate) fn ask(&mut self, argument: &str) {
-        self.arguments.push(argument.into());
     }
 
     /// What keeps the settings that the program replaces in its file, however the run ends.

@@ -35,11 +35,6 @@ impl Position {
         Ok(before.filter(|_| !stream.whole).unwrap_or_else(start))
     }
 
-    /// Whether the program is asked to go on, and not to begin.
-    pub(crate) fn goes_on(&self) -> bool {
-        self.state.is_some()
-    }
-
     /// That records are told apart as before.
     ///
     /// # Errors

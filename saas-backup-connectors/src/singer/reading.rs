@@ -29,7 +29,7 @@ pub(super) struct Reading<'a> {
 
 impl<'a> Reading<'a> {
     pub(super) fn new(stream: &'a Stream, names: &'a Names, known: &'a [Names], position: Position) -> Self {
-        let goes_on = position.goes_on();
+        let goes_on = position.state.is_some();
         Self { stream, names, known, position, goes_on, schema: None, records: 0, foreign: BTreeSet::new() }
     }
 

@@ -28,8 +28,7 @@ impl Tap {
             })?;
             TapCatalog::of_file(&bytes)?
         } else {
-            let mut run = program.prepare(&[])?;
-            run.ask("--discover");
+            let run = program.prepare(&[], &["--discover"])?;
             let keeper = run.keeper();
             let (lines, ended) = run.answer().await?;
             keeper.keep()?;
@@ -58,7 +57,7 @@ impl Bridge for Tap {
         let known = &self.catalog.names;
         let names = known.get(at).ok_or_else(|| Error::new(ErrorKind::NotFound, "the tap has no such stream"))?;
         let position = Position::of(from.as_ref(), stream)?;
-        let mut run = self.program.prepare(&[])?;
+        let mut run = self.program.prepare(&[], &[])?;
         let parents = self.config.parents.get(stream.name.as_str()).into_iter().flatten();
         let wanted: Vec<&str> = parents.map(String::as_str).chain([stream.name.as_str()]).collect();
         let argument = match self.config.selection {

@@ -1,7 +1,9 @@
 //! Programs that the tests write themselves, to misbehave.
 
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::{Path, PathBuf};
+#[cfg(feature = "singer")]
+use std::path::Path;
+use std::path::PathBuf;
 
 use futures::StreamExt as _;
 use saas_backup_core::{CollectionName, Connector, Cursor, Event, Feed, ReadRequest, Result, SnapshotOptions};
@@ -97,8 +99,10 @@ pub(crate) fn cursor(events: &[Event]) -> Option<Cursor> {
 }
 
 /// A pipe that a program and all that it starts hold open while they live.
+#[cfg(feature = "singer")]
 pub(crate) struct Alive(tokio::net::unix::pipe::Receiver);
 
+#[cfg(feature = "singer")]
 impl Alive {
     /// Makes the pipe; the program opens it with `exec 3>"$here/alive"`.
     pub(crate) fn in_folder(folder: &Path) -> Self {
