@@ -40,8 +40,7 @@ pub(super) fn record(
     found: &mut Vec<Found>,
 ) -> Result<Record> {
     let collection = CollectionName::parse(stream.name.clone())?;
-    let raw = item.raw.as_str();
-    let text = |path: &String| -> Result<Option<String>> { Ok(texts(raw, path)?.into_iter().next()) };
+    let text = |path: &String| -> Result<Option<String>> { Ok(texts(item, path)?.into_iter().next()) };
     let time = |path: &Option<String>| -> Result<Option<DateTime<Utc>>> {
         let text = path.as_ref().map(text).transpose()?.flatten();
         Ok(text.and_then(|text| Moment::parse_any(&text)).map(Moment::utc))
@@ -70,7 +69,7 @@ pub(super) fn record(
     for (name, path) in &rules.refs {
         let Some((_, to)) = refs.iter().find(|(known, _)| known == name) else { continue };
         let Some(to) = to.first() else { continue };
-        let ids = texts(raw, path)?;
+        let ids = texts(item, path)?;
         let references = ids.into_iter().map(|id| Ok(Reference::new(to.clone(), RecordId::parse(id)?)));
         let references = references.collect::<Result<Vec<_>>>()?;
         record = match <[Reference; 1]>::try_from(references) {
@@ -81,10 +80,10 @@ pub(super) fn record(
         };
     }
     for rule in &rules.blobs {
-        add_blobs(&mut record, rule, raw, found)?;
+        add_blobs(&mut record, rule, item, found)?;
     }
     if let Some(fields) = &item.fields {
-        add_view(&mut record, raw, fields)?;
+        add_view(&mut record, item.raw.as_str(), fields)?;
     }
     Ok(record)
 }
@@ -110,7 +109,7 @@ fn id(stream: &Stream, rules: &RecordRules, within: Within<'_>, item: &Item) -> 
         }
     } else {
         for path in &rules.id {
-            parts.extend(texts(item.raw.as_str(), path)?.into_iter().next());
+            parts.extend(texts(item, path)?.into_iter().next());
         }
     }
     let text = parts.join("/");
@@ -138,9 +137,9 @@ fn add_view(record: &mut Record, raw: &str, fields: &crate::extract::Fields) -> 
     Ok(())
 }
 
-fn add_blobs(record: &mut Record, rule: &BlobRule, raw: &str, found: &mut Vec<Found>) -> Result<()> {
-    let urls = texts(raw, &rule.url)?;
-    let others = |path: &Option<String>| path.as_ref().map_or(Ok(Vec::new()), |path| texts(raw, path));
+fn add_blobs(record: &mut Record, rule: &BlobRule, item: &Item, found: &mut Vec<Found>) -> Result<()> {
+    let urls = texts(item, &rule.url)?;
+    let others = |path: &Option<String>| path.as_ref().map_or(Ok(Vec::new()), |path| texts(item, path));
     let (names, types, sizes) = (others(&rule.name)?, others(&rule.media_type)?, others(&rule.size)?);
     // Members that some items lack cannot be told apart from those of the next.
     let aligned =
@@ -171,25 +170,38 @@ fn add_blobs(record: &mut Record, rule: &BlobRule, raw: &str, found: &mut Vec<Fo
     Ok(())
 }
 
-/// The texts and numbers at a dotted path; a text where it stands for a list's items, each of them.
-fn texts(raw: &str, path: &str) -> Result<Vec<String>> {
+/// The texts and numbers at a dotted path; a text where it stands for a list's items, each of them. What the record lacks is
+/// looked for in what the manifest adds to it.
+fn texts(item: &Item, path: &str) -> Result<Vec<String>> {
     let path: Vec<String> = path.split('.').map(str::to_owned).collect();
     let mut values = Vec::new();
-    find_all(raw, &path, &mut values)?;
+    find_all(item.raw.as_str(), &path, &mut values)?;
     let mut found = Vec::new();
-    for value in values {
+    for value in &values {
         match serde_json::from_str(value.get())? {
-            serde_json::Value::String(text) if !text.is_empty() => found.push(text),
-            serde_json::Value::Number(_) | serde_json::Value::Bool(_) => found.push(value.get().to_owned()),
-            serde_json::Value::Array(items) => {
-                found.extend(items.into_iter().filter_map(|item| match item {
-                    serde_json::Value::String(text) => Some(text),
-                    serde_json::Value::Number(number) => Some(number.to_string()),
-                    _ => None,
-                }));
-            }
-            _ => {}
+            // As it is written.
+            serde_json::Value::Number(_) => found.push(value.get().to_owned()),
+            value => push_texts(value, &mut found),
         }
     }
+    if let (true, Some(fields)) = (values.is_empty(), &item.fields)
+        && let Some(added) = fields.get(&path)
+    {
+        push_texts(serde_json::to_value(added)?, &mut found);
+    }
     Ok(found)
+}
+
+fn push_texts(value: serde_json::Value, found: &mut Vec<String>) {
+    match value {
+        serde_json::Value::String(text) if !text.is_empty() => found.push(text),
+        serde_json::Value::Number(number) => found.push(number.to_string()),
+        serde_json::Value::Bool(value) => found.push(value.to_string()),
+        serde_json::Value::Array(items) => found.extend(items.into_iter().filter_map(|item| match item {
+            serde_json::Value::String(text) => Some(text),
+            serde_json::Value::Number(number) => Some(number.to_string()),
+            _ => None,
+        })),
+        _ => {}
+    }
 }

@@ -42,6 +42,7 @@ async fn records_keep_their_bytes_and_carry_what_the_manifest_and_the_overlay_sa
     assert_eq!(task.extra["x-added"].as_str(), "{\"project\":1}");
     let project = task.refs["projects"].iter().next().unwrap().key();
     assert_eq!(live[&project].data.as_str(), "{\"id\":1}", "it leads to the project");
+    assert_eq!(task.by.as_ref().unwrap().key(), project, "the overlay names what the manifest adds");
     assert_eq!(task.state, RecordState::Archived);
     assert_eq!(task.modified.unwrap().to_rfc3339(), "2026-02-03T00:00:00+00:00");
     assert_eq!(task.blobs[0].name.as_deref(), Some("plan.txt"));

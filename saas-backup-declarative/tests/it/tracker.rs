@@ -21,6 +21,7 @@ collections:
     fields: { title: title }
     record:
       archived: done
+      by: { path: project, to: projects }
       blobs: [{ url: files.*.url, name: files.*.name }]
 ";
 
