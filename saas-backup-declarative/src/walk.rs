@@ -160,7 +160,8 @@ impl Walk {
 
     /// Where the reading stands once all is read.
     pub(crate) fn end(&self) -> Position {
-        Position { since: self.stream.cursor.as_ref().and_then(|_| self.read.latest()), read: None, at: None }
+        let now = Moment::from(self.shared.clock.now()).micros();
+        Position { since: self.stream.cursor.as_ref().and_then(|_| self.read.latest(now)), read: None, at: None }
     }
 
     fn open_next(&mut self) -> Result<bool> {

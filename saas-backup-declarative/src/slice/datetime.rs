@@ -309,9 +309,15 @@ impl Bound {
 }
 
 impl Intervals {
-    /// The time up to which all was read, as records tell it.
-    pub(crate) fn latest(&self) -> Option<i64> {
-        self.0.first().map(|first| first.latest.unwrap_or(first.start))
+    /// The time up to which all was read, as records tell it. A record that is dated ahead, as posts that are to appear later
+    /// are, tells nothing of the time until then: what was asked for counts in its place.
+    pub(crate) fn latest(&self, now: i64) -> Option<i64> {
+        let first = self.0.first()?;
+        Some(match first.latest {
+            Some(latest) if latest > now => first.end.min(now).max(first.start),
+            Some(latest) => latest,
+            None => first.start,
+        })
     }
 
     fn merge(&mut self, granularity: Option<&Period>) {

@@ -3,8 +3,8 @@ use std::collections::BTreeSet;
 use futures::StreamExt as _;
 use saas_backup_core::memory::{MemoryConnector, MemoryStore};
 use saas_backup_core::{
-    CollectionName, Connector as _, ErrorKind, Event, Feed, ReadRequest, RecordState, RunStatus, SnapshotOptions,
-    TransferOptions, Transferred, testkit, transfer,
+    Clock as _, CollectionName, Connector as _, ErrorKind, Event, Feed, ReadRequest, RecordState, RunStatus,
+    SnapshotOptions, SystemClock, TransferOptions, Transferred, testkit, transfer,
 };
 use saas_backup_declarative::{BUILT_IN, BuiltInConfig, Declarative, DeclarativeConfig, Manifest};
 
@@ -70,6 +70,19 @@ async fn an_increment_asks_for_what_changed_and_finds_new_partitions_whole() {
     assert!(asked.iter().any(|one| one == "tasks 1 after 0 since 2026-02-05T23:50:00Z"), "{asked:?}");
     assert!(asked.iter().any(|one| one == "tasks 3 after 0 since 2026-01-01T00:00:00Z"), "{asked:?}");
     assert_eq!(asked.iter().filter(|one| *one == "projects 2").count(), 1, "a parent is read once: {asked:?}");
+}
+
+#[tokio::test]
+async fn a_record_that_is_dated_ahead_does_not_hide_what_comes_before_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let tracker = Shared::with(1, 1);
+    tracker.put(1, 1, "2999-01-01T00:00:00Z", None);
+    let (account, store) = (tracker.start(folder.path()).await, MemoryStore::new());
+    back_up(&account, &store).await;
+    tracker.put(1, 2, &SystemClock.now().format("%Y-%m-%dT%H:%M:%SZ").to_string(), None);
+    let done = back_up(&account, &store).await;
+    assert_eq!(done.report.status, RunStatus::Complete);
+    assert_eq!(ids(&store, "tasks"), BTreeSet::from(["1/1".to_owned(), "1/2".to_owned()]));
 }
 
 #[tokio::test]
