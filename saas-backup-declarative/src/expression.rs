@@ -1,3 +1,5 @@
+use std::borrow::Cow;
+
 use saas_backup_core::Result;
 
 use crate::template::{Fallback, Scope, Template, Types, Value, python_str, value_of};
@@ -6,7 +8,7 @@ use crate::template::{Fallback, Scope, Template, Types, Value, python_str, value
 #[derive(Clone, Debug)]
 pub(crate) struct Expression {
     form: Form,
-    parameters: Value,
+    parameters: Option<Value>,
 }
 
 #[derive(Clone, Debug)]
@@ -22,8 +24,7 @@ impl Expression {
             serde_json::Value::String(text) => Form::Template(Template::parse(text)?),
             other => Form::Plain(value_of(other)),
         };
-        let parameters = parameters.map_or_else(|| value_of(&serde_json::json!({})), value_of);
-        Ok(Self { form, parameters })
+        Ok(Self { form, parameters: parameters.map(value_of) })
     }
 
     /// What it gives; a template that gives nothing gives its own text.
@@ -69,7 +70,11 @@ impl Expression {
         }
     }
 
-    fn within(&self, scope: &Scope) -> Scope {
-        scope.clone().with("parameters", self.parameters.clone())
+    /// The scope with the parameters of the component; one without has those of the scope, which are none.
+    fn within<'a>(&self, scope: &'a Scope) -> Cow<'a, Scope> {
+        match &self.parameters {
+            Some(parameters) => Cow::Owned(scope.clone().with("parameters", parameters.clone())),
+            None => Cow::Borrowed(scope),
+        }
     }
 }

@@ -29,7 +29,7 @@ pub(crate) trait KeepSetting: std::fmt::Debug + Send + Sync {
 
 impl Shared {
     pub(crate) fn scope(&self) -> Scope {
-        Scope::new(Arc::clone(&self.clock)).with("config", self.config())
+        Scope::new(Arc::clone(&self.clock)).with("config", self.config()).with("parameters", crate::request::empty())
     }
 
     /// The settings as they are now.

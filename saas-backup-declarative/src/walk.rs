@@ -343,7 +343,7 @@ async fn fetch(
 fn scope(shared: &Shared, slice: Arc<SliceView>, token: Option<&Value>) -> Scope {
     let mut scope = shared.scope();
     for (name, value) in &slice.partition.extra {
-        scope = scope.with(name, value.clone());
+        scope = scope.with(name.clone(), value.clone());
     }
     let token = match token {
         Some(token) => [("next_page_token".to_owned(), token.clone())]

@@ -1,3 +1,4 @@
+use std::borrow::Cow;
 use std::fmt::{self, Debug, Formatter};
 use std::sync::Arc;
 
@@ -10,7 +11,7 @@ use crate::time::Moment;
 #[derive(Clone)]
 pub(crate) struct Scope {
     now: Arc<dyn Clock>,
-    roots: Vec<(Arc<str>, Value)>,
+    roots: Vec<(Cow<'static, str>, Value)>,
 }
 
 /// Shows the names alone: what they hold may be secret.
@@ -26,10 +27,11 @@ impl Scope {
     }
 
     /// Gives a name a value, in place of one that it had.
-    pub(crate) fn with(mut self, name: &str, value: Value) -> Self {
-        match self.roots.iter_mut().find(|(root, _)| **root == *name) {
+    pub(crate) fn with(mut self, name: impl Into<Cow<'static, str>>, value: Value) -> Self {
+        let name = name.into();
+        match self.roots.iter_mut().find(|(root, _)| *root == name) {
             Some((_, held)) => *held = value,
-            None => self.roots.push((name.into(), value)),
+            None => self.roots.push((name, value)),
         }
         self
     }
@@ -39,7 +41,7 @@ impl Scope {
             "stream_interval" | "stream_partition" => "stream_slice",
             name => name,
         };
-        self.roots.iter().find(|(root, _)| **root == *name).map(|(_, value)| value)
+        self.roots.iter().find(|(root, _)| *root == name).map(|(_, value)| value)
     }
 
     pub(super) fn now(&self) -> Moment {

@@ -23,7 +23,7 @@ fn scope(context: &Json) -> Scope {
     }
     for (name, value) in context.as_object().unwrap() {
         let name = name.as_str();
-        scope = scope.with(name, Value::from(minijinja::value::Serde(value)));
+        scope = scope.with(name.to_owned(), Value::from(minijinja::value::Serde(value)));
     }
     scope
 }
