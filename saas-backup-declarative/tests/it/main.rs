@@ -6,6 +6,8 @@ mod connector;
 mod dynamic;
 mod fake;
 mod hostile;
+mod live_kinto;
+mod live_wordpress;
 #[cfg(feature = "replay")]
 mod replay;
 mod service;
