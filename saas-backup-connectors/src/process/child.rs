@@ -245,11 +245,7 @@ impl Running {
             tokio::select! {
                 read = self.stdout.read_buf(self.lines.room()) => self.lines.over = read? == 0,
                 over = self.log.read(&mut self.stderr), if logs => if over? { self.stderr = None },
-                status = exit(&mut self.group), if exits => {
-                    self.status = Some(status?);
-                    // What it left running would hold the pipe open for ever.
-                    self.group.iter().for_each(|group| group.leader.signal(Urgency::End));
-                }
+                status = exit(&mut self.group), if exits => self.status = Some(status?),
                 () = tokio::time::sleep_until(deadline) => return Err(self.overdue()),
             }
         }
@@ -381,11 +377,14 @@ impl Drop for Leader {
     }
 }
 
+/// Waits for the end of the program, and ends what it left running: that would hold its pipes open for ever.
 async fn exit(group: &mut Option<Group>) -> std::io::Result<ExitStatus> {
-    match group {
-        Some(group) => group.leader.child.wait().await,
-        None => std::future::pending().await,
-    }
+    let Some(group) = group else { return std::future::pending().await };
+    let status = group.leader.child.wait().await?;
+    group.leader.signal(Urgency::End);
+    // Its number may soon be another's.
+    group.leader.id = None;
+    Ok(status)
 }
 
 /// What the program logs: kept short, for an error.

@@ -8,7 +8,7 @@ const MIN_SECRET_BYTES: usize = 6;
 /// Most characters of a line that are shown.
 const MAX_SHOWN: usize = 300;
 
-/// Takes out of a program's words what must not stand in a log: settings, and addresses, which carry tokens.
+/// Takes out of a program's words what must not stand in a log: settings, addresses, which carry tokens, and records.
 #[derive(Clone, Default)]
 pub(crate) struct Redactor {
     /// The longest first, so that none leaves a part of another.
@@ -32,6 +32,10 @@ impl Redactor {
             if line.contains(secret.as_str()) {
                 line = line.replace(secret.as_str(), "(hidden)");
             }
+        }
+        // Programs print records as mappings, in JSON or as Python does.
+        if let Some(begin) = line.find('{') {
+            line.replace_range(begin.., "…");
         }
         let words: Vec<&str> =
             line.split_whitespace().map(|word| if word.contains("://") { "(address)" } else { word }).collect();
@@ -64,7 +68,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn settings_and_addresses_are_not_shown_in_any_form() {
+    fn settings_addresses_and_records_are_not_shown() {
         let config =
             json!({ "account": { "token": "tok/open+sesame" }, "keys": ["tok/open+sesame-longer"], "page": 5 });
         let redactor = Redactor::new([&config]);
@@ -72,6 +76,7 @@ mod tests {
         let shown = redactor.shown(line);
         assert!(!shown.contains("sesame") && !shown.contains("x.example") && !shown.contains('\u{1b}'), "{shown}");
         assert!(shown.starts_with("401 for url: (address)"), "{shown}");
+        assert_eq!(redactor.shown("ValueError: bad record {'name': 'Ada'} at 7"), "ValueError: bad record …");
         assert!(!format!("{redactor:?}").contains("sesame"));
         assert!(redactor.shown(&"long ".repeat(1000)).len() <= MAX_SHOWN);
     }

@@ -257,7 +257,8 @@ async fn a_tap_that_says_nothing_is_ended_and_the_error_says_what_to_set() {
 
 #[tokio::test]
 async fn settings_do_not_stand_in_errors() {
-    let script = r#"cat "$config" >&2
+    let script = r#"sed "s|.*|config: &|" "$config" >&2
+echo >&2
 echo 'error for url: https://api.example.com/?token=derived-of-it' >&2
 exit 3"#;
     let program = Program::new(script);
