@@ -11,6 +11,7 @@ mod dynamic;
 mod errors;
 mod expression;
 mod extract;
+mod job;
 mod lint;
 mod manifest;
 mod normalize;

@@ -1,8 +1,10 @@
 use std::sync::Arc;
 
 use saas_backup_core::{Error, ErrorKind, Result};
+use serde_json::json;
 
 use crate::extract::Selector;
+use crate::job::Jobs;
 use crate::manifest::Component;
 use crate::paginate::Paginator;
 use crate::plan::Builder;
@@ -20,6 +22,8 @@ pub(crate) struct Stream {
     pub(crate) key: Vec<Vec<String>>,
     pub(crate) schema: Schema,
     pub(crate) requester: Requester,
+    /// What has the records prepared before they are fetched.
+    pub(crate) jobs: Option<Jobs>,
     pub(crate) properties: Option<QueryProperties>,
     pub(crate) selector: Selector,
     pub(crate) paginator: Option<Paginator>,
@@ -50,9 +54,6 @@ impl Stream {
         let scope = shared.scope();
         let name = component.expression("name")?.ok_or_else(|| component.wrong("name is missing"))?.text(&scope)?;
         let retriever = component.required("retriever")?;
-        if retriever.kind() != "SimpleRetriever" {
-            return Err(retriever.unknown());
-        }
         if let Some(uploader) = component.child("file_uploader")? {
             return Err(uploader.unknown());
         }
@@ -60,22 +61,23 @@ impl Stream {
             Some(cursor) => Some(DatetimeCursor::build(&cursor, &shared)?),
             None => None,
         };
-        let requester = retriever.required("requester")?;
         let routers = retriever.children("partition_router")?;
         let transforms = component.children("transformations")?;
         let filters = cursor.as_ref().is_some_and(|cursor| cursor.filters);
+        let Fetching { requester, jobs, selector, paginator } =
+            Fetching::build(&retriever, &transforms, filters, &shared)?;
+        let properties = match retriever.child("requester")? {
+            Some(requester) => QueryProperties::build(&requester, &name, builder)?,
+            None => None,
+        };
         Ok(Self {
             key: key_paths(component)?,
             schema: Schema::build(component, &name, builder)?,
-            requester: Requester::build(&requester, &shared)?.with_cache(is_parent),
-            properties: QueryProperties::build(&requester, &name, builder)?,
-            selector: Selector::build(
-                &retriever.required("record_selector")?,
-                retriever.child("decoder")?,
-                &transforms,
-                filters,
-            )?,
-            paginator: Paginator::build(retriever.child("paginator")?, &shared)?,
+            requester: requester.with_cache(is_parent && jobs.is_none()),
+            jobs,
+            properties,
+            selector,
+            paginator,
             router: Router::build(&routers, builder)?,
             cursor,
             slice_once: retriever.flag("ignore_stream_slicer_parameters_on_paginated_requests"),
@@ -114,28 +116,27 @@ impl Stream {
 
     /// What a retriever alone gives, all of it.
     pub(crate) fn of_retriever(name: String, retriever: &Component<'_>, builder: &mut Builder) -> Result<Self> {
-        if retriever.kind() != "SimpleRetriever" {
-            return Err(retriever.unknown());
-        }
-        let shared = Arc::clone(&builder.shared);
+        let Fetching { requester, jobs, selector, paginator } =
+            Fetching::build(retriever, &[], false, &builder.shared)?;
         Ok(Self {
             name,
             key: Vec::new(),
             schema: Schema::default(),
-            requester: Requester::build(&retriever.required("requester")?, &shared)?.with_cache(true),
+            requester: requester.with_cache(jobs.is_none()),
+            jobs,
             properties: None,
-            selector: Selector::build(
-                &retriever.required("record_selector")?,
-                retriever.child("decoder")?,
-                &[],
-                false,
-            )?,
-            paginator: Paginator::build(retriever.child("paginator")?, &shared)?,
+            selector,
+            paginator,
             router: Router::build(&retriever.children("partition_router")?, builder)?,
             cursor: None,
             slice_once: false,
             changes: None,
         })
+    }
+
+    /// What the account's credentials are sent with.
+    pub(crate) fn provider(&self) -> &Requester {
+        self.jobs.as_ref().map_or(&self.requester, Jobs::requester)
     }
 
     /// Its name, and those of the collections whose records its partitions are.
@@ -151,6 +152,58 @@ impl Stream {
         match &self.router {
             Some(router) => Arc::clone(router).partitions(shared),
             None => futures::stream::iter([Ok(Partition::default())]).boxed(),
+        }
+    }
+}
+
+/// How pages of records are asked for and read.
+struct Fetching {
+    requester: Requester,
+    jobs: Option<Jobs>,
+    selector: Selector,
+    paginator: Option<Paginator>,
+}
+
+impl Fetching {
+    fn build(
+        retriever: &Component<'_>,
+        transforms: &[Component<'_>],
+        transform_first: bool,
+        shared: &Arc<Shared>,
+    ) -> Result<Self> {
+        let selector = retriever.required("record_selector")?;
+        match retriever.kind() {
+            "SimpleRetriever" => Ok(Self {
+                requester: Requester::build(&retriever.required("requester")?, shared)?,
+                jobs: None,
+                selector: Selector::build(&selector, retriever.child("decoder")?, transforms, transform_first)?,
+                paginator: Paginator::build(retriever.child("paginator")?, shared)?,
+            }),
+            "AsyncRetriever" => {
+                let jobs = Jobs::build(retriever, shared)?;
+                let requester = Requester::build(&retriever.required("download_requester")?, shared)?;
+                let mut made = selector.to_value();
+                let table = json!({ "type": "GzipDecoder", "decoder": { "type": "CsvDecoder" } });
+                let (extractor, decoder) = match retriever.child("download_extractor")? {
+                    Some(extractor) if extractor.kind() == "ResponseToFileExtractor" => {
+                        (None, Some(Component::made(&table, "download_extractor")))
+                    }
+                    Some(extractor) => (Some(extractor.to_value()), retriever.child("download_decoder")?),
+                    None => (None, retriever.child("download_decoder")?),
+                };
+                let whole = || json!({ "type": "DpathExtractor", "field_path": [] });
+                if let Some(members) = made.as_object_mut() {
+                    members.insert("extractor".to_owned(), extractor.unwrap_or_else(whole));
+                }
+                let made = Component::made(&made, "download_extractor");
+                Ok(Self {
+                    requester: requester.with_links(jobs.requester()),
+                    jobs: Some(jobs),
+                    selector: Selector::build(&made, decoder, transforms, transform_first)?,
+                    paginator: Paginator::build(retriever.child("download_paginator")?, shared)?,
+                })
+            }
+            _ => Err(retriever.unknown()),
         }
     }
 }

@@ -10,10 +10,11 @@ use saas_backup_http::PageGuard;
 use serde::{Deserialize, Serialize};
 
 use crate::extract::{Item, Selected};
+use crate::job::Job;
 use crate::paginate::{Paginator, Seen};
 use crate::request::{Answer, Parts, is_ignored};
 use crate::shared::Shared;
-use crate::slice::{Intervals, Partition, SliceView, Window};
+use crate::slice::{DatetimeCursor, Intervals, Partition, SliceView, Window};
 use crate::stream::Stream;
 use crate::template::{Scope, Value, value_of};
 use crate::time::Moment;
@@ -50,7 +51,8 @@ pub(crate) struct Place {
 #[derive(Debug)]
 pub(crate) struct Page {
     pub(crate) items: Vec<Item>,
-    pub(crate) position: Position,
+    /// None where the reading cannot go on from here.
+    pub(crate) position: Option<Position>,
     /// What could not be read, though the reading goes on.
     pub(crate) gaps: Vec<Error>,
     /// The share of the byte budget that the records take.
@@ -74,11 +76,15 @@ pub(crate) struct Walk {
     /// Whether the page to go on with has not answered yet.
     resumed: bool,
     ended: bool,
+    /// A job whose records were given, as its requests see it.
+    done: Option<Scope>,
 }
 
 #[derive(Debug)]
 struct Open {
     window: Option<Arc<Window>>,
+    /// What prepared the window's records, where something has to.
+    job: Option<Job>,
     token: Option<Value>,
     latest: Option<i64>,
     guard: PageGuard,
@@ -99,6 +105,7 @@ impl Walk {
             continued: false,
             resumed: false,
             ended: false,
+            done: None,
         }
     }
 
@@ -125,7 +132,7 @@ impl Walk {
                 _ => None,
             };
             let token = Some(place.token).filter(|token| !token.is_null()).map(|token| value_of(&token));
-            walk.open = Some(Open { window, token, latest: place.latest, guard: PageGuard::default() });
+            walk.open = Some(Open { window, job: None, token, latest: place.latest, guard: PageGuard::default() });
             (walk.continued, walk.resumed) = (true, true);
         }
         Ok(walk)
@@ -137,6 +144,10 @@ impl Walk {
     ///
     /// What the provider refuses, after the manifest's retries.
     pub(crate) async fn next(&mut self) -> Result<Option<Page>> {
+        // Not before: whoever waits for a share of memory must hold none, and the last page held one.
+        if let (Some(scope), Some(jobs)) = (self.done.take(), &self.stream.jobs) {
+            jobs.delete(&self.shared, &scope).await;
+        }
         if self.ended {
             return Ok(None);
         }
@@ -183,7 +194,7 @@ impl Walk {
         }
         let Some(window) = self.windows.as_mut().and_then(VecDeque::pop_front) else { return Ok(false) };
         let token = self.stream.paginator.as_ref().and_then(Paginator::first);
-        self.open = Some(Open { window, token, latest: None, guard: PageGuard::default() });
+        self.open = Some(Open { window, job: None, token, latest: None, guard: PageGuard::default() });
         Ok(true)
     }
 
@@ -193,13 +204,47 @@ impl Walk {
             return Err(Error::new(ErrorKind::Conflict, "no window is open"));
         };
         let slice = Arc::new(SliceView { partition: Arc::clone(&self.partition), window: open.window.clone() });
-        let scope = scope(&self.shared, slice, open.token.as_ref());
+        let mut scope = scope(&self.shared, slice, open.token.as_ref());
+        if let Some(jobs) = &stream.jobs {
+            if open.job.is_none() {
+                match jobs.run(&self.shared, &scope).await {
+                    Ok(Some(job)) => open.job = Some(job),
+                    Ok(None) => {
+                        self.close(false);
+                        return Ok(Page {
+                            items: Vec::new(),
+                            position: Some(self.position(None)),
+                            gaps: Vec::new(),
+                            permit: None,
+                        });
+                    }
+                    Err(error) if is_ignored(&error) => {
+                        self.close(true);
+                        return Ok(Page {
+                            items: Vec::new(),
+                            position: Some(self.position(None)),
+                            gaps: vec![error],
+                            permit: None,
+                        });
+                    }
+                    Err(error) => return Err(error),
+                }
+            }
+            if let Some(job) = &open.job {
+                scope = job.within(scope);
+            }
+        }
         let parts = parts(&stream, &self.partition, open, &scope)?;
         let address = stream.paginator.as_ref().and_then(|paginator| paginator.address(open.token.as_ref()));
         let (answer, mut selected) = match fetch(&stream, &self.shared, &scope, address.as_deref(), &parts).await {
             Err(error) if is_ignored(&error) => {
                 self.close(true);
-                return Ok(Page { items: Vec::new(), position: self.position(None), gaps: vec![error], permit: None });
+                return Ok(Page {
+                    items: Vec::new(),
+                    position: Some(self.position(None)),
+                    gaps: vec![error],
+                    permit: None,
+                });
             }
             fetched => fetched?,
         };
@@ -211,22 +256,10 @@ impl Walk {
             ));
         }
         let lag = if self.since.is_some() { self.lag } else { TimeDelta::zero() };
-        let mut past = false;
-        if let Some(cursor) = &stream.cursor {
-            let mut kept = Vec::with_capacity(selected.items.len());
-            let filters = cursor.filters || cursor.feed;
-            let count = selected.items.len();
-            for (index, item) in selected.items.into_iter().enumerate() {
-                let time = cursor.time_of(&item)?;
-                let wanted = !filters || cursor.wants(time, self.since, lag, &self.shared)?;
-                past |= cursor.feed && !wanted && index + 1 == count;
-                if wanted {
-                    open.latest = open.latest.max(time.map(Moment::micros));
-                    kept.push(item);
-                }
-            }
-            selected.items = kept;
-        }
+        let past = match &stream.cursor {
+            Some(cursor) => keep_wanted(cursor, &mut selected, open, self.since, lag, &self.shared)?,
+            None => false,
+        };
         let token = match &stream.paginator {
             Some(paginator) if !past => {
                 let seen = Seen {
@@ -242,16 +275,26 @@ impl Walk {
             _ => None,
         };
         self.resumed = false;
-        let more = token.is_some();
+        let mut more = token.is_some();
         if let Some(token) = &token {
             let body: &Bytes = &answer.body;
             open.guard.advance(&crate::template::python_str(token), body)?;
         }
         open.token = token;
+        if let (Some(job), false) = (&mut open.job, more) {
+            more = job.advance();
+            open.token = stream.paginator.as_ref().and_then(Paginator::first);
+            open.guard = PageGuard::default();
+            if !more {
+                self.done = Some(scope);
+            }
+        }
         if !more {
             self.close(false);
         }
-        let position = self.position(more.then_some(()));
+        // What a job prepared is gone by the next run, or its address: a window is read whole.
+        let goes_on = stream.jobs.is_none() || !more;
+        let position = goes_on.then(|| self.position(more.then_some(())));
         Ok(Page { items: selected.items, position, gaps, permit: answer.permit })
     }
 
@@ -300,6 +343,32 @@ pub(crate) fn all(stream: Arc<Stream>, shared: Arc<Shared>) -> BoxStream<'static
             .try_flatten()
     });
     pages.try_flatten().boxed()
+}
+
+/// Keeps the records that are wanted; whether a feed went past them.
+fn keep_wanted(
+    cursor: &DatetimeCursor,
+    selected: &mut Selected,
+    open: &mut Open,
+    since: Option<i64>,
+    lag: TimeDelta,
+    shared: &Shared,
+) -> Result<bool> {
+    let mut past = false;
+    let mut kept = Vec::with_capacity(selected.items.len());
+    let filters = cursor.filters || cursor.feed;
+    let count = selected.items.len();
+    for (index, item) in std::mem::take(&mut selected.items).into_iter().enumerate() {
+        let time = cursor.time_of(&item)?;
+        let wanted = !filters || cursor.wants(time, since, lag, shared)?;
+        past |= cursor.feed && !wanted && index + 1 == count;
+        if wanted {
+            open.latest = open.latest.max(time.map(Moment::micros));
+            kept.push(item);
+        }
+    }
+    selected.items = kept;
+    Ok(past)
 }
 
 /// Asks for a page: in one request, or in several that each give a part of its records.
@@ -361,7 +430,8 @@ fn parts(stream: &Stream, partition: &Partition, open: &Open, scope: &Scope) -> 
         Some(paginator) => paginator.parts(open.token.as_ref(), scope)?,
         None => Parts::default(),
     };
-    if open.token.is_some() && stream.slice_once {
+    // A job was ordered for its slice.
+    if stream.jobs.is_some() || (open.token.is_some() && stream.slice_once) {
         return Ok(parts);
     }
     let mut slice = match &stream.router {

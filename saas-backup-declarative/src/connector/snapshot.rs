@@ -127,7 +127,7 @@ impl Snapshot for ManifestSnapshot {
         let mut request = Request::get(url.clone());
         let planned = authorize.and_then(|collection| self.0.plan.get(collection.as_str()));
         if let Some(Ok(stream)) = planned.map(|planned| &planned.stream) {
-            for (name, value) in stream.requester.authorization(&self.0.shared, &url).await? {
+            for (name, value) in stream.provider().authorization(&self.0.shared, &url).await? {
                 request = request.header(name, value);
             }
         }
@@ -282,7 +282,9 @@ impl Reading<'_> {
                     }
                 }
             }
-            self.out.emit(Event::Checkpoint(Cursor::encode(CURSOR_VERSION, &page.position)?)).await?;
+            if let Some(position) = &page.position {
+                self.out.emit(Event::Checkpoint(Cursor::encode(CURSOR_VERSION, position)?)).await?;
+            }
         }
         Ok(complete)
     }

@@ -40,6 +40,11 @@ impl<'a> Component<'a> {
         self.members.map(|members| serde_json::to_string(members).unwrap_or_default()).unwrap_or_default()
     }
 
+    /// Its members, to make another of them.
+    pub(crate) fn to_value(&self) -> Value {
+        self.members.cloned().unwrap_or_default().into()
+    }
+
     pub(crate) fn parameters(&self) -> Option<&'a Value> {
         self.get(PARAMETERS).filter(|parameters| parameters.as_object().is_some_and(|members| !members.is_empty()))
     }

@@ -25,6 +25,8 @@ pub(crate) struct Requester {
     pub(super) errors: ErrorHandler,
     /// Whether answers are kept for others that ask for the same.
     pub(super) cached: bool,
+    /// The provider's own address, where requests may lead elsewhere.
+    home: Option<Expression>,
 }
 
 impl Requester {
@@ -46,12 +48,25 @@ impl Requester {
             authenticator: Authenticator::build(component.child("authenticator")?, component, shared)?,
             errors: ErrorHandler::build(component.child("error_handler")?, &shared.scope())?,
             cached: component.flag("use_cache"),
+            home: None,
         })
     }
 
     /// Keeps answers for others that ask for the same.
     pub(crate) fn with_cache(mut self, cached: bool) -> Self {
         self.cached |= cached;
+        self
+    }
+
+    /// Asks anew each time, whatever the manifest says.
+    pub(crate) fn without_cache(mut self) -> Self {
+        self.cached = false;
+        self
+    }
+
+    /// Follows links of answers to other hosts, with nothing of the account: the provider's own is that of another requester.
+    pub(crate) fn with_links(mut self, provider: &Self) -> Self {
+        self.home.clone_from(&provider.base);
         self
     }
 
@@ -89,7 +104,13 @@ impl Requester {
             Some(path) => address::join(&base, path)?,
             None => address::join(&base, text(&self.path)?.trim_start_matches('/'))?,
         };
-        shared.check_host(&url, &base)?;
+        match &self.home {
+            None => shared.check_host(&url, &base)?,
+            Some(home) if shared.check_host(&url, &home.text(scope)?).is_err() => {
+                return Ok(Outgoing { method: Method::GET, url, headers: http::HeaderMap::new(), body: None });
+            }
+            Some(_) => {}
+        }
         let mut parts = self.inputs.parts(scope)?;
         let authorized = self.authenticator.parts(shared).await?;
         parts.merge(authorized)?;

@@ -19,6 +19,9 @@ pub(crate) struct Asked {
     pub(crate) line: String,
     pub(crate) body: String,
     pub(crate) authorization: String,
+    /// The header `x-extra`.
+    pub(crate) extra: String,
+    pub(crate) host: String,
 }
 
 pub(crate) struct Fake {
@@ -33,9 +36,10 @@ impl Fake {
         let asked = Arc::new(Mutex::new(Vec::new()));
         let (seen, answer) = (Arc::clone(&asked), Arc::new(answer));
         let handler = move |method: Method, uri: Uri, headers: HeaderMap, body: Bytes| {
-            let authorization = headers.get("authorization").map_or("", |value| value.to_str().unwrap()).to_owned();
+            let header = |name: &str| headers.get(name).map_or("", |value| value.to_str().unwrap()).to_owned();
+            let (authorization, extra, host) = (header("authorization"), header("x-extra"), header("host"));
             let body = String::from_utf8(body.to_vec()).unwrap();
-            let one = Asked { line: format!("{method} {uri}"), body, authorization };
+            let one = Asked { line: format!("{method} {uri}"), body, authorization, extra, host };
             seen.lock().unwrap().push(format!("{} {}", one.line, one.body).trim_end().to_owned());
             let answer = answer(&one);
             async move { answer }

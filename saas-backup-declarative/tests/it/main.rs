@@ -6,6 +6,7 @@ mod connector;
 mod dynamic;
 mod fake;
 mod hostile;
+mod job;
 mod live_kinto;
 mod live_wordpress;
 #[cfg(feature = "replay")]
