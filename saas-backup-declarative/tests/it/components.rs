@@ -2,12 +2,12 @@
 
 use axum::response::{IntoResponse as _, Response};
 use jsonwebtoken::{Algorithm, DecodingKey, Validation};
-use saas_backup_core::memory::{MemoryConnector, MemoryStore};
-use saas_backup_core::{Connector as _, RunStatus, SnapshotOptions, TransferOptions, transfer};
+use saas_backup_core::memory::MemoryStore;
+use saas_backup_core::{Connector as _, RunStatus, SnapshotOptions};
 use saas_backup_declarative::Declarative;
 use serde_json::{Value, json};
 
-use crate::service::{Asked, Service};
+use crate::fake::{Asked, Fake, back_up, json as answered, keys};
 
 const MANIFEST: &str = include_str!("components.yaml");
 /// Of nobody; made for this test.
@@ -16,65 +16,61 @@ const PUBLIC_KEY: &str = include_str!("components.pub.pem");
 
 fn answer(asked: &Asked) -> Response {
     let updated = |id: u32| json!({ "id": id, "updated": format!("2026-02-{id:02}T00:00:00Z") });
-    match asked.path.as_str() {
+    match asked.path().as_str() {
         "/reports" => {
             "<reports><report id='1'><t>One</t></report><report id='2'><t>&amp;</t></report></reports>".into_response()
         }
         "/beta" => {
-            let url = format!("http://{}/file", asked.headers["host"].to_str().unwrap());
-            axum::Json(json!({ "items": [{ "id": 1, "files": [{ "url": url }] }] })).into_response()
+            let url = format!("http://{}/file", asked.host);
+            answered(json!({ "items": [{ "id": 1, "files": [{ "url": url }] }] })).into_response()
         }
         "/file" => "the bytes".into_response(),
-        "/orders" => axum::Json(json!({ "items": [updated(1), updated(2)] })).into_response(),
-        _ => axum::Json(json!({ "items": [updated(3)] })).into_response(),
+        "/orders" => answered(json!({ "items": [updated(1), updated(2)] })),
+        _ => answered(json!({ "items": [updated(3)] })).into_response(),
     }
 }
 
-async fn back_up(account: &Declarative, store: &MemoryStore) {
-    let done = transfer(account, &MemoryConnector::new(store.clone()), TransferOptions::backup()).await.unwrap();
+async fn complete(account: &Declarative, store: &MemoryStore) {
+    let done = back_up(account, store).await;
     assert_eq!(done.report.status, RunStatus::Complete, "{:?}", done.report);
-}
-
-fn ids(store: &MemoryStore) -> Vec<String> {
-    store.live().keys().map(|key| format!("{}/{}", key.collection, key.id)).collect()
 }
 
 #[tokio::test]
 async fn changes_are_read_in_their_own_way_and_documents_are_records() {
-    let service = Service::start(answer).await;
+    let service = Fake::start(answer).await;
     let config =
         service.config(MANIFEST).with_setting("algorithm", "HS256").with_setting("key", "k").with_setting("kid", "1");
     let (account, store) = (Declarative::new(config).unwrap(), MemoryStore::new());
-    back_up(&account, &store).await;
-    assert_eq!(ids(&store), ["orders/1", "orders/2", "reports/1", "reports/2"]);
+    complete(&account, &store).await;
+    assert_eq!(keys(&store), ["orders/1", "orders/2", "reports/1", "reports/2"]);
     let texts: Vec<String> = store.live().values().map(|record| record.data.as_str().to_owned()).collect();
     assert_eq!(texts[3], r#"{"@id":"2","t":"&"}"#);
-    assert!(service.asked().iter().all(|asked| asked.path != "/events" && asked.path != "/beta"));
-    back_up(&account, &store).await;
-    assert_eq!(ids(&store), ["orders/1", "orders/2", "orders/3", "reports/1", "reports/2"]);
-    let asked = service.asked();
-    assert!(asked.iter().all(|asked| asked.path != "/orders"), "everything is not read again");
-    let events = asked.iter().find(|asked| asked.path == "/events").unwrap();
-    assert_eq!(events.query["since"], "2026-02-01T23:50:00Z", "with the overlap of ten minutes");
+    assert!(service.take().iter().all(|asked| asked.path() != "/events" && asked.path() != "/beta"));
+    complete(&account, &store).await;
+    assert_eq!(keys(&store), ["orders/1", "orders/2", "orders/3", "reports/1", "reports/2"]);
+    let asked = service.take();
+    assert!(asked.iter().all(|asked| asked.path() != "/orders"), "everything is not read again");
+    let events = asked.iter().find(|asked| asked.path() == "/events").unwrap();
+    assert_eq!(events.parameter("since").as_deref(), Some("2026-02-01T23:50:00Z"), "with the overlap of ten minutes");
 }
 
 #[tokio::test]
 async fn changes_that_the_provider_forgot_are_read_in_full() {
-    let service = Service::start(answer).await;
+    let service = Fake::start(answer).await;
     let manifest = MANIFEST.replace("P30000D", "PT1H");
     let config =
         service.config(&manifest).with_setting("algorithm", "HS256").with_setting("key", "k").with_setting("kid", "1");
     let (account, store) = (Declarative::new(config).unwrap(), MemoryStore::new());
-    back_up(&account, &store).await;
-    service.asked();
-    back_up(&account, &store).await;
-    let asked: Vec<String> = service.asked().into_iter().map(|asked| asked.path).collect();
+    complete(&account, &store).await;
+    service.take();
+    complete(&account, &store).await;
+    let asked: Vec<String> = service.take().into_iter().map(|asked| asked.path()).collect();
     assert!(asked.contains(&"/orders".to_owned()) && !asked.contains(&"/events".to_owned()), "{asked:?}");
 }
 
 #[tokio::test]
 async fn a_condition_adds_its_collections() {
-    let service = Service::start(answer).await;
+    let service = Fake::start(answer).await;
     let names = async |beta: bool| {
         let config = service.config(MANIFEST).with_setting("algorithm", "HS256").with_setting("beta", beta);
         let snapshot = Declarative::new(config).unwrap().snapshot(SnapshotOptions::default()).await.unwrap();
@@ -92,12 +88,12 @@ async fn tokens_are_signed_as_the_manifest_says() {
     for (algorithm, named, key, check) in
         [(Algorithm::HS256, "HS256", "open sesame", secret), (Algorithm::ES256, "ES256", KEY, public)]
     {
-        let service = Service::start(answer).await;
+        let service = Fake::start(answer).await;
         let config = service.config(MANIFEST);
         let config = config.with_setting("algorithm", named).with_setting("key", key).with_setting("kid", "key-1");
         Declarative::new(config).unwrap().check().await.unwrap();
-        let asked = service.asked();
-        let header = asked[0].headers["authorization"].to_str().unwrap();
+        let asked = service.take();
+        let header = &asked[0].authorization;
         let mut validation = Validation::new(algorithm);
         validation.set_audience(&["the-service"]);
         let token =
@@ -107,7 +103,7 @@ async fn tokens_are_signed_as_the_manifest_says() {
         assert_eq!((token.header.kid.as_deref(), token.header.typ.as_deref()), (Some("key-1"), Some("JWT")));
         assert_eq!(token.header.extras.get::<String>("region").unwrap().as_deref(), Some("eu"));
     }
-    let service = Service::start(answer).await;
+    let service = Fake::start(answer).await;
     let config = service.config(MANIFEST).with_setting("algorithm", "ES256").with_setting("key", "a-canary-key");
     let error = Declarative::new(config).unwrap().check().await.unwrap_err();
     assert!(!format!("{error} {error:?}").contains("canary"), "{error:?}");
@@ -115,22 +111,22 @@ async fn tokens_are_signed_as_the_manifest_says() {
 
 #[tokio::test]
 async fn what_is_likely_a_file_is_fetched_where_that_is_wanted_and_without_credentials() {
-    let service = Service::start(answer).await;
+    let service = Fake::start(answer).await;
     for (wanted, files) in [(false, 0), (true, 1)] {
         let config = service.config(MANIFEST).with_setting("algorithm", "HS256").with_setting("key", "k");
         let options = config.options().with_guessed_attachments(wanted);
         let account =
             Declarative::new(config.with_setting("beta", true).with_setting("kid", "1").with_options(options));
         let store = MemoryStore::new();
-        back_up(&account.unwrap(), &store).await;
+        complete(&account.unwrap(), &store).await;
         let live = store.live();
         let blobs = &live.values().find(|record| record.key.collection.as_str() == "beta").unwrap().blobs;
         assert_eq!(blobs.len(), files);
         assert!(blobs.iter().all(|blob| blob.size == Some(9)), "{blobs:?}");
-        let asked = service.asked();
-        let fetched: Vec<_> = asked.iter().filter(|asked| asked.path == "/file").collect();
+        let asked = service.take();
+        let fetched: Vec<_> = asked.iter().filter(|asked| asked.path() == "/file").collect();
         assert_eq!(fetched.len(), files);
-        assert!(fetched.iter().all(|asked| !asked.headers.contains_key("authorization")));
+        assert!(fetched.iter().all(|asked| asked.authorization.is_empty()));
     }
     let manifest = MANIFEST.replace("default: false", "default: true").replace("{{ config['algorithm'] }}", "HS256");
     let lint = saas_backup_declarative::Manifest::parse(&manifest).unwrap().lint().unwrap();

@@ -35,13 +35,12 @@ async fn bases(one: Value, two: Value) -> Fake {
 
 #[tokio::test]
 async fn collections_are_those_that_the_provider_lists() {
-    let folder = tempfile::tempdir().unwrap();
     let fake = bases(
         json!([{ "id": "t1", "name": "People" }]),
         json!([{ "id": "t2", "name": "People" }, { "id": "t3", "name": "Pets" }]),
     )
     .await;
-    let account = fake.connector(folder.path(), MANIFEST, &[]);
+    let account = fake.connector(MANIFEST, &[]);
     let store = MemoryStore::new();
     let done = back_up(&account, &store).await;
     assert_eq!(done.report.status, RunStatus::Complete, "{:?}", done.report.completeness);
@@ -60,23 +59,21 @@ async fn collections_are_those_that_the_provider_lists() {
 
 #[tokio::test]
 async fn collections_that_cannot_be_listed_do_not_seem_to_be_gone() {
-    let folder = tempfile::tempdir().unwrap();
     let fake = bases(json!([{ "id": "t1", "name": "People" }]), json!(null)).await;
-    let account = fake.connector(folder.path(), MANIFEST, &[]);
+    let account = fake.connector(MANIFEST, &[]);
     assert!(account.snapshot(SnapshotOptions::default()).await.is_ok(), "a list of none is a list");
     let text = MANIFEST.replace("field_path: [data]", "field_path: [gone]");
-    let error = fake.connector(folder.path(), &text, &[]).snapshot(SnapshotOptions::default()).await.unwrap_err();
+    let error = fake.connector(&text, &[]).snapshot(SnapshotOptions::default()).await.unwrap_err();
     assert!(error.to_string().contains("nothing where the manifest looks"), "{error}");
     assert!(error.to_string().contains("tables"), "{error}");
 }
 
 #[tokio::test]
 async fn two_collections_of_one_name_are_an_error_of_theirs_alone() {
-    let folder = tempfile::tempdir().unwrap();
     let twice =
         json!([{ "id": "t1", "name": "People" }, { "id": "t2", "name": "People" }, { "id": "t3", "name": "Pets" }]);
     let fake = bases(twice, json!([])).await;
-    let account = fake.connector(folder.path(), MANIFEST, &[]);
+    let account = fake.connector(MANIFEST, &[]);
     let store = MemoryStore::new();
     let done = back_up(&account, &store).await;
     assert_eq!(done.report.status, RunStatus::Incomplete);
@@ -88,18 +85,17 @@ async fn two_collections_of_one_name_are_an_error_of_theirs_alone() {
 
 #[tokio::test]
 async fn what_a_provider_writes_is_no_template_and_names_no_host() {
-    let folder = tempfile::tempdir().unwrap();
     let elsewhere = Fake::start(|_| answer(json!({ "data": [{ "id": 1 }] }))).await;
     let home = elsewhere.address.replace("127.0.0.1", "localhost");
     let tables = json!([{ "id": "t1", "name": "{{ config['token'] }}" }, { "id": "t2", "name": "a {% b" }]);
     let fake = bases(tables, json!([])).await;
-    let account = fake.connector(folder.path(), MANIFEST, &[]);
+    let account = fake.connector(MANIFEST, &[]);
     let store = MemoryStore::new();
     back_up(&account, &store).await;
     assert_eq!(keys(&store), ["one/a {% b/1", "one/{{ config['token'] }}/1"]);
 
     let fake = bases(json!([{ "id": "t1", "name": "People", "host": home }]), json!([])).await;
-    let account = fake.connector(folder.path(), MANIFEST, &[]);
+    let account = fake.connector(MANIFEST, &[]);
     let error = account.snapshot(SnapshotOptions::default()).await.unwrap_err();
     assert!(error.to_string().contains("a host that the manifest does not name"), "{error}");
     assert!(elsewhere.asked().is_empty(), "nobody else gets the account's credentials");
@@ -107,17 +103,16 @@ async fn what_a_provider_writes_is_no_template_and_names_no_host() {
 
 #[tokio::test]
 async fn the_check_reads_as_many_collections_as_the_manifest_wants() {
-    let folder = tempfile::tempdir().unwrap();
     let tables: Vec<Value> = (1..=4).map(|id| json!({ "id": format!("t{id}"), "name": format!("{id}") })).collect();
     let fake = bases(tables.into(), json!([])).await;
-    fake.connector(folder.path(), MANIFEST, &[]).check().await.unwrap();
+    fake.connector(MANIFEST, &[]).check().await.unwrap();
     assert_eq!(fake.asked().iter().filter(|line| line.starts_with("GET /records/")).count(), 2);
     let listed = MANIFEST.replace("stream_count: 2", "stream_count: 2, use_check_availability: false");
     let fake = bases(json!([{ "id": "t1", "name": "People" }]), json!([])).await;
-    fake.connector(folder.path(), &listed, &[]).check().await.unwrap();
+    fake.connector(&listed, &[]).check().await.unwrap();
     assert_eq!(fake.asked(), ["GET /tables?base=one", "GET /tables?base=two"]);
     let none = bases(json!([]), json!([])).await;
-    let error = none.connector(folder.path(), MANIFEST, &[]).check().await.unwrap_err();
+    let error = none.connector(MANIFEST, &[]).check().await.unwrap_err();
     assert!(error.to_string().contains("no collections"), "{error}");
 }
 
@@ -152,10 +147,9 @@ const SETTINGS: &str = r#"
 
 #[tokio::test]
 async fn collections_are_each_combination_of_what_the_settings_list() {
-    let folder = tempfile::tempdir().unwrap();
     let fake = Fake::start(|_| answer(json!({ "data": [{ "id": 7 }] }))).await;
     let settings = [("reports", json!([{ "name": "own", "fields": "[b, c]" }])), ("regions", json!(["eu", "us"]))];
-    let account = fake.connector(folder.path(), &REPORTS.replace("RESOLVER", SETTINGS), &settings);
+    let account = fake.connector(&REPORTS.replace("RESOLVER", SETTINGS), &settings);
     let store = MemoryStore::new();
     back_up(&account, &store).await;
     assert_eq!(keys(&store), ["own eu/7", "own us/7", "usual eu/7", "usual us/7"]);
@@ -173,11 +167,10 @@ async fn collections_are_those_that_the_manifest_lists_and_lint_knows_them() {
         - { type: ComponentMappingDefinition, field_path: [name], value: "{{ components_values['name'] }}" }
         - { type: ComponentMappingDefinition, field_path: [retriever, requester, path], value: "{{ components_values['name'] }}/{{ components_values['size'] }}" }
 "#;
-    let folder = tempfile::tempdir().unwrap();
     let fake = Fake::start(|_| answer(json!({ "data": [{ "id": 7 }] }))).await;
     let manifest = REPORTS.replace("RESOLVER", resolver);
     let store = MemoryStore::new();
-    back_up(&fake.connector(folder.path(), &manifest, &[]), &store).await;
+    back_up(&fake.connector(&manifest, &[]), &store).await;
     assert_eq!(keys(&store), ["cats/7", "dogs/7"]);
     assert_eq!(fake.count("GET /dogs/4?fixed=usual"), 1);
     let names = |manifest: &str| -> Vec<(String, Option<String>)> {

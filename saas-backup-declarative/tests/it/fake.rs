@@ -1,7 +1,6 @@
 //! A provider on loopback whose answers a test gives.
 
 use std::net::Ipv4Addr;
-use std::path::Path;
 use std::sync::{Arc, Mutex};
 
 use axum::Router;
@@ -12,8 +11,10 @@ use saas_backup_core::memory::{MemoryConnector, MemoryStore};
 use saas_backup_core::{TransferOptions, Transferred, transfer};
 use saas_backup_declarative::{Declarative, DeclarativeConfig, Options};
 use serde_json::Value;
+use tempfile::TempDir;
 
 /// A request as tests see it.
+#[derive(Clone, Debug)]
 pub(crate) struct Asked {
     /// `GET /path?query`.
     pub(crate) line: String,
@@ -24,52 +25,80 @@ pub(crate) struct Asked {
     pub(crate) host: String,
 }
 
+impl Asked {
+    pub(crate) fn path(&self) -> String {
+        self.address().path().to_owned()
+    }
+
+    /// A parameter of the query.
+    pub(crate) fn parameter(&self, name: &str) -> Option<String> {
+        self.address().query_pairs().find_map(|(known, value)| (known == name).then(|| value.into_owned()))
+    }
+
+    fn address(&self) -> url::Url {
+        let (_, address) = self.line.split_once(' ').unwrap();
+        format!("http://service{address}").parse().unwrap()
+    }
+}
+
 pub(crate) struct Fake {
     pub(crate) address: String,
-    asked: Arc<Mutex<Vec<String>>>,
+    /// Of the manifest.
+    folder: TempDir,
+    asked: Arc<Mutex<Vec<Asked>>>,
 }
 
 impl Fake {
     pub(crate) async fn start(answer: impl Fn(&Asked) -> Response + Send + Sync + 'static) -> Self {
         let listener = tokio::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
         let address = format!("http://{}", listener.local_addr().unwrap());
-        let asked = Arc::new(Mutex::new(Vec::new()));
+        let asked: Arc<Mutex<Vec<Asked>>> = Arc::default();
         let (seen, answer) = (Arc::clone(&asked), Arc::new(answer));
         let handler = move |method: Method, uri: Uri, headers: HeaderMap, body: Bytes| {
             let header = |name: &str| headers.get(name).map_or("", |value| value.to_str().unwrap()).to_owned();
             let (authorization, extra, host) = (header("authorization"), header("x-extra"), header("host"));
             let body = String::from_utf8(body.to_vec()).unwrap();
             let one = Asked { line: format!("{method} {uri}"), body, authorization, extra, host };
-            seen.lock().unwrap().push(format!("{} {}", one.line, one.body).trim_end().to_owned());
             let answer = answer(&one);
+            seen.lock().unwrap().push(one);
             async move { answer }
         };
         let router = Router::new().fallback(handler);
         tokio::spawn(async move { axum::serve(listener, router).await });
-        Self { address, asked }
+        Self { address, folder: tempfile::tempdir().unwrap(), asked }
     }
 
     /// What was asked so far, with bodies.
     pub(crate) fn asked(&self) -> Vec<String> {
-        self.asked.lock().unwrap().clone()
+        let line = |one: &Asked| format!("{} {}", one.line, one.body).trim_end().to_owned();
+        self.asked.lock().unwrap().iter().map(line).collect()
+    }
+
+    /// What was asked since the last time that this was called.
+    pub(crate) fn take(&self) -> Vec<Asked> {
+        std::mem::take(&mut *self.asked.lock().unwrap())
     }
 
     pub(crate) fn count(&self, line: &str) -> usize {
         self.asked().iter().filter(|one| *one == line).count()
     }
 
-    /// A connector of a manifest and an overlay, with the settings `url` and `token` and what a test adds.
-    pub(crate) fn connector(&self, folder: &Path, manifest: &str, settings: &[(&str, Value)]) -> Declarative {
-        let path = folder.join("source-fake.yaml");
+    /// The configuration of a manifest, with the settings `url` and `token`.
+    pub(crate) fn config(&self, manifest: &str) -> DeclarativeConfig {
+        let path = self.folder.path().join("source-fake.yaml");
         std::fs::write(&path, manifest).unwrap();
         let options = Options::default().with_requests_per_second(10_000.0).with_private_addresses(true);
-        let mut config = DeclarativeConfig::new(path)
+        DeclarativeConfig::new(path)
             .with_setting("url", self.address.as_str())
             .with_setting("token", "canary-token")
-            .with_options(options);
-        for (name, value) in settings {
-            config = config.with_setting(*name, value.clone());
-        }
+            .with_options(options)
+    }
+
+    /// A connector of a manifest, with what a test adds to the settings.
+    pub(crate) fn connector(&self, manifest: &str, settings: &[(&str, Value)]) -> Declarative {
+        let config = settings
+            .iter()
+            .fold(self.config(manifest), |config, (name, value)| config.with_setting(*name, value.clone()));
         Declarative::new(config).unwrap()
     }
 }

@@ -6,7 +6,7 @@ use saas_backup_core::{CollectionName, Connector as _, Error, ErrorKind, Event, 
 use saas_backup_declarative::{Declarative, Manifest};
 use serde_json::json;
 
-use crate::service::{Asked, Service};
+use crate::fake::{Asked, Fake, json as answered};
 
 /// A manifest with one collection; what is named is put into its places.
 fn manifest(path: &str, filter: &str, paginator: &str) -> String {
@@ -32,7 +32,7 @@ async fn read(account: &Declarative) -> (usize, Option<String>) {
 }
 
 fn items(_: &Asked) -> Response {
-    axum::Json(json!({ "items": [{ "id": 1 }] })).into_response()
+    answered(json!({ "items": [{ "id": 1 }] }))
 }
 
 fn refused(text: &str) -> Error {
@@ -59,7 +59,7 @@ fn references_that_never_end_or_grow_without_bounds_are_refused() {
 
 #[tokio::test]
 async fn templates_that_loop_or_grow_end_in_an_error_of_their_collection() {
-    let service = Service::start(items).await;
+    let service = Fake::start(items).await;
     for template in [
         "{{ 'x' * 1000000000000 }}",
         "{{ 9 ** 9 ** 9 }}",
@@ -67,7 +67,7 @@ async fn templates_that_loop_or_grow_end_in_an_error_of_their_collection() {
         "{{ ''.__class__.__mro__ and false }}",
         "{{ ('a' * 5000) | regex_search('(a+)+b') }}",
     ] {
-        let account = service.connector(&manifest("items", template, NO_PAGES)).unwrap();
+        let account = service.connector(&manifest("items", template, NO_PAGES), &[]);
         let (records, problem) = read(&account).await;
         assert!(records <= 1, "{template}");
         let harmless = template.contains("regex") || template.contains("__class__");
@@ -77,12 +77,12 @@ async fn templates_that_loop_or_grow_end_in_an_error_of_their_collection() {
 
 #[tokio::test]
 async fn a_manifest_reads_no_file_of_this_machine() {
-    let service = Service::start(items).await;
+    let service = Fake::start(items).await;
     let text = manifest("items", "{{ true }}", NO_PAGES).replace(
         "{ type: InlineSchemaLoader, schema: {} }",
         "{ type: JsonFileSchemaLoader, file_path: ../../../../etc/passwd }",
     );
-    let account = service.connector(&text).unwrap();
+    let account = service.connector(&text, &[]);
     let snapshot = account.snapshot(SnapshotOptions::default()).await.unwrap();
     let catalog = snapshot.catalog().await.unwrap();
     assert!(catalog.collections.iter().all(|collection| collection.schema.is_none()));
@@ -91,7 +91,7 @@ async fn a_manifest_reads_no_file_of_this_machine() {
 
 #[tokio::test]
 async fn addresses_of_this_machine_and_of_clouds_are_refused() {
-    let service = Service::start(items).await;
+    let service = Fake::start(items).await;
     for path in [
         "items",
         "http://169.254.169.254/latest/meta-data",
@@ -106,41 +106,37 @@ async fn addresses_of_this_machine_and_of_clouds_are_refused() {
         let (records, problem) = read(&account).await;
         assert!(records == 0 && problem.is_some(), "{path}");
     }
-    assert!(service.asked().is_empty(), "nobody was asked");
+    assert!(service.take().is_empty(), "nobody was asked");
 }
 
 #[tokio::test]
 async fn a_link_to_somebody_elses_host_gets_no_credentials() {
-    let thief = Service::start(items).await;
-    let lure = thief.url.replace("127.0.0.1", "localhost") + "/items";
+    let thief = Fake::start(items).await;
+    let lure = thief.address.replace("127.0.0.1", "localhost") + "/items";
     let next = lure.clone();
-    let service = Service::start(move |_: &Asked| {
-        axum::Json(json!({ "items": [{ "id": 1 }], "next": next.clone() })).into_response()
-    })
-    .await;
+    let service = Fake::start(move |_: &Asked| answered(json!({ "items": [{ "id": 1 }], "next": next.clone() }))).await;
     let by_link = "{ type: DefaultPaginator, page_token_option: { type: RequestPath }, pagination_strategy: { type: CursorPagination, cursor_value: \"{{ response['next'] }}\" } }";
-    let (_, problem) = read(&service.connector(&manifest("items", "{{ true }}", by_link)).unwrap()).await;
+    let (_, problem) = read(&service.connector(&manifest("items", "{{ true }}", by_link), &[])).await;
     assert!(problem.unwrap().contains("does not name"), "the run says where it did not go");
-    assert!(thief.asked().is_empty());
+    assert!(thief.take().is_empty());
 
     let service =
-        Service::start(move |_: &Asked| (axum::http::StatusCode::FOUND, [("location", lure.clone())]).into_response())
+        Fake::start(move |_: &Asked| (axum::http::StatusCode::FOUND, [("location", lure.clone())]).into_response())
             .await;
-    read(&service.connector(&manifest("items", "{{ true }}", NO_PAGES)).unwrap()).await;
-    let asked = thief.asked();
-    assert!(asked.iter().all(|asked| !asked.headers.contains_key("authorization")), "{asked:?}");
+    read(&service.connector(&manifest("items", "{{ true }}", NO_PAGES), &[])).await;
+    let asked = thief.take();
+    assert!(asked.iter().all(|asked| asked.authorization.is_empty()), "{asked:?}");
 }
 
 #[tokio::test]
 async fn pages_without_end_and_answers_without_bottom_end() {
-    let service =
-        Service::start(|_: &Asked| axum::Json(json!({ "items": [{ "id": 1 }], "next": "a" })).into_response()).await;
+    let service = Fake::start(|_: &Asked| answered(json!({ "items": [{ "id": 1 }], "next": "a" }))).await;
     let by_token = "{ type: DefaultPaginator, page_token_option: { type: RequestOption, inject_into: request_parameter, field_name: after }, pagination_strategy: { type: CursorPagination, cursor_value: \"{{ response['next'] }}\" } }";
-    let (records, problem) = read(&service.connector(&manifest("items", "{{ true }}", by_token)).unwrap()).await;
+    let (records, problem) = read(&service.connector(&manifest("items", "{{ true }}", by_token), &[])).await;
     assert!(records <= 3 && problem.is_some(), "{records} records, {problem:?}");
 
     let deep = format!("{{\"items\": [{{\"a\": {}{}}}]}}", "[".repeat(1_000_000), "]".repeat(1_000_000));
-    let service = Service::start(move |_: &Asked| deep.clone().into_response()).await;
-    let (records, problem) = read(&service.connector(&manifest("items", "{{ true }}", NO_PAGES)).unwrap()).await;
+    let service = Fake::start(move |_: &Asked| deep.clone().into_response()).await;
+    let (records, problem) = read(&service.connector(&manifest("items", "{{ true }}", NO_PAGES), &[])).await;
     assert!(records == 0 && problem.is_some(), "{problem:?}");
 }

@@ -30,14 +30,13 @@ async fn provider(elsewhere: String) -> Fake {
 
 #[tokio::test]
 async fn records_that_a_job_prepares_are_read_and_the_job_is_removed() {
-    let folder = tempfile::tempdir().unwrap();
     let elsewhere = Fake::start(|asked| match (asked.authorization.as_str(), asked.extra.as_str()) {
         ("", "") => answer(json!({ "rows": [{ "id": "c" }] })),
         _ => axum::http::StatusCode::BAD_REQUEST.into_response(),
     })
     .await;
     let fake = provider(elsewhere.address.replace("127.0.0.1", "localhost")).await;
-    let account = fake.connector(folder.path(), MANIFEST, &[]);
+    let account = fake.connector(MANIFEST, &[]);
     let store = MemoryStore::new();
     let done = back_up(&account, &store).await;
     assert_eq!(done.report.status, RunStatus::Complete, "{:?}", done.report.completeness);
@@ -53,7 +52,6 @@ async fn records_that_a_job_prepares_are_read_and_the_job_is_removed() {
 
 #[tokio::test]
 async fn a_table_that_a_job_prepares_keeps_its_empty_cells_and_its_words() {
-    let folder = tempfile::tempdir().unwrap();
     let fake = Fake::start(|asked| match asked.line.as_str() {
         "POST /jobs" => answer(json!({ "id": 1 })),
         "GET /jobs/1" => answer(json!({ "state": "done", "links": [format!("http://{}/table", asked.host)] })),
@@ -74,21 +72,20 @@ async fn a_table_that_a_job_prepares_keeps_its_empty_cells_and_its_words() {
     let paginator = text.find("      download_paginator").unwrap()..text.find("      record_selector").unwrap();
     let text = text.replace(&text[paginator], "");
     let store = MemoryStore::new();
-    back_up(&fake.connector(folder.path(), &text, &[]), &store).await;
+    back_up(&fake.connector(&text, &[]), &store).await;
     let rows: Vec<String> = store.live().values().map(|record| record.data.as_str().to_owned()).collect();
     assert_eq!(rows, [r#"{"id":"1","note":"NA"}"#, r#"{"id":"2","note":""}"#]);
 }
 
 #[tokio::test]
 async fn a_job_that_does_not_say_where_its_records_are_is_an_error() {
-    let folder = tempfile::tempdir().unwrap();
     let fake = Fake::start(|asked| match asked.line.as_str() {
         "POST /jobs" => answer(json!({ "id": 1 })),
         _ => answer(json!({ "state": "done" })),
     })
     .await;
     let store = MemoryStore::new();
-    let account = fake.connector(folder.path(), MANIFEST, &[]);
+    let account = fake.connector(MANIFEST, &[]);
     let copy = MemoryConnector::new(store);
     let error = transfer(&account, &copy, TransferOptions::backup()).await.unwrap_err();
     assert!(error.to_string().contains("what a job prepared"), "{error}");

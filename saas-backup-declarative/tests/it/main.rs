@@ -11,5 +11,4 @@ mod live_kinto;
 mod live_wordpress;
 #[cfg(feature = "replay")]
 mod replay;
-mod service;
 mod tracker;
