@@ -26,6 +26,7 @@ mod slice;
 mod stream;
 mod template;
 mod time;
+mod upload;
 mod walk;
 
 pub use connector::{BUILT_IN, BuiltIn, BuiltInConfig, Declarative, DeclarativeConfig, Options};

@@ -13,6 +13,7 @@ use crate::schema::Schema;
 use crate::shared::Shared;
 use crate::slice::{DatetimeCursor, Partition, Partitions, Router};
 use crate::time::{Moment, Period};
+use crate::upload::Uploader;
 
 /// A collection of a manifest, ready to be read.
 #[derive(Debug)]
@@ -33,6 +34,8 @@ pub(crate) struct Stream {
     pub(crate) slice_once: bool,
     /// What reads the changes, where that is done in another way than reading everything.
     pub(crate) changes: Option<Box<Changes>>,
+    /// How the file of each record is fetched, if each has one.
+    pub(crate) uploader: Option<Uploader>,
 }
 
 /// How the changes of a collection are read that is otherwise read in another way.
@@ -54,9 +57,6 @@ impl Stream {
         let scope = shared.scope();
         let name = component.expression("name")?.ok_or_else(|| component.wrong("name is missing"))?.text(&scope)?;
         let retriever = component.required("retriever")?;
-        if let Some(uploader) = component.child("file_uploader")? {
-            return Err(uploader.unknown());
-        }
         let cursor = match component.child("incremental_sync")? {
             Some(cursor) => Some(DatetimeCursor::build(&cursor, &shared)?),
             None => None,
@@ -66,6 +66,9 @@ impl Stream {
         let filters = cursor.as_ref().is_some_and(|cursor| cursor.filters);
         let Fetching { requester, jobs, selector, paginator } =
             Fetching::build(&retriever, &transforms, filters, &shared)?;
+        let provider = jobs.as_ref().map_or(&requester, Jobs::requester);
+        let uploader = component.child("file_uploader")?;
+        let uploader = uploader.map(|uploader| Uploader::build(&uploader, provider, &shared)).transpose()?;
         let properties = match retriever.child("requester")? {
             Some(requester) => QueryProperties::build(&requester, &name, builder)?,
             None => None,
@@ -82,6 +85,7 @@ impl Stream {
             cursor,
             slice_once: retriever.flag("ignore_stream_slicer_parameters_on_paginated_requests"),
             changes: None,
+            uploader,
             name,
         })
     }
@@ -131,6 +135,7 @@ impl Stream {
             cursor: None,
             slice_once: false,
             changes: None,
+            uploader: None,
         })
     }
 

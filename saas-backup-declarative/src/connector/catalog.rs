@@ -30,7 +30,8 @@ pub(super) async fn catalog(plan: &Plan, overlay: &DeclarativeOverlay, shared: &
                 }
             }
         }
-        collection.blobs = overlay.records.get(&planned.name).is_some_and(|rules| !rules.blobs.is_empty());
+        let uploads = planned.stream.as_ref().is_ok_and(|stream| stream.uploader.is_some());
+        collection.blobs = uploads || overlay.records.get(&planned.name).is_some_and(|rules| !rules.blobs.is_empty());
         collections.push(collection);
     }
     let mut catalog = Catalog::new(collections);

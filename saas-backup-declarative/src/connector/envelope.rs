@@ -137,6 +137,21 @@ fn add_view(record: &mut Record, raw: &str, fields: &crate::extract::Fields) -> 
     Ok(())
 }
 
+/// What stands for a file: what signs its address anew each time is left out.
+pub(super) fn blob_id(target: &str) -> Result<BlobId> {
+    let plain = target.parse::<Url>().ok().filter(Url::has_host).map(|mut url| {
+        url.set_query(None);
+        url.set_fragment(None);
+        url.to_string()
+    });
+    let id = plain.unwrap_or_else(|| target.to_owned());
+    BlobId::parse(if id.len() > MAX_ID_BYTES { digest_of(&id) } else { id })
+}
+
+fn digest_of(id: &str) -> String {
+    format!("sha256:{}", Digest::of(id.as_bytes()).to_base64())
+}
+
 fn add_blobs(record: &mut Record, rule: &BlobRule, item: &Item, found: &mut Vec<Found>) -> Result<()> {
     let urls = texts(item, &rule.url)?;
     let others = |path: &Option<String>| path.as_ref().map_or(Ok(Vec::new()), |path| texts(item, path));
@@ -155,8 +170,7 @@ fn add_blobs(record: &mut Record, rule: &BlobRule, item: &Item, found: &mut Vec<
             Some(size) => format!("{plain}#{size}"),
             None => plain.to_string(),
         };
-        let id = if id.len() > MAX_ID_BYTES { format!("sha256:{}", Digest::of(id.as_bytes()).to_base64()) } else { id };
-        let id = BlobId::parse(id)?;
+        let id = BlobId::parse(if id.len() > MAX_ID_BYTES { digest_of(&id) } else { id })?;
         let mut blob = BlobRef::new(id.clone(), rule.role.clone().unwrap_or_else(|| "attachment".to_owned()));
         let last = plain.path_segments().and_then(|mut segments| segments.next_back()).filter(|last| !last.is_empty());
         blob.name = aligned(&names, index).or_else(|| last.map(str::to_owned));

@@ -8,7 +8,7 @@ use futures::{StreamExt as _, TryStreamExt as _, stream};
 use saas_backup_core::{
     BlobId, BlobRef, ByteStream, Catalog, CollectionCoverage, CollectionName, Coverage, Cursor, Digest, Done, Emitter,
     Error, ErrorKind, Event, EventStream, Feed, FeedId, FeedKind, FeedStream, Gap, Key, Only, PartitionId, ReadRequest,
-    RecordId, Reference, References, Result, Snapshot, Visibility, events,
+    Record, RecordId, Reference, References, Result, Snapshot, Visibility, events,
 };
 use saas_backup_http::{Client, Request};
 use url::Url;
@@ -17,6 +17,7 @@ use super::catalog::catalog;
 use super::envelope::{self, Found, Within};
 use super::open::Opened;
 use super::overlay::{DeclarativeOverlay, RecordRules};
+use crate::extract::Item;
 use crate::plan::Plan;
 use crate::shared::Shared;
 use crate::slice::Partition;
@@ -43,7 +44,16 @@ struct Inner {
     /// The partitions that were listed, by their feeds; or why they could not be.
     listed: Mutex<HashMap<FeedId, Listed>>,
     /// Where attachments are: with what signs the address, which is in no record's envelope.
-    addresses: Mutex<HashMap<BlobId, (Url, Option<CollectionName>)>>,
+    addresses: Mutex<HashMap<BlobId, Place>>,
+}
+
+/// Where an attachment is.
+#[derive(Clone, Debug)]
+enum Place {
+    /// At an address, with the credentials of a collection if they are needed.
+    Address(Url, Option<CollectionName>),
+    /// What the collection's own request for files is made of.
+    Target(String),
 }
 
 #[derive(Clone, Debug)]
@@ -116,21 +126,32 @@ impl Snapshot for ManifestSnapshot {
             || Error::new(ErrorKind::NotFound, "where the attachment lies is not known: it is read with its record");
         let id = blob.id.as_ref().ok_or_else(gone)?;
         let known = self.0.addresses.lock().unwrap_or_else(PoisonError::into_inner).get(id).cloned();
-        let (url, authorize) = if let Some(known) = known {
-            known
-        } else {
-            let (text, _) = id.as_str().split_once('#').unwrap_or((id.as_str(), ""));
-            let rules = self.0.overlay.records.get(owner.collection.as_str());
-            let authorize = rules.is_some_and(|rules| rules.blobs.iter().any(|rule| rule.authorize));
-            (text.parse().map_err(|_| gone())?, authorize.then(|| owner.collection.clone()))
-        };
-        let mut request = Request::get(url.clone());
-        let planned = authorize.and_then(|collection| self.0.plan.get(collection.as_str()));
-        if let Some(Ok(stream)) = planned.map(|planned| &planned.stream) {
-            for (name, value) in stream.provider().authorization(&self.0.shared, &url).await? {
-                request = request.header(name, value);
+        let owners = self.0.plan.get(owner.collection.as_str()).and_then(|planned| planned.stream.as_ref().ok());
+        let uploader = owners.and_then(|stream| stream.uploader.as_ref());
+        let (text, _) = id.as_str().split_once('#').unwrap_or((id.as_str(), ""));
+        let place = match (known, uploader) {
+            (Some(place), _) => place,
+            (None, Some(_)) => Place::Target(id.as_str().to_owned()),
+            (None, None) => {
+                let rules = self.0.overlay.records.get(owner.collection.as_str());
+                let authorize = rules.is_some_and(|rules| rules.blobs.iter().any(|rule| rule.authorize));
+                Place::Address(text.parse().map_err(|_| gone())?, authorize.then(|| owner.collection.clone()))
             }
-        }
+        };
+        let request = match (place, uploader) {
+            (Place::Target(target), Some(uploader)) => uploader.request(&target, &self.0.shared).await?,
+            (Place::Target(_), None) => return Err(gone()),
+            (Place::Address(url, authorize), _) => {
+                let mut request = Request::get(url.clone());
+                let planned = authorize.and_then(|collection| self.0.plan.get(collection.as_str()));
+                if let Some(Ok(stream)) = planned.map(|planned| &planned.stream) {
+                    for (name, value) in stream.provider().authorization(&self.0.shared, &url).await? {
+                        request = request.header(name, value);
+                    }
+                }
+                request
+            }
+        };
         self.0.client.download(request, range).await
     }
 }
@@ -270,8 +291,13 @@ impl Reading<'_> {
                         for (name, reference) in &above {
                             record.refs.entry(name.clone()).or_insert_with(|| References::One(reference.clone()));
                         }
+                        let lacks = self.add_file(&mut record, item);
                         self.remember(&collection, found);
+                        let key = record.key.clone();
                         self.out.emit(Event::Put(Box::new(record))).await?;
+                        if let Err(error) = lacks {
+                            self.out.emit(Event::Gap(Gap::record(&key, &error))).await?;
+                        }
                     }
                     // A record that does not fit the rules of the store is a gap, not the end of the collection.
                     Err(error) => {
@@ -289,17 +315,30 @@ impl Reading<'_> {
         Ok(complete)
     }
 
+    /// Adds the file that the manifest names for each record.
+    fn add_file(&self, record: &mut Record, item: &Item) -> Result<()> {
+        let Some(uploader) = &self.stream.uploader else { return Ok(()) };
+        let Some(file) = uploader.file(item, &self.inner.shared)? else { return Ok(()) };
+        let id = envelope::blob_id(&file.target)?;
+        let mut blob = BlobRef::new(id.clone(), "attachment");
+        blob.name = file.name;
+        record.blobs.push(blob);
+        self.note_place(id, Place::Target(file.target));
+        Ok(())
+    }
+
     fn remember(&self, collection: &CollectionName, found: Vec<Found>) {
-        if found.is_empty() {
-            return;
+        for Found { id, url, authorize } in found {
+            self.note_place(id, Place::Address(url, authorize.then(|| collection.clone())));
         }
+    }
+
+    fn note_place(&self, id: BlobId, place: Place) {
         let mut addresses = self.inner.addresses.lock().unwrap_or_else(PoisonError::into_inner);
         if addresses.len() > MAX_ADDRESSES {
             addresses.clear();
         }
-        for Found { id, url, authorize } in found {
-            addresses.insert(id, (url, authorize.then(|| collection.clone())));
-        }
+        addresses.insert(id, place);
     }
 }
 

@@ -94,7 +94,14 @@ impl Requester {
         Ok(outgoing.headers.into_iter().filter_map(|(name, value)| Some((name?, value))).collect())
     }
 
-    async fn outgoing(&self, shared: &Shared, scope: &Scope, path: Option<&str>, more: Parts) -> Result<Outgoing> {
+    /// The request as it is sent first.
+    pub(crate) async fn outgoing(
+        &self,
+        shared: &Shared,
+        scope: &Scope,
+        path: Option<&str>,
+        more: Parts,
+    ) -> Result<Outgoing> {
         let text = |expression: &Option<Expression>| match expression {
             Some(expression) => expression.text(scope),
             None => Ok(String::new()),

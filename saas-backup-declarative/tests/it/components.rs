@@ -2,8 +2,8 @@
 
 use axum::response::{IntoResponse as _, Response};
 use jsonwebtoken::{Algorithm, DecodingKey, Validation};
-use saas_backup_core::memory::MemoryStore;
-use saas_backup_core::{Connector as _, RunStatus, SnapshotOptions};
+use saas_backup_core::memory::{MemoryConnector, MemoryStore};
+use saas_backup_core::{CollectionName, Connector as _, RunStatus, SnapshotOptions, TransferOptions, transfer};
 use saas_backup_declarative::Declarative;
 use serde_json::{Value, json};
 
@@ -24,6 +24,10 @@ fn answer(asked: &Asked) -> Response {
             let url = format!("http://{}/file", asked.host);
             answered(json!({ "items": [{ "id": 1, "files": [{ "url": url }] }] })).into_response()
         }
+        "/letters" => answered(json!({ "items": [
+            { "id": 1, "title": "Dear all", "file": { "id": "f 1" } }, { "id": 2, "file": { "id": null } }, { "id": 3 },
+        ] })),
+        "/content/f%201" if asked.authorization.starts_with("Bearer ") => "a letter".into_response(),
         "/file" => "the bytes".into_response(),
         "/orders" => answered(json!({ "items": [updated(1), updated(2)] })),
         _ => answered(json!({ "items": [updated(3)] })).into_response(),
@@ -31,7 +35,12 @@ fn answer(asked: &Asked) -> Response {
 }
 
 async fn complete(account: &Declarative, store: &MemoryStore) {
-    let done = back_up(account, store).await;
+    let names = ["reports", "orders", "beta"].map(CollectionName::from_static);
+    let snapshot = account.snapshot(SnapshotOptions::default()).await.unwrap();
+    let catalog = snapshot.catalog().await.unwrap();
+    let mut options = TransferOptions::backup();
+    options.collections = Some(names.into_iter().filter(|name| catalog.get(name).is_some()).collect());
+    let done = transfer(account, &MemoryConnector::new(store.clone()), options).await.unwrap();
     assert_eq!(done.report.status, RunStatus::Complete, "{:?}", done.report);
 }
 
@@ -77,8 +86,8 @@ async fn a_condition_adds_its_collections() {
         let catalog = snapshot.catalog().await.unwrap();
         catalog.names().map(|name| name.as_str().to_owned()).collect::<Vec<_>>()
     };
-    assert_eq!(names(false).await, ["reports", "orders"]);
-    assert_eq!(names(true).await, ["reports", "orders", "beta"]);
+    assert_eq!(names(false).await, ["reports", "orders", "letters"]);
+    assert_eq!(names(true).await, ["reports", "orders", "letters", "beta"]);
 }
 
 #[tokio::test]
@@ -132,4 +141,21 @@ async fn what_is_likely_a_file_is_fetched_where_that_is_wanted_and_without_crede
     let lint = saas_backup_declarative::Manifest::parse(&manifest).unwrap().lint().unwrap();
     let beta = lint.collections.iter().find(|one| one.name == "beta").unwrap();
     assert_eq!(beta.likely_files, ["files.*.url"]);
+}
+
+#[tokio::test]
+async fn the_file_of_each_record_is_an_attachment() {
+    let service = Fake::start(answer).await;
+    let config =
+        service.config(MANIFEST).with_setting("algorithm", "HS256").with_setting("key", "k").with_setting("kid", "1");
+    let store = MemoryStore::new();
+    let done = back_up(&Declarative::new(config).unwrap(), &store).await;
+    let live = store.live();
+    let letters: Vec<_> = live.values().filter(|record| record.key.collection.as_str() == "letters").collect();
+    assert_eq!(letters.len(), 3, "what lacks its file is held as well");
+    let blob = &letters[0].blobs[0];
+    assert_eq!((blob.name.as_deref(), blob.size), (Some("Dear all.txt"), Some(8)));
+    assert!(letters[1].blobs.is_empty(), "it says that it has none");
+    let gaps: Vec<String> = done.report.gaps.iter().map(|open| open.gap.id.as_ref().unwrap().to_string()).collect();
+    assert_eq!(gaps, ["3"], "nothing is said of its file");
 }
