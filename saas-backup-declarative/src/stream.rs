@@ -34,6 +34,9 @@ pub(crate) struct Stream {
     pub(crate) slice_once: bool,
     /// What reads the changes, where that is done in another way than reading everything.
     pub(crate) changes: Option<Box<Changes>>,
+    /// Records after which pages are counted anew, from the latest time that was seen: more of one list the provider does
+    /// not give.
+    pub(crate) reset_after: Option<usize>,
     /// How the file of each record is fetched, if each has one.
     pub(crate) uploader: Option<Uploader>,
 }
@@ -85,6 +88,7 @@ impl Stream {
             cursor,
             slice_once: retriever.flag("ignore_stream_slicer_parameters_on_paginated_requests"),
             changes: None,
+            reset_after: reset_after(&retriever)?,
             uploader,
             name,
         })
@@ -135,6 +139,7 @@ impl Stream {
             cursor: None,
             slice_once: false,
             changes: None,
+            reset_after: None,
             uploader: None,
         })
     }
@@ -211,6 +216,14 @@ impl Fetching {
             _ => Err(retriever.unknown()),
         }
     }
+}
+
+fn reset_after(retriever: &Component<'_>) -> Result<Option<usize>> {
+    let Some(reset) = retriever.child("pagination_reset")? else { return Ok(None) };
+    if reset.text("action") != Some("SPLIT_USING_CURSOR") {
+        return Err(reset.wrong("no other action than SPLIT_USING_CURSOR is known"));
+    }
+    Ok(reset.child("limits")?.and_then(|limits| limits.count("number_of_records")))
 }
 
 fn key_paths(component: &Component<'_>) -> Result<Vec<Vec<String>>> {

@@ -80,7 +80,7 @@ pub(crate) struct Walk {
     done: Option<Scope>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Open {
     window: Option<Arc<Window>>,
     /// What prepared the window's records, where something has to.
@@ -88,6 +88,29 @@ struct Open {
     token: Option<Value>,
     latest: Option<i64>,
     guard: PageGuard,
+    /// Records of its pages since it was opened.
+    counted: usize,
+}
+
+impl Open {
+    /// Goes on from the latest time that was seen, with pages counted anew: the provider gives so many of one list.
+    fn narrow(&mut self, cursor: &DatetimeCursor, read: &mut Intervals) -> Result<()> {
+        let window = self.window.as_ref();
+        let parts = window.zip(self.latest).filter(|(window, latest)| *latest > window.start.micros());
+        let narrowed = parts.and_then(|(window, latest)| {
+            let start = window.start.micros();
+            Some((cursor.window_at(start, latest)?, cursor.window_at(latest, window.end.micros())?))
+        });
+        let Some((before, rest)) = narrowed else {
+            return Err(Error::new(
+                ErrorKind::LimitExceeded,
+                "more records have the same time than the provider gives",
+            ));
+        };
+        cursor.close(read, &before, self.latest);
+        *self = Self { window: Some(rest), guard: PageGuard::default(), counted: 0, ..std::mem::take(self) };
+        Ok(())
+    }
 }
 
 impl Walk {
@@ -132,7 +155,8 @@ impl Walk {
                 _ => None,
             };
             let token = Some(place.token).filter(|token| !token.is_null()).map(|token| value_of(&token));
-            walk.open = Some(Open { window, job: None, token, latest: place.latest, guard: PageGuard::default() });
+            walk.open =
+                Some(Open { window, job: None, token, latest: place.latest, guard: PageGuard::default(), counted: 0 });
             (walk.continued, walk.resumed) = (true, true);
         }
         Ok(walk)
@@ -194,7 +218,7 @@ impl Walk {
         }
         let Some(window) = self.windows.as_mut().and_then(VecDeque::pop_front) else { return Ok(false) };
         let token = self.stream.paginator.as_ref().and_then(Paginator::first);
-        self.open = Some(Open { window, job: None, token, latest: None, guard: PageGuard::default() });
+        self.open = Some(Open { window, job: None, token, latest: None, guard: PageGuard::default(), counted: 0 });
         Ok(true)
     }
 
@@ -209,24 +233,8 @@ impl Walk {
             if open.job.is_none() {
                 match jobs.run(&self.shared, &scope).await {
                     Ok(Some(job)) => open.job = Some(job),
-                    Ok(None) => {
-                        self.close(false);
-                        return Ok(Page {
-                            items: Vec::new(),
-                            position: Some(self.position(None)),
-                            gaps: Vec::new(),
-                            permit: None,
-                        });
-                    }
-                    Err(error) if is_ignored(&error) => {
-                        self.close(true);
-                        return Ok(Page {
-                            items: Vec::new(),
-                            position: Some(self.position(None)),
-                            gaps: vec![error],
-                            permit: None,
-                        });
-                    }
+                    Ok(None) => return Ok(self.empty(None)),
+                    Err(error) if is_ignored(&error) => return Ok(self.empty(Some(error))),
                     Err(error) => return Err(error),
                 }
             }
@@ -237,15 +245,7 @@ impl Walk {
         let parts = parts(&stream, &self.partition, open, &scope)?;
         let address = stream.paginator.as_ref().and_then(|paginator| paginator.address(open.token.as_ref()));
         let (answer, mut selected) = match fetch(&stream, &self.shared, &scope, address.as_deref(), &parts).await {
-            Err(error) if is_ignored(&error) => {
-                self.close(true);
-                return Ok(Page {
-                    items: Vec::new(),
-                    position: Some(self.position(None)),
-                    gaps: vec![error],
-                    permit: None,
-                });
-            }
+            Err(error) if is_ignored(&error) => return Ok(self.empty(Some(error))),
             fetched => fetched?,
         };
         let mut gaps = Vec::new();
@@ -281,6 +281,13 @@ impl Walk {
             open.guard.advance(&crate::template::python_str(token), body)?;
         }
         open.token = token;
+        open.counted += selected.extracted;
+        if let (Some(limit), Some(cursor), true) = (stream.reset_after, &stream.cursor, more)
+            && open.counted >= limit
+        {
+            open.narrow(cursor, &mut self.read)?;
+            open.token = stream.paginator.as_ref().and_then(Paginator::first);
+        }
         if let (Some(job), false) = (&mut open.job, more) {
             more = job.advance();
             open.token = stream.paginator.as_ref().and_then(Paginator::first);
@@ -296,6 +303,13 @@ impl Walk {
         let goes_on = stream.jobs.is_none() || !more;
         let position = goes_on.then(|| self.position(more.then_some(())));
         Ok(Page { items: selected.items, position, gaps, permit: answer.permit })
+    }
+
+    /// Ends the open window without records: there are none, or an error is passed over.
+    fn empty(&mut self, passed_over: Option<Error>) -> Page {
+        self.close(passed_over.is_some());
+        let gaps = passed_over.into_iter().collect();
+        Page { items: Vec::new(), position: Some(self.position(None)), gaps, permit: None }
     }
 
     /// Ends the open window. One that was passed over does not count as read.

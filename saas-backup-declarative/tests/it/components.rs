@@ -24,6 +24,15 @@ fn answer(asked: &Asked) -> Response {
             let url = format!("http://{}/file", asked.host);
             answered(json!({ "items": [{ "id": 1, "files": [{ "url": url }] }] })).into_response()
         }
+        "/many" => {
+            let page: usize = asked.parameter("page").map_or(1, |page| page.parse().unwrap());
+            if page > 2 {
+                return axum::http::StatusCode::BAD_REQUEST.into_response();
+            }
+            let since = asked.parameter("since").unwrap();
+            let all = (1..=11).map(updated).filter(|one| one["updated"].as_str().unwrap() >= since.as_str());
+            answered(json!({ "items": all.skip((page - 1) * 2).take(2).collect::<Vec<_>>() }))
+        }
         "/letters" => answered(json!({ "items": [
             { "id": 1, "title": "Dear all", "file": { "id": "f 1" } }, { "id": 2, "file": { "id": null } }, { "id": 3 },
         ] })),
@@ -86,8 +95,8 @@ async fn a_condition_adds_its_collections() {
         let catalog = snapshot.catalog().await.unwrap();
         catalog.names().map(|name| name.as_str().to_owned()).collect::<Vec<_>>()
     };
-    assert_eq!(names(false).await, ["reports", "orders", "letters"]);
-    assert_eq!(names(true).await, ["reports", "orders", "letters", "beta"]);
+    assert_eq!(names(false).await, ["reports", "orders", "letters", "many"]);
+    assert_eq!(names(true).await, ["reports", "orders", "letters", "many", "beta"]);
 }
 
 #[tokio::test]
@@ -158,4 +167,22 @@ async fn the_file_of_each_record_is_an_attachment() {
     assert!(letters[1].blobs.is_empty(), "it says that it has none");
     let gaps: Vec<String> = done.report.gaps.iter().map(|open| open.gap.id.as_ref().unwrap().to_string()).collect();
     assert_eq!(gaps, ["3"], "nothing is said of its file");
+}
+
+#[tokio::test]
+async fn a_list_of_which_the_provider_gives_so_many_pages_is_read_in_parts() {
+    let service = Fake::start(answer).await;
+    let config =
+        service.config(MANIFEST).with_setting("algorithm", "HS256").with_setting("key", "k").with_setting("kid", "1");
+    let store = MemoryStore::new();
+    let mut options = TransferOptions::backup();
+    options.collections = Some(vec![CollectionName::from_static("many")]);
+    let account = Declarative::new(config).unwrap();
+    let done = transfer(&account, &MemoryConnector::new(store.clone()), options.clone()).await.unwrap();
+    assert_eq!(done.report.status, RunStatus::Complete, "{:?}", done.report);
+    assert_eq!(keys(&store).len(), 11);
+    service.take();
+    transfer(&account, &MemoryConnector::new(store.clone()), options).await.unwrap();
+    let since: Vec<String> = service.take().iter().filter_map(|asked| asked.parameter("since")).collect();
+    assert_eq!(since, ["2026-02-10T23:50:00Z"], "an increment goes on from the end of the last part");
 }
