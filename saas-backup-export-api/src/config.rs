@@ -17,6 +17,8 @@ pub struct ExportConfig {
     pub authenticator: Arc<dyn Authenticator>,
     /// What cursors are sealed with.
     pub cursor_key: CursorKey,
+    /// Who gives out tokens (OAuth issuers). Default: none; then the service is of the profile `minimal` alone.
+    pub authorization_servers: Vec<Url>,
     /// The bounds. Default: [`Limits::default`].
     pub limits: Limits,
     /// Tells the time. Default: the machine's clock.
@@ -51,9 +53,20 @@ impl ExportConfig {
             api_base,
             authenticator: Arc::new(authenticator),
             cursor_key,
+            authorization_servers: Vec::new(),
             limits: Limits::default(),
             clock: Arc::new(SystemClock),
         })
+    }
+
+    /// Names an OAuth issuer that gives out tokens for this API; consumers find it by RFC 9728.
+    ///
+    /// It must offer a grant for programs that ends by revocation alone: `client_credentials`, best with
+    /// `private_key_jwt`.
+    #[must_use]
+    pub fn with_authorization_server(mut self, issuer: Url) -> Self {
+        self.authorization_servers.push(issuer);
+        self
     }
 
     /// Sets the bounds.
@@ -73,6 +86,22 @@ impl ExportConfig {
     /// The address without a slash at its end.
     pub(crate) fn base(&self) -> &str {
         self.api_base.as_str().trim_end_matches('/')
+    }
+
+    /// The path of the document that says who gives out tokens (RFC 9728, section 3.1).
+    pub(crate) fn resource_metadata_path(&self) -> String {
+        format!("/.well-known/oauth-protected-resource{}", self.api_base.path().trim_end_matches('/'))
+    }
+
+    /// Its address, if somebody does.
+    pub(crate) fn resource_metadata(&self) -> Option<String> {
+        let origin = self.api_base.origin().ascii_serialization();
+        (!self.authorization_servers.is_empty()).then(|| format!("{origin}{}", self.resource_metadata_path()))
+    }
+
+    /// The profiles that a service with these settings offers.
+    pub(crate) fn profiles(&self) -> &'static [&'static str] {
+        if self.authorization_servers.is_empty() { &["minimal"] } else { &["minimal", "core", "incremental"] }
     }
 }
 

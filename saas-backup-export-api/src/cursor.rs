@@ -110,25 +110,34 @@ pub(crate) enum Position {
     Snapshot(SnapshotPosition),
     /// In the log of changes.
     #[serde(rename = "c")]
-    Changes {
-        #[serde(rename = "w")]
-        watermark: Watermark,
-        #[serde(rename = "f")]
-        filter: Filter,
-    },
+    Changes(ChangesPosition),
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct ChangesPosition {
+    #[serde(rename = "w")]
+    pub(crate) watermark: Watermark,
+    #[serde(rename = "f")]
+    pub(crate) filter: Filter,
+    /// The collections that the grant could not read when the cursor was made.
+    #[serde(rename = "x", default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) without: Vec<CollectionName>,
 }
 
 impl Position {
     fn filter(&self) -> &Filter {
         match self {
             Self::Snapshot(position) => &position.filter,
-            Self::Changes { filter, .. } => filter,
+            Self::Changes(position) => &position.filter,
         }
     }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct SnapshotPosition {
+    /// Whether the walk is an inventory: ids and versions alone.
+    #[serde(rename = "i", default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) inventory: bool,
     /// When the walk began, in milliseconds.
     #[serde(rename = "b")]
     pub(crate) began: i64,
@@ -137,6 +146,9 @@ pub(crate) struct SnapshotPosition {
     pub(crate) watermark: Watermark,
     #[serde(rename = "f")]
     pub(crate) filter: Filter,
+    /// The collections that the grant could not read when the walk began.
+    #[serde(rename = "x", default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) without: Vec<CollectionName>,
     /// The collection that is being walked.
     #[serde(rename = "c")]
     pub(crate) collection: CollectionName,
@@ -160,8 +172,12 @@ impl Filter {
 mod tests {
     use super::*;
 
+    fn changes(filter: Filter) -> Position {
+        Position::Changes(ChangesPosition { watermark: Watermark::new("884120"), filter, without: Vec::new() })
+    }
+
     fn position() -> Position {
-        Position::Changes { watermark: Watermark::new("884120"), filter: Filter::default() }
+        changes(Filter::default())
     }
 
     #[test]
@@ -200,8 +216,7 @@ mod tests {
     fn a_filter_that_does_not_fit_is_refused_in_words() {
         let names = (0..100).map(|n| CollectionName::parse(format!("collection_with_a_long_name_{n}")).unwrap());
         let filter = Filter(Some(names.collect()));
-        let position = Position::Changes { watermark: Watermark::new("1"), filter };
-        let error = CursorKey::from_bytes([1; 32]).seal("ws_42", "g7", &position).unwrap_err();
+        let error = CursorKey::from_bytes([1; 32]).seal("ws_42", "g7", &changes(filter)).unwrap_err();
         assert_eq!(ProblemDetails::from(error).status, 400);
     }
 }

@@ -4,8 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 
-use saas_backup_core::{Digest, Error, ErrorKind, Result, async_trait};
+use saas_backup_core::{CollectionName, Digest, Error, ErrorKind, Result, async_trait};
 use secrecy::{ExposeSecret as _, SecretString};
+
+use crate::ProblemDetails;
 
 /// Longest account id, in bytes.
 const MAX_ACCOUNT_BYTES: usize = 256;
@@ -43,6 +45,42 @@ impl fmt::Display for AccountId {
     }
 }
 
+/// What a token is good for; the OAuth scopes of the protocol.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub enum Scope {
+    /// `export.read`: every collection, those of tomorrow too.
+    Read,
+    /// `export.read:<collection>`: one collection.
+    ReadCollection(CollectionName),
+    /// `export.blobs`: the bytes of attachments.
+    Blobs,
+}
+
+impl Scope {
+    /// Reads the text of a scope; `None` for one that the protocol does not have.
+    pub fn parse(text: &str) -> Option<Self> {
+        match text {
+            "export.read" => Some(Self::Read),
+            "export.blobs" => Some(Self::Blobs),
+            _ => {
+                let name = text.strip_prefix("export.read:")?;
+                CollectionName::parse(name).ok().map(Self::ReadCollection)
+            }
+        }
+    }
+}
+
+impl fmt::Display for Scope {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Read => formatter.write_str("export.read"),
+            Self::ReadCollection(name) => write!(formatter, "export.read:{name}"),
+            Self::Blobs => formatter.write_str("export.blobs"),
+        }
+    }
+}
+
 /// Whom a bearer token speaks for: a service account or a person, and the accounts that it may export.
 ///
 /// An account that is not listed here and one that does not exist are answered alike.
@@ -53,12 +91,21 @@ pub struct Principal {
     pub id: String,
     /// The accounts that it may export.
     pub accounts: BTreeSet<AccountId>,
+    /// What it may do there. Default: read everything.
+    pub scopes: BTreeSet<Scope>,
 }
 
 impl Principal {
-    /// A principal that may not export anything yet.
+    /// A principal that may read everything, once it has an account.
     pub fn new(id: impl Into<String>) -> Self {
-        Self { id: id.into(), accounts: BTreeSet::new() }
+        Self { id: id.into(), accounts: BTreeSet::new(), scopes: [Scope::Read, Scope::Blobs].into() }
+    }
+
+    /// Replaces what it may do by these scopes alone.
+    #[must_use]
+    pub fn with_scopes(mut self, scopes: impl IntoIterator<Item = Scope>) -> Self {
+        self.scopes = scopes.into_iter().collect();
+        self
     }
 
     /// Adds an account that it may export.
@@ -83,6 +130,17 @@ impl Grant {
     /// Lets a principal into one of its accounts; `None` if the account is not its own.
     pub fn new(principal: Principal, account: AccountId) -> Option<Self> {
         principal.accounts.contains(&account).then_some(Self { principal, account })
+    }
+
+    /// Whether its scopes allow to read a collection.
+    pub fn reads(&self, collection: &CollectionName) -> bool {
+        let scopes = &self.principal.scopes;
+        scopes.contains(&Scope::Read) || scopes.contains(&Scope::ReadCollection(collection.clone()))
+    }
+
+    /// Refuses a request that a scope is missing for.
+    pub(crate) fn needs(&self, scope: &Scope) -> Result<(), ProblemDetails> {
+        if self.principal.scopes.contains(scope) { Ok(()) } else { Err(ProblemDetails::insufficient_scope(scope)) }
     }
 }
 
@@ -130,6 +188,29 @@ mod tests {
         let principal = Principal::new("backup").with_account(own.clone());
         assert!(Grant::new(principal.clone(), own).is_some());
         assert!(Grant::new(principal, other).is_none());
+    }
+
+    #[test]
+    fn scopes_are_those_of_the_protocol() {
+        for text in ["export.read", "export.read:notes", "export.blobs"] {
+            assert_eq!(Scope::parse(text).unwrap().to_string(), text);
+        }
+        for text in ["", "export", "export.write", "export.read:", "EXPORT.READ"] {
+            assert_eq!(Scope::parse(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_grant_reads_what_its_scopes_name() {
+        let (account, notes) = (AccountId::parse("ws_1").unwrap(), CollectionName::from_static("notes"));
+        let of = |scopes: &[Scope]| {
+            let principal = Principal::new("backup").with_account(account.clone()).with_scopes(scopes.iter().cloned());
+            Grant::new(principal, account.clone()).unwrap()
+        };
+        assert!(of(&[Scope::Read]).reads(&notes));
+        assert!(of(&[Scope::ReadCollection(notes.clone())]).reads(&notes));
+        assert!(!of(&[Scope::ReadCollection(CollectionName::from_static("users")), Scope::Blobs]).reads(&notes));
+        assert_eq!(of(&[Scope::Read]).needs(&Scope::Blobs).unwrap_err().status, 403);
     }
 
     #[tokio::test]

@@ -26,7 +26,8 @@
 //! # fn main() {}
 //! ```
 //!
-//! What is implemented is the profile `minimal`; `docs/export-api.md` specifies it.
+//! What is implemented are the profiles `minimal`, and with an authorization server `core` and `incremental`;
+//! `docs/export-api.md` specifies them.
 //!
 //! | feature | what it adds |
 //! |---|---|
@@ -52,18 +53,20 @@ mod problem;
 mod schema;
 mod service;
 mod source;
+mod sums;
 mod walk;
 
 pub use config::ExportConfig;
 pub use cursor::CursorKey;
-pub use grant::{AccountId, Authenticator, Grant, Principal, StaticTokens};
+pub use grant::{AccountId, Authenticator, Grant, Principal, Scope, StaticTokens};
 #[cfg(feature = "axum")]
 pub use http::router;
 #[cfg(feature = "memory")]
 pub use memory::{MemoryAccount, MemorySource, Transaction};
 pub use problem::ProblemDetails;
 pub use schema::{Schema, SchemaDocument};
-pub use service::{Excluded, Limits, ServiceInfo};
+pub use service::{Excluded, Limits, Quota, ServiceInfo};
 pub use source::{
-    Blob, Change, ChangeKind, ChangePage, ChangesRequest, Entry, ExportSource, Head, ScanPage, ScanRequest, Watermark,
+    Blob, Change, ChangeKind, ChangePage, ChangesRequest, Entry, ExportSource, Head, ScanPage, ScanRequest, Sums,
+    Watermark,
 };

@@ -1,5 +1,7 @@
 //! The parameters of a request, strictly: a server that ignores what it does not know answers another question.
 
+use std::time::Duration;
+
 use saas_backup_core::CollectionName;
 
 use crate::ProblemDetails;
@@ -48,6 +50,23 @@ impl Params {
             Ok(limit) if limit > 0 => Ok(limit.min(most)),
             _ => Err(ProblemDetails::invalid_parameter("limit", "it is a number from 1")),
         }
+    }
+
+    /// Whether something was asked for: `1` and `0` are the values.
+    pub(crate) fn flag(&self, name: &str) -> Result<bool, ProblemDetails> {
+        match self.get(name) {
+            None | Some("0") => Ok(false),
+            Some("1") => Ok(true),
+            Some(_) => Err(ProblemDetails::invalid_parameter(name, "it is 0 or 1")),
+        }
+    }
+
+    /// A time in whole seconds, at most what the limits allow; none if nothing was asked for.
+    pub(crate) fn seconds(&self, name: &str, most: u64) -> Result<Duration, ProblemDetails> {
+        let Some(text) = self.get(name) else { return Ok(Duration::ZERO) };
+        let seconds: Result<u64, _> = text.parse();
+        let seconds = seconds.map_err(|_| ProblemDetails::invalid_parameter(name, "it is a number of seconds"))?;
+        Ok(Duration::from_secs(seconds.min(most)))
     }
 
     /// The collections that were asked for, each of which must be known.

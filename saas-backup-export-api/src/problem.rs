@@ -4,6 +4,8 @@ use saas_backup_core::{Error, ErrorKind, Retry};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use crate::Scope;
+
 const URN: &str = "urn:open-export:problem:";
 
 /// A problem document.
@@ -87,8 +89,31 @@ impl ProblemDetails {
         Self::new("not-found", 404, "There is no such thing, or this grant does not see it")
     }
 
+    /// The attachment no longer exists; `reason` is `erased`, `purged` or `blocked`.
+    pub fn blob_gone(reason: &str) -> Self {
+        Self::new("blob-gone", 410, "The attachment no longer exists").with("reason", reason)
+    }
+
+    /// The attachment is still being prepared: try again after so many seconds.
+    pub fn blob_pending(seconds: u64) -> Self {
+        Self::new("blob-pending", 503, "The attachment is still being prepared").with_retry_after(seconds)
+    }
+
+    /// The attachment may not be handed out, for example because malware was found in it.
+    pub fn blob_blocked() -> Self {
+        Self::new("blob-blocked", 403, "The attachment is blocked")
+    }
+
     pub(crate) fn unauthenticated() -> Self {
         Self::new("unauthenticated", 401, "A valid bearer token is needed")
+    }
+
+    pub(crate) fn insufficient_scope(scope: &Scope) -> Self {
+        Self::new("insufficient-scope", 403, "The grant does not allow this request").with("scope", scope.to_string())
+    }
+
+    pub(crate) fn drift_moved() -> Self {
+        Self::new("drift-moved", 409, "The account has changed since this cursor: read the changes and ask again")
     }
 
     pub(crate) fn cursor_invalid() -> Self {
@@ -122,9 +147,17 @@ impl ProblemDetails {
     }
 
     pub(crate) fn busy(seconds: u64) -> Self {
+        Self::too_many("Too many requests at once", "concurrent-requests", seconds)
+    }
+
+    pub(crate) fn quota_exceeded(seconds: u64) -> Self {
+        Self::too_many("Too many requests in this window of time", "export", seconds.max(1))
+    }
+
+    fn too_many(title: &str, policy: &str, seconds: u64) -> Self {
         let kind = "https://iana.org/assignments/http-problem-types#quota-exceeded";
-        let problem = Self::new("", 429, "Too many requests at once").with_retry_after(seconds);
-        Self { kind: kind.to_owned(), ..problem }.with("violated-policies", vec!["concurrent-requests"])
+        let problem = Self::new("", 429, title).with_retry_after(seconds);
+        Self { kind: kind.to_owned(), ..problem }.with("violated-policies", vec![policy])
     }
 }
 

@@ -47,6 +47,10 @@ impl SchemaDocument {
     pub fn id(&self) -> String {
         format!("sha256:{}", self.digest)
     }
+
+    pub(crate) fn value(&self) -> Result<Value> {
+        Ok(serde_json::from_str(&self.json)?)
+    }
 }
 
 impl Schema {
@@ -119,7 +123,7 @@ impl Schema {
         let blobs = if collection.blobs { json!([{ "role": "attachment" }]) } else { json!([]) };
         out.insert("blobs".to_owned(), blobs);
         out.insert("access".to_owned(), json!({ "exported": collection.access }));
-        out.insert("supports".to_owned(), json!(["snapshot", "changes"]));
+        out.insert("supports".to_owned(), json!(["snapshot", "changes", "inventory"]));
         if !collection.fields.is_empty() {
             out.insert("x-open-export".to_owned(), json!({ "fields": collection.fields }));
         }

@@ -66,6 +66,33 @@ pub struct Limits {
     pub snapshot_ttl_seconds: u64,
     /// Most requests of one principal at once. Default: 8.
     pub max_concurrent_requests: usize,
+    /// Longest time that a reader of changes may wait for one, in seconds. Default: 60.
+    pub max_wait_seconds: u64,
+    /// How long an address works that [`Blob::elsewhere`](crate::Blob::elsewhere) names, in seconds; the source keeps
+    /// this promise. Default: 900.
+    pub blob_url_ttl_seconds: u64,
+    /// Time in which a full export of any account is possible, in seconds. Default: one day.
+    pub full_export_target_seconds: u64,
+    /// How many requests a principal has. Default: 6,000 a minute.
+    #[serde(skip)]
+    pub quota: Quota,
+}
+
+/// How many requests a principal may send in a window of time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Quota {
+    /// The requests; at least one.
+    pub requests: u64,
+    /// The window, in seconds; at least one.
+    pub seconds: u64,
+}
+
+impl Quota {
+    /// So many requests in so many seconds.
+    pub fn new(requests: u64, seconds: u64) -> Self {
+        Self { requests: requests.max(1), seconds: seconds.max(1) }
+    }
 }
 
 /// The protocol's bound on a line, in bytes.
@@ -80,6 +107,10 @@ impl Default for Limits {
             change_retention_seconds: 30 * 24 * 3600,
             snapshot_ttl_seconds: 24 * 3600,
             max_concurrent_requests: 8,
+            max_wait_seconds: 60,
+            blob_url_ttl_seconds: 900,
+            full_export_target_seconds: 24 * 3600,
+            quota: Quota::new(6_000, 60),
         }
     }
 }
@@ -124,6 +155,27 @@ impl Limits {
     #[must_use]
     pub fn with_max_concurrent_requests(mut self, requests: usize) -> Self {
         self.max_concurrent_requests = requests.max(1);
+        self
+    }
+
+    /// Sets the longest time that a reader of changes may wait, in seconds.
+    #[must_use]
+    pub fn with_max_wait_seconds(mut self, seconds: u64) -> Self {
+        self.max_wait_seconds = seconds;
+        self
+    }
+
+    /// Sets how long an address of an attachment works, in seconds.
+    #[must_use]
+    pub fn with_blob_url_ttl_seconds(mut self, seconds: u64) -> Self {
+        self.blob_url_ttl_seconds = seconds;
+        self
+    }
+
+    /// Sets the requests of one principal.
+    #[must_use]
+    pub fn with_quota(mut self, quota: Quota) -> Self {
+        self.quota = quota;
         self
     }
 }

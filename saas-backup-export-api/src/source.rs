@@ -1,13 +1,17 @@
 //! What a vendor implements.
 
+use std::collections::BTreeMap;
 use std::fmt::Debug;
+use std::ops::Range;
 use std::sync::Arc;
+use std::time::Duration;
 
 use saas_backup_core::{
-    BlobId, ByteStream, CollectionName, Coverage, Deletion, Digest, Gap, Key, Record, RecordId, Reset, Result,
-    async_trait,
+    BlobId, ByteStream, CollectionName, Coverage, Deletion, Digest, DriftSum, Gap, Key, Record, RecordId, Reset,
+    Result, async_trait,
 };
 use serde::{Deserialize, Serialize};
+use url::Url;
 
 use crate::{AccountId, Grant, Schema, ServiceInfo};
 
@@ -58,10 +62,45 @@ pub trait ExportSource: Debug + Send + Sync + 'static {
     /// [`NotFound`](saas_backup_core::ErrorKind::NotFound) if there is no such blob, or the grant does not see it.
     async fn blob(&self, grant: &Grant, blob: &BlobId) -> Result<Blob>;
 
+    /// Some of the bytes of an attachment; `range` lies within its size.
+    ///
+    /// `None` (the default) has the kit pass over what comes before: enough for small attachments, while a store that
+    /// can begin anywhere saves the reading.
+    async fn blob_range(&self, grant: &Grant, blob: &BlobId, range: Range<u64>) -> Result<Option<ByteStream>> {
+        let _ = (grant, blob, range);
+        Ok(None)
+    }
+
     /// What the grant can see of each collection; one that is not named is wholly visible.
+    ///
+    /// Collections that the grant's scopes leave out are the kit's to tell.
     async fn coverage(&self, grant: &Grant) -> Result<Coverage> {
         let _ = grant;
         Ok(Coverage::default())
+    }
+
+    /// The sums of some collections at one position of the log, as the grant sees them.
+    ///
+    /// `None` (the default) has the kit read the collections and add the versions up, which costs a full read and
+    /// succeeds only while nobody writes. A source that keeps its sums, or that reads them in one transaction together
+    /// with its position, answers at once, and on a busy account.
+    async fn sums(&self, grant: &Grant, collections: &[CollectionName]) -> Result<Option<Sums>> {
+        let _ = (grant, collections);
+        Ok(None)
+    }
+
+    /// Returns once something was committed after a position; the kit waits no longer than its reader asked for.
+    ///
+    /// By default the log is looked at each second. Cancel safe: the kit drops it when the time is over.
+    async fn changed(&self, grant: &Grant, since: &Watermark) -> Result<()> {
+        let request = ChangesRequest { since: since.clone(), collections: None, limit: 1 };
+        loop {
+            let page = self.changes(grant, &request).await?;
+            if page.more || !page.changes.is_empty() {
+                return Ok(());
+            }
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
     }
 }
 
@@ -96,8 +135,20 @@ impl<T: ExportSource + ?Sized> ExportSource for Arc<T> {
         (**self).blob(grant, blob).await
     }
 
+    async fn blob_range(&self, grant: &Grant, blob: &BlobId, range: Range<u64>) -> Result<Option<ByteStream>> {
+        (**self).blob_range(grant, blob, range).await
+    }
+
     async fn coverage(&self, grant: &Grant) -> Result<Coverage> {
         (**self).coverage(grant).await
+    }
+
+    async fn sums(&self, grant: &Grant, collections: &[CollectionName]) -> Result<Option<Sums>> {
+        (**self).sums(grant, collections).await
+    }
+
+    async fn changed(&self, grant: &Grant, since: &Watermark) -> Result<()> {
+        (**self).changed(grant, since).await
     }
 }
 
@@ -132,6 +183,23 @@ impl Head {
     /// A position in a generation.
     pub fn new(generation: impl Into<String>, watermark: Watermark) -> Self {
         Self { generation: generation.into(), watermark }
+    }
+}
+
+/// What collections come to at one position of the log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Sums {
+    /// The position.
+    pub watermark: Watermark,
+    /// The sums of the visible records and their versions. Records that cannot be read are left out.
+    pub collections: BTreeMap<CollectionName, DriftSum>,
+}
+
+impl Sums {
+    /// Sums at a position.
+    pub fn new(watermark: Watermark, collections: BTreeMap<CollectionName, DriftSum>) -> Self {
+        Self { watermark, collections }
     }
 }
 
@@ -297,7 +365,7 @@ impl Change {
     }
 }
 
-/// The bytes of an attachment.
+/// The bytes of an attachment, or where they are.
 #[non_exhaustive]
 pub struct Blob {
     /// Length in bytes.
@@ -306,14 +374,24 @@ pub struct Blob {
     pub digest: Option<Digest>,
     /// The media type, if the source knows it.
     pub media_type: Option<String>,
-    /// The bytes.
-    pub bytes: ByteStream,
+    pub(crate) body: BlobBody,
+}
+
+pub(crate) enum BlobBody {
+    Bytes(ByteStream),
+    Elsewhere(Url),
 }
 
 impl Blob {
     /// Bytes of unknown type and digest.
     pub fn new(size: u64, bytes: ByteStream) -> Self {
-        Self { size, digest: None, media_type: None, bytes }
+        Self { size, digest: None, media_type: None, body: BlobBody::Bytes(bytes) }
+    }
+
+    /// Bytes at another address, such as a signed one of an object store, to which consumers are sent without their
+    /// token (307). It works for as long as [`Limits::blob_url_ttl_seconds`](crate::Limits::blob_url_ttl_seconds) says.
+    pub fn elsewhere(size: u64, address: Url) -> Self {
+        Self { size, digest: None, media_type: None, body: BlobBody::Elsewhere(address) }
     }
 
     /// States the digest.
@@ -333,7 +411,7 @@ impl Blob {
 
 impl Debug for Blob {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { size, digest, media_type, bytes: _ } = self;
+        let Self { size, digest, media_type, body: _ } = self;
         let mut debug = formatter.debug_struct("Blob");
         debug.field("size", size).field("digest", digest).field("media_type", media_type).finish_non_exhaustive()
     }

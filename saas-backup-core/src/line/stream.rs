@@ -5,7 +5,7 @@ use chrono::{DateTime, Utc};
 use sha2::{Digest as _, Sha256};
 
 use super::{End, Line, LineCodec, LineCounts, Start};
-use crate::{CollectionName, Cursor, Digest, Error, ErrorKind, Record, Result};
+use crate::{CollectionName, Cursor, Digest, Error, ErrorKind, Json, Record, Result};
 
 const CHECKPOINT_LINES: u64 = 1_000;
 const CHECKPOINT_BYTES: u64 = 16 * 1024 * 1024;
@@ -177,8 +177,24 @@ impl StreamWriter {
         head_at: Option<DateTime<Utc>>,
         out: &mut Vec<u8>,
     ) -> Result<End> {
+        self.end_with(cursor, more, head_at, BTreeMap::new(), out)
+    }
+
+    /// The same with further members, such as the sums of [`DriftSum`](crate::DriftSum).
+    ///
+    /// # Errors
+    ///
+    /// As [`end`](Self::end).
+    pub fn end_with(
+        self,
+        cursor: Option<Cursor>,
+        more: bool,
+        head_at: Option<DateTime<Utc>>,
+        extra: BTreeMap<String, Json>,
+        out: &mut Vec<u8>,
+    ) -> Result<End> {
         let digest = Digest::from_bytes(self.tally.hash.finalize().into());
-        let end = End { cursor, more, head_at, counts: self.tally.counts, ..End::new(self.tally.lines, digest) };
+        let end = End { cursor, more, head_at, counts: self.tally.counts, extra, ..End::new(self.tally.lines, digest) };
         self.codec.encode(&Line::End(Box::new(end.clone())), out)?;
         out.push(b'\n');
         Ok(end)

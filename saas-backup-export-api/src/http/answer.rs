@@ -1,9 +1,11 @@
 use axum::body::Body;
 use axum::extract::{FromRequestParts, Path};
 use axum::http::request::Parts;
-use axum::http::{HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use saas_backup_core::Digest;
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 
 use super::GENERATION;
 use crate::ProblemDetails;
@@ -28,22 +30,86 @@ impl IntoResponse for Refusal {
         if let Some(seconds) = problem.retry_after {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }
-        if status == StatusCode::UNAUTHORIZED {
-            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        if let Some(challenge) = challenge(&problem) {
+            headers.insert(header::WWW_AUTHENTICATE, challenge);
         }
         response
     }
 }
 
-/// A JSON document of an account, or of all.
-pub(super) fn document(json: impl Into<Body>, generation: Option<&str>, cache: &'static str) -> Response {
-    let mut response = Response::new(json.into());
-    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static(cache));
-    if let Some(generation) = generation {
-        with_generation(&mut response, generation);
+/// What a refusal says of the token that would do (RFC 6750, section 3).
+fn challenge(problem: &ProblemDetails) -> Option<HeaderValue> {
+    match (problem.status, problem.extensions.get("scope").and_then(Value::as_str)) {
+        (401, _) => Some(HeaderValue::from_static("Bearer")),
+        (403, Some(scope)) => {
+            HeaderValue::from_str(&format!("Bearer error=\"insufficient_scope\", scope=\"{scope}\"")).ok()
+        }
+        _ => None,
     }
-    response
+}
+
+/// A JSON document of an account, or of all.
+#[derive(Debug)]
+pub(super) struct Document {
+    json: Value,
+    tag: String,
+    cache: &'static str,
+    generation: Option<String>,
+}
+
+impl Document {
+    /// What anybody may know.
+    pub(super) fn public(json: Value) -> Self {
+        Self::new(json, "public, max-age=300")
+    }
+
+    /// What one principal may know of an account.
+    pub(super) fn of_account(json: Value, generation: String) -> Self {
+        Self { generation: Some(generation), ..Self::private(json) }
+    }
+
+    /// What one principal may know.
+    pub(super) fn private(json: Value) -> Self {
+        Self::new(json, "private, no-cache")
+    }
+
+    fn new(json: Value, cache: &'static str) -> Self {
+        // Weak: the same document goes out in several codings.
+        let tag = format!("W/\"{}\"", Digest::of(json.to_string().as_bytes()));
+        Self { json, tag, cache, generation: None }
+    }
+
+    /// Adds a member that says nothing new: it does not make another document.
+    pub(super) fn with_passing(mut self, name: &str, value: Value) -> Self {
+        if let Some(members) = self.json.as_object_mut() {
+            members.insert(name.to_owned(), value);
+        }
+        self
+    }
+
+    /// The answer to a request with these headers: the document, or 304 if the reader has it.
+    pub(super) fn answer(self, request: &HeaderMap) -> Response {
+        let known = request.get_all(header::IF_NONE_MATCH).iter().filter_map(|value| value.to_str().ok());
+        let strong = |tag: &str| tag.trim().trim_start_matches("W/").to_owned();
+        let unchanged =
+            known.flat_map(|tags| tags.split(',')).any(|tag| tag.trim() == "*" || strong(tag) == strong(&self.tag));
+        let mut response = if unchanged {
+            StatusCode::NOT_MODIFIED.into_response()
+        } else {
+            let mut response = Response::new(Body::from(self.json.to_string()));
+            response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+            response
+        };
+        let headers = response.headers_mut();
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static(self.cache));
+        if let Ok(tag) = HeaderValue::from_str(&self.tag) {
+            headers.insert(header::ETAG, tag);
+        }
+        if let Some(generation) = &self.generation {
+            with_generation(&mut response, generation);
+        }
+        response
+    }
 }
 
 pub(super) fn with_generation(response: &mut Response, generation: &str) {

@@ -2,14 +2,17 @@
 
 mod accounts;
 mod answer;
+mod blobs;
 mod discovery;
 mod gate;
+mod range;
 mod streams;
 
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::{DefaultBodyLimit, Request};
+use axum::extract::{DefaultBodyLimit, FromRequestParts, Request, State};
+use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse as _, Response};
@@ -19,12 +22,14 @@ use tower_http::CompressionLevel;
 use tower_http::compression::CompressionLayer;
 
 use self::answer::Refusal;
-use self::gate::{Gate, Pass};
+use self::gate::{Gate, Pass, Standing};
 use crate::kit::Kit;
 use crate::params::Params;
-use crate::{ExportConfig, ExportSource, Grant, Principal, ProblemDetails};
+use crate::{ExportConfig, ExportSource, Grant, Principal, ProblemDetails, Quota};
 
 const VERSION: HeaderName = HeaderName::from_static("open-export-version");
+const RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
+const RATE_LIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
 const GENERATION: HeaderName = HeaderName::from_static("open-export-generation");
 /// Enough for 500 keys of the greatest length, each character escaped.
 const MAX_REQUEST_BYTES: usize = 1024 * 1024;
@@ -36,30 +41,42 @@ const MAX_REQUEST_BYTES: usize = 1024 * 1024;
 /// and answers nothing outside of its paths.
 pub fn router(source: impl ExportSource, config: ExportConfig) -> Router {
     let path = config.api_base.path().trim_end_matches('/').to_owned();
-    let gate = Gate::new(config.limits.max_concurrent_requests);
+    let metadata_path = config.resource_metadata().map(|_| config.resource_metadata_path());
+    let gate = Gate::new(&config.limits, Arc::clone(&config.clock));
     let server = Server { kit: Kit { source: Arc::new(source), config: Arc::new(config) }, gate };
 
-    let api = Router::new()
-        .route("/public-schema", only(get(discovery::public_schema)))
+    let accounts = Router::new()
         .route("/accounts", only(get(accounts::list)))
         .route("/accounts/{account}/schema", only(get(accounts::schema)))
         .route("/accounts/{account}/coverage", only(get(accounts::coverage)))
+        .route("/accounts/{account}/status", only(get(accounts::status)))
+        .route("/accounts/{account}/drift", only(get(accounts::drift)))
         .route("/accounts/{account}/snapshot", only(get(streams::snapshot)))
+        .route("/accounts/{account}/inventory", only(get(streams::inventory)))
         .route("/accounts/{account}/changes", only(get(streams::changes)))
         .route("/accounts/{account}/records", only(post(streams::records)))
         .route("/accounts/{account}/records/{collection}/{id}", only(get(streams::record)))
-        .fallback(async || Refusal(ProblemDetails::not_found()))
         .layer(coding())
         // Outside of the layer: the length and the digest of an attachment are those of the bytes that are sent.
-        .route("/accounts/{account}/blobs/{blob}", only(get(accounts::blob)))
+        .route("/accounts/{account}/blobs/{blob}", only(get(blobs::blob)))
+        .layer(middleware::from_fn_with_state(server.clone(), let_in));
+    let api = Router::new()
+        .route("/public-schema", only(get(discovery::public_schema)))
+        .layer(coding())
+        .merge(accounts)
+        .fallback(async || Refusal(ProblemDetails::not_found()))
         .layer(DefaultBodyLimit::max(MAX_REQUEST_BYTES));
-    let routes = Router::new().route("/.well-known/open-export", only(get(discovery::document))).layer(coding());
+    let mut root = Router::new().route("/.well-known/open-export", only(get(discovery::document)));
+    if let Some(path) = metadata_path {
+        root = root.route(&path, only(get(discovery::resource_metadata)));
+    }
+    let root = root.layer(coding());
     // axum nests at a path alone.
-    let routes = if path.is_empty() { routes.merge(api) } else { routes.nest(&path, api) };
+    let routes = if path.is_empty() { root.merge(api) } else { root.nest(&path, api) };
     routes.layer(middleware::from_fn(negotiate)).with_state(server)
 }
 
-/// Packs documents and streams with gzip for readers that prefer it. What a source has given is sent before the source
+/// Packs documents and streams with gzip or zstd for readers that prefer it. What a source has given is sent before the source
 /// is waited for.
 fn coding() -> CompressionLayer {
     // Lines of text at this level come to 5 % more bytes than at the default one, for about half of the time.
@@ -76,36 +93,86 @@ struct Server {
     gate: Gate,
 }
 
+/// What the caller may export of an account, and the request's parameters.
+fn admit(
+    Caller(principal): Caller,
+    headers: &HeaderMap,
+    account: &str,
+    query: Option<String>,
+    known: &[&str],
+) -> Result<(Grant, Params), ProblemDetails> {
+    let grant = Kit::grant(principal, account)?;
+    Ok((grant, Params::parse(&query.unwrap_or_default(), known, is_lenient(headers))?))
+}
+
 impl Server {
-    /// Whom the request's token speaks for.
-    async fn principal(&self, headers: &HeaderMap) -> Result<Principal, ProblemDetails> {
-        let token = bearer(headers).ok_or_else(ProblemDetails::unauthenticated)?;
-        Ok(self.kit.config.authenticator.authenticate(&token).await?)
-    }
-
-    /// What the token may export of an account, and the request's parameters.
-    async fn admit(
-        &self,
-        headers: &HeaderMap,
-        account: &str,
-        query: Option<String>,
-        known: &[&str],
-    ) -> Result<(Grant, Params), ProblemDetails> {
-        let grant = Kit::grant(self.principal(headers).await?, account)?;
-        Ok((grant, Params::parse(&query.unwrap_or_default(), known, is_lenient(headers))?))
-    }
-
     /// The same, with a place at work.
-    async fn admit_to_work(
+    fn admit_to_work(
         &self,
+        caller: Caller,
         headers: &HeaderMap,
         account: &str,
         query: Option<String>,
         known: &[&str],
     ) -> Result<(Grant, Params, Pass), ProblemDetails> {
-        let (grant, params) = self.admit(headers, account, query, known).await?;
+        let (grant, params) = admit(caller, headers, account, query, known)?;
         let pass = self.gate.enter(&grant.principal.id)?;
         Ok((grant, params, pass))
+    }
+}
+
+/// Whom the request's token speaks for.
+#[derive(Clone, Debug)]
+struct Caller(Principal);
+
+impl<S: Send + Sync> FromRequestParts<S> for Caller {
+    type Rejection = Refusal;
+
+    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Refusal> {
+        parts.extensions.get().cloned().ok_or_else(|| Refusal(ProblemDetails::unauthenticated()))
+    }
+}
+
+/// Looks the token up and counts the request; says on every answer what is left, and to a refused one where tokens are.
+async fn let_in(State(server): State<Server>, mut request: Request, next: Next) -> Response {
+    let principal = match bearer(request.headers()) {
+        Some(token) => server.kit.config.authenticator.authenticate(&token).await.map_err(ProblemDetails::from),
+        None => Err(ProblemDetails::unauthenticated()),
+    };
+    let mut response = match principal {
+        Err(problem) => Refusal(problem).into_response(),
+        Ok(principal) => {
+            let standing = server.gate.charge(&principal.id);
+            let mut response = if standing.exceeded {
+                Refusal(ProblemDetails::quota_exceeded(standing.resets_in)).into_response()
+            } else {
+                request.extensions_mut().insert(Caller(principal));
+                next.run(request).await
+            };
+            state_limits(response.headers_mut(), server.gate.quota, standing);
+            response
+        }
+    };
+    if let (Some(metadata), Some(challenge)) =
+        (server.kit.config.resource_metadata(), response.headers_mut().get_mut(header::WWW_AUTHENTICATE))
+    {
+        let begin = challenge.to_str().unwrap_or("Bearer").to_owned();
+        let separator = if begin == "Bearer" { " " } else { ", " };
+        if let Ok(value) = HeaderValue::from_str(&format!("{begin}{separator}resource_metadata=\"{metadata}\"")) {
+            *challenge = value;
+        }
+    }
+    response
+}
+
+/// The fields of draft-ietf-httpapi-ratelimit-headers.
+fn state_limits(headers: &mut HeaderMap, quota: Quota, standing: Standing) {
+    let policy = format!("\"export\";q={};w={}", quota.requests, quota.seconds);
+    let left = format!("\"export\";r={};t={}", standing.left, standing.resets_in);
+    for (name, text) in [(RATE_LIMIT_POLICY, policy), (RATE_LIMIT, left)] {
+        if let Ok(value) = HeaderValue::from_str(&text) {
+            headers.insert(name, value);
+        }
     }
 }
 

@@ -9,42 +9,59 @@ use futures::StreamExt as _;
 use saas_backup_core::Key;
 use serde::Deserialize;
 
-use super::Server;
 use super::answer::{Place, Refusal, with_generation};
 use super::gate::Pass;
+use super::{Caller, Server};
 use crate::ProblemDetails;
 use crate::kit::{Answer, MAX_RECORDS};
 
 const MEDIA_TYPE: HeaderValue = HeaderValue::from_static("application/vnd.open-export+ndjson; version=1");
 
+const WALK: [&str; 3] = ["collections", "limit", "cursor"];
+
 pub(super) async fn snapshot(
     State(server): State<Server>,
+    caller: Caller,
     Place(account): Place<String>,
     RawQuery(query): RawQuery,
     headers: HeaderMap,
 ) -> Result<Response, Refusal> {
-    let known = ["collections", "limit", "cursor"];
-    let (grant, params, pass) = server.admit_to_work(&headers, &account, query, &known).await?;
-    Ok(stream(server.kit.snapshot(grant, &params).await?, pass))
+    let (grant, params, pass) = server.admit_to_work(caller, &headers, &account, query, &WALK)?;
+    Ok(stream(server.kit.snapshot(grant, &params, false).await?, pass))
+}
+
+/// The same without the data.
+pub(super) async fn inventory(
+    State(server): State<Server>,
+    caller: Caller,
+    Place(account): Place<String>,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
+) -> Result<Response, Refusal> {
+    let (grant, params, pass) = server.admit_to_work(caller, &headers, &account, query, &WALK)?;
+    Ok(stream(server.kit.snapshot(grant, &params, true).await?, pass))
 }
 
 pub(super) async fn changes(
     State(server): State<Server>,
+    caller: Caller,
     Place(account): Place<String>,
     RawQuery(query): RawQuery,
     headers: HeaderMap,
 ) -> Result<Response, Refusal> {
-    let (grant, params, pass) = server.admit_to_work(&headers, &account, query, &["since", "limit"]).await?;
+    let known = ["since", "limit", "wait", "drift"];
+    let (grant, params, pass) = server.admit_to_work(caller, &headers, &account, query, &known)?;
     Ok(stream(server.kit.changes(grant, &params).await?, pass))
 }
 
 pub(super) async fn record(
     State(server): State<Server>,
+    caller: Caller,
     Place((account, collection, id)): Place<(String, String, String)>,
     RawQuery(query): RawQuery,
     headers: HeaderMap,
 ) -> Result<Response, Refusal> {
-    let (grant, _, pass) = server.admit_to_work(&headers, &account, query, &[]).await?;
+    let (grant, _, pass) = server.admit_to_work(caller, &headers, &account, query, &[])?;
     let key = Key::parse(collection, id).map_err(|_| ProblemDetails::not_found())?;
     Ok(stream(server.kit.record(grant, key).await?, pass))
 }
@@ -58,12 +75,13 @@ struct Named {
 /// Records by name: a repair read.
 pub(super) async fn records(
     State(server): State<Server>,
+    caller: Caller,
     Place(account): Place<String>,
     RawQuery(query): RawQuery,
     headers: HeaderMap,
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Response, Refusal> {
-    let (grant, _, pass) = server.admit_to_work(&headers, &account, query, &[]).await?;
+    let (grant, _, pass) = server.admit_to_work(caller, &headers, &account, query, &[])?;
     let body = body.map_err(|rejection| match rejection.status().as_u16() {
         413 => ProblemDetails::new("request-too-large", 413, "The request is too large"),
         _ => ProblemDetails::invalid_parameter("ids", "the body could not be read"),

@@ -1,8 +1,10 @@
+use std::collections::BTreeMap;
+
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use saas_backup_core::{
-    Cursor, Deletion, Digest, Error, ErrorKind, Gap, Json, Line, LineCodec, LineLimits, Problem, Record, Reset, Result,
-    Start, StreamWriter,
+    Cursor, Deletion, Digest, Error, ErrorKind, Gap, Item, Json, Line, LineCodec, LineLimits, Problem, Record, Reset,
+    Result, Start, StreamWriter,
 };
 
 use crate::Entry;
@@ -51,14 +53,27 @@ impl Frame {
 
     fn put(&mut self, mut record: Record) -> Result<()> {
         if record.version.is_none() {
-            record.version = Some(self.version_of(&record)?);
+            record.version = Some(self.version(&record)?);
         }
         let (writer, pending) = self.open()?;
         writer.put(&record, pending)
     }
 
-    /// A version made of the content: any change of it is another version.
-    fn version_of(&self, record: &Record) -> Result<String> {
+    /// Writes what an inventory says of a record.
+    pub(crate) fn item(&mut self, entry: Entry) -> Result<()> {
+        let record = match entry {
+            Entry::Record(record) => record,
+            Entry::Gap(gap) => return self.gap(gap),
+        };
+        let version = self.version(&record)?;
+        self.write(&Line::Item(Item::new(record.key).with_version(version)))
+    }
+
+    /// The version of a record; one without gets a version made of the content: any change of it is another version.
+    pub(crate) fn version(&self, record: &Record) -> Result<String> {
+        if let Some(version) = &record.version {
+            return Ok(version.clone());
+        }
         let mut line = Vec::new();
         self.codec.encode_put(&record.clone().with_version("0"), &mut line)?;
         Ok(Digest::of(&line).to_string().chars().take(32).collect())
@@ -85,9 +100,20 @@ impl Frame {
     }
 
     pub(crate) fn end(&mut self, cursor: Option<&str>, more: bool, head_at: Option<DateTime<Utc>>) -> Result<()> {
+        self.end_with(cursor, more, head_at, BTreeMap::new())
+    }
+
+    /// Ends the lines and says more than the protocol asks for.
+    pub(crate) fn end_with(
+        &mut self,
+        cursor: Option<&str>,
+        more: bool,
+        head_at: Option<DateTime<Utc>>,
+        extra: BTreeMap<String, Json>,
+    ) -> Result<()> {
         let cursor = cursor.map(cursor_of).transpose()?;
         let writer = self.writer.take().ok_or_else(not_open)?;
-        writer.end(cursor, more, head_at, &mut self.pending)?;
+        writer.end_with(cursor, more, head_at, extra, &mut self.pending)?;
         Ok(())
     }
 
@@ -197,7 +223,7 @@ mod tests {
     #[test]
     fn a_version_made_of_the_content_changes_with_it_and_only_then() {
         let frame = frame(10_000);
-        let version = |record: &Record| frame.version_of(record).unwrap();
+        let version = |record: &Record| frame.version(record).unwrap();
         assert_eq!(version(&note("a", "x")), version(&note("a", "x")));
         assert_ne!(version(&note("a", "x")), version(&note("a", "y")));
         let trashed = note("a", "x").with_state(saas_backup_core::RecordState::Trashed);

@@ -7,7 +7,7 @@ use crate::cursor::{Position, SnapshotPosition};
 use crate::kit::{Context, Kit, changes_position};
 use crate::{ScanPage, ScanRequest};
 
-/// Walks the wanted collections by key.
+/// Walks the wanted collections by key: their records, or (as an inventory) their ids and versions.
 pub(crate) struct SnapshotWalk {
     kit: Kit,
     context: Context,
@@ -50,7 +50,8 @@ impl Walk for SnapshotWalk {
     fn start(&self) -> Result<Start> {
         let header = SnapshotHeader::new(self.id(), Consistency::Fuzzy, self.began).with_expiry(self.expires);
         let changes = self.kit.seal(&self.context, &changes_position(&self.position))?;
-        let start = self.context.start(StreamKind::Snapshot).with_snapshot(header);
+        let kind = if self.position.inventory { StreamKind::Inventory } else { StreamKind::Snapshot };
+        let start = self.context.start(kind).with_snapshot(header);
         Ok(start.with_changes_cursor(cursor_of(&changes)?))
     }
 
@@ -75,7 +76,11 @@ impl Walk for SnapshotWalk {
                 return Err(Error::new(ErrorKind::Unexpected, "the source gave a record of another collection"));
             }
             self.position.after = entry.id().cloned().or(self.position.after.take());
-            frame.entry(entry)?;
+            if self.position.inventory {
+                frame.item(entry)?;
+            } else {
+                frame.entry(entry)?;
+            }
             self.lines_left -= 1;
             if frame.unchecked_bytes() >= CHECKPOINT_BYTES {
                 frame.checkpoint(&self.cursor()?)?;

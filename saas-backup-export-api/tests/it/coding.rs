@@ -37,7 +37,9 @@ async fn the_coding_is_the_one_that_the_reader_prefers() {
             (None, None),
             (Some(""), None),
             (Some("identity"), None),
-            (Some("br, zstd"), None),
+            (Some("br"), None),
+            (Some("zstd"), Some("zstd")),
+            (Some("gzip;q=0.5, zstd;q=0.9"), Some("zstd")),
             (Some("gzip;q=0"), None),
             (Some("gzip;q=0.3, identity;q=0.7"), None),
             (Some("gzip"), Some("gzip")),
@@ -52,7 +54,18 @@ async fn the_coding_is_the_one_that_the_reader_prefers() {
         }
     }
     let discovery = server.get_as(None, "//.well-known/open-export", &[]).await.json();
-    assert_eq!(discovery["content_codings"], serde_json::json!(["gzip"]));
+    assert_eq!(discovery["content_codings"], serde_json::json!(["gzip", "zstd"]));
+}
+
+#[tokio::test]
+async fn f08_what_is_packed_with_zstd_is_what_was_asked_for() {
+    let server = Server::start().await;
+    seed(&server.account, 600);
+    let path = "/accounts/ws_1/snapshot";
+    let (plain, packed) =
+        (server.get(path).await, server.get_as(Some(TOKEN), path, &[("accept-encoding", "zstd")]).await);
+    assert_eq!(zstd::decode_all(&packed.body[..]).unwrap(), plain.body);
+    assert!(packed.body.len() < plain.body.len() / 4);
 }
 
 #[tokio::test]

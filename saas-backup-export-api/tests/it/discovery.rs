@@ -1,3 +1,5 @@
+use saas_backup_export_api::{Limits, Quota};
+
 use crate::support::{OTHER_TOKEN, Server, TOKEN, schema, seed};
 
 #[tokio::test]
@@ -9,7 +11,7 @@ async fn d01_discovery_answers_anybody() {
     assert_eq!(answer.header("open-export-version"), "1.0");
     let json = answer.json();
     assert_eq!(json["open_export_versions"][0], "1.0");
-    assert_eq!(json["profiles"], serde_json::json!(["minimal"]));
+    assert_eq!(json["profiles"], serde_json::json!(["minimal", "core", "incremental"]));
     assert_eq!(json["api_base"], format!("http://{}/export/v1", server.address));
     assert_eq!(json["excluded"][0]["reason"], "derived");
     assert!(json["limits"]["change_retention_seconds"].as_u64().unwrap() >= 30 * 24 * 3600);
@@ -27,9 +29,68 @@ async fn a01_without_a_token_nothing_of_an_account_is_said() {
         {
             let answer = server.get_as(token, path, &headers).await;
             assert_eq!((answer.status, answer.problem().as_str()), (401, "unauthenticated"), "{path}");
-            assert_eq!(answer.header("www-authenticate"), "Bearer");
+            let metadata = format!("http://{}/.well-known/oauth-protected-resource/export/v1", server.address);
+            assert_eq!(answer.header("www-authenticate"), format!("Bearer resource_metadata=\"{metadata}\""));
         }
     }
+}
+
+#[tokio::test]
+async fn a02_the_refusal_leads_to_who_gives_out_tokens() {
+    let server = Server::start().await;
+    let discovery = server.get_as(None, "//.well-known/open-export", &[]).await.json();
+    let address = discovery["resource_metadata"].as_str().unwrap();
+    let path = address.strip_prefix(&format!("http://{}", server.address)).unwrap();
+    let metadata = server.get_as(None, &format!("/{path}"), &[]).await;
+    assert_eq!(metadata.status, 200);
+    let metadata = metadata.json();
+    assert_eq!(metadata["resource"], discovery["api_base"]);
+    assert_eq!(metadata["authorization_servers"], serde_json::json!(["https://login.example.com"]));
+    let scopes = metadata["scopes_supported"].as_array().unwrap();
+    assert!(scopes.contains(&"export.read:notes".into()) && scopes.contains(&"export.blobs".into()));
+}
+
+#[tokio::test]
+async fn d06_documents_are_sent_again_only_when_they_changed() {
+    let server = Server::start().await;
+    let well_known = "//.well-known/open-export";
+    let paths = ["/public-schema", "/accounts", "/accounts/ws_1/schema", "/accounts/ws_1/coverage", well_known];
+    for path in paths {
+        let first = server.get_as(Some(TOKEN), path, &[]).await;
+        assert!(first.header("cache-control").contains(if path.contains("accounts") {
+            "private"
+        } else {
+            "max-age=300"
+        }));
+        server.clock.advance(std::time::Duration::from_mins(1));
+        let again = server.get_as(Some(TOKEN), path, &[("if-none-match", first.header("etag"))]).await;
+        assert_eq!((again.status, again.body.len()), (304, 0), "{path}");
+        let other = server.get_as(Some(TOKEN), path, &[("if-none-match", "\"other\", W/\"another\"")]).await;
+        assert_eq!((other.status, other.header("etag")), (200, first.header("etag")), "{path}");
+    }
+    let before = server.get("/accounts/ws_1/coverage").await;
+    seed(&server.account, 1);
+    let after =
+        server.get_as(Some(TOKEN), "/accounts/ws_1/coverage", &[("if-none-match", before.header("etag"))]).await;
+    assert_eq!(after.status, 200);
+}
+
+#[tokio::test]
+async fn q01_every_answer_says_what_is_left_and_one_too_many_waits() {
+    let limits = Limits::default().with_quota(Quota::new(3, 60));
+    let server = Server::with_limits(limits).await;
+    let first = server.get("/accounts").await;
+    assert_eq!(first.header("ratelimit-policy"), "\"export\";q=3;w=60");
+    assert_eq!(first.header("ratelimit"), "\"export\";r=2;t=60");
+    server.clock.advance(std::time::Duration::from_secs(15));
+    server.get("/accounts").await;
+    assert_eq!(server.get("/accounts/ws_9/schema").await.header("ratelimit"), "\"export\";r=0;t=45");
+    let refused = server.get("/accounts").await;
+    assert_eq!((refused.status, refused.header("retry-after")), (429, "45"));
+    assert_eq!(refused.json()["violated-policies"], serde_json::json!(["export"]));
+    assert_eq!(server.get_as(Some(OTHER_TOKEN), "/accounts", &[]).await.status, 200);
+    server.clock.advance(std::time::Duration::from_secs(45));
+    assert_eq!(server.get("/accounts").await.status, 200);
 }
 
 #[tokio::test]

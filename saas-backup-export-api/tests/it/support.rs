@@ -1,16 +1,19 @@
 use std::collections::BTreeMap;
+use std::fmt::Debug;
 use std::net::SocketAddr;
+use std::ops::Range;
 
 use bytes::Bytes;
 use jsonschema::Validator;
 use reqwest::header::HeaderMap;
 use saas_backup_core::{
-    Catalog, Collection, CollectionName, Json, Key, Kind, Line, LineCodec, ManualClock, Record, RefRule, Reference,
-    StreamCheck,
+    BlobId, ByteStream, Catalog, Collection, CollectionName, Json, Key, Kind, Line, LineCodec, ManualClock, Record,
+    RefRule, Reference, Result, StreamCheck, async_trait,
 };
 use saas_backup_export_api::{
-    AccountId, CursorKey, ExportConfig, ExportSource, Limits, MemoryAccount, MemorySource, Principal, Schema,
-    ServiceInfo, StaticTokens, router,
+    AccountId, Blob, ChangePage, ChangesRequest, CursorKey, Entry, ExportConfig, ExportSource, Grant, Head, Limits,
+    MemoryAccount, MemorySource, Principal, ScanPage, ScanRequest, Schema, Scope, ServiceInfo, StaticTokens, Watermark,
+    router,
 };
 use serde_json::Value;
 
@@ -36,6 +39,8 @@ impl Drop for Server {
 
 pub(crate) const TOKEN: &str = "tok_one";
 pub(crate) const SECOND_TOKEN: &str = "tok_one_again";
+/// One that reads users alone.
+pub(crate) const USERS_TOKEN: &str = "tok_users";
 pub(crate) const OTHER_TOKEN: &str = "tok_two";
 
 pub(crate) fn name(text: &str) -> CollectionName {
@@ -68,15 +73,18 @@ impl Server {
         let service = ServiceInfo::new("notes", "Notes", "Example Ltd").with_excluded("search index", "derived");
         let source = MemorySource::new(service, schema()).with_clock(clock.clone());
         let (one, two) = (AccountId::parse("ws_1").unwrap(), AccountId::parse("ws 2/b").unwrap());
+        let users = [Scope::ReadCollection(name("users"))];
         let tokens = StaticTokens::default()
             .with(&TOKEN.into(), Principal::new("one").with_account(one.clone()))
             .with(&SECOND_TOKEN.into(), Principal::new("again").with_account(one.clone()))
-            .with(&OTHER_TOKEN.into(), Principal::new("two").with_account(two.clone()));
+            .with(&OTHER_TOKEN.into(), Principal::new("two").with_account(two.clone()))
+            .with(&USERS_TOKEN.into(), Principal::new("users").with_account(one.clone()).with_scopes(users));
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let base = format!("http://{address}/export/v1").parse().unwrap();
         let config = ExportConfig::new(base, tokens, CursorKey::from_bytes([3; 32])).unwrap();
         let config = config.with_limits(limits).with_clock(clock.clone());
+        let config = config.with_authorization_server("https://login.example.com".parse().unwrap());
         let app = router(wrap(source.clone()), config);
         let serving = tokio::spawn(async move { axum::serve(listener, app).await.unwrap() });
         let (account, other) = (source.account(&one), source.account(&two));
@@ -108,6 +116,16 @@ impl Server {
     pub(crate) async fn post(&self, path: &str, body: impl Into<reqwest::Body>) -> Answer {
         let url = format!("http://{}/export/v1{path}", self.address);
         Answer::of(self.http.post(url).bearer_auth(TOKEN).body(body)).await
+    }
+
+    pub(crate) async fn get_without_redirects(&self, path: &str) -> Answer {
+        let http = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).build().unwrap();
+        Answer::of(http.get(format!("http://{}/export/v1{path}", self.address)).bearer_auth(TOKEN)).await
+    }
+
+    pub(crate) async fn head_of(&self, path: &str) -> Answer {
+        let url = format!("http://{}/export/v1{path}", self.address);
+        Answer::of(self.http.head(url).bearer_auth(TOKEN)).await
     }
 
     /// The same answer as [`get`](Self::get), packed on its way.
@@ -188,7 +206,7 @@ pub(crate) struct Answer {
 }
 
 impl Answer {
-    async fn of(request: reqwest::RequestBuilder) -> Self {
+    pub(crate) async fn of(request: reqwest::RequestBuilder) -> Self {
         let response = request.send().await.unwrap();
         let (status, headers) = (response.status().as_u16(), response.headers().clone());
         Self { status, headers, body: response.bytes().await.unwrap() }
@@ -285,4 +303,57 @@ pub(crate) fn seed(account: &MemoryAccount, count: usize) {
 /// What the account should look like to a reader in the end.
 pub(crate) fn oracle(account: &MemoryAccount) -> BTreeMap<String, String> {
     account.visible().into_iter().map(|(key, version)| (key.to_string(), version)).collect()
+}
+
+/// What a test does in the source's place, or besides it.
+#[async_trait]
+pub(crate) trait Hooks: Debug + Send + Sync + 'static {
+    async fn blob(&self, source: &MemorySource, grant: &Grant, blob: &BlobId) -> Result<Blob> {
+        source.blob(grant, blob).await
+    }
+    async fn blob_range(&self, _range: Range<u64>) -> Result<Option<ByteStream>> {
+        Ok(None)
+    }
+    /// A page was read.
+    fn scanned(&self) {}
+    /// A reader begins to wait.
+    fn waits(&self) {}
+}
+
+/// The source in memory with hooks.
+#[derive(Debug)]
+pub(crate) struct Hooked<H>(pub(crate) MemorySource, pub(crate) H);
+
+#[async_trait]
+impl<H: Hooks> ExportSource for Hooked<H> {
+    fn service(&self) -> ServiceInfo {
+        self.0.service()
+    }
+    async fn schema(&self, account: Option<&AccountId>) -> Result<Schema> {
+        self.0.schema(account).await
+    }
+    async fn head(&self, grant: &Grant) -> Result<Head> {
+        self.0.head(grant).await
+    }
+    async fn scan(&self, grant: &Grant, request: &ScanRequest) -> Result<ScanPage> {
+        let page = self.0.scan(grant, request).await?;
+        self.1.scanned();
+        Ok(page)
+    }
+    async fn changes(&self, grant: &Grant, request: &ChangesRequest) -> Result<ChangePage> {
+        self.0.changes(grant, request).await
+    }
+    async fn changed(&self, grant: &Grant, since: &Watermark) -> Result<()> {
+        self.1.waits();
+        self.0.changed(grant, since).await
+    }
+    async fn records(&self, grant: &Grant, keys: &[Key]) -> Result<Vec<Entry>> {
+        self.0.records(grant, keys).await
+    }
+    async fn blob(&self, grant: &Grant, blob: &BlobId) -> Result<Blob> {
+        self.1.blob(&self.0, grant, blob).await
+    }
+    async fn blob_range(&self, _: &Grant, _: &BlobId, range: Range<u64>) -> Result<Option<ByteStream>> {
+        self.1.blob_range(range).await
+    }
 }
