@@ -1,3 +1,4 @@
+use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -138,12 +139,12 @@ impl Api {
         Ok(self.send(request).await?.into_parts())
     }
 
-    /// The bytes of a blob from their beginning; a cut connection is made good by reading again.
-    pub(super) async fn blob(&self, blob: &BlobRef) -> Result<ByteStream> {
+    /// The bytes of a blob, or some of them; where a connection is cut, the rest is asked for by range.
+    pub(super) async fn blob(&self, blob: &BlobRef, range: Option<Range<u64>>) -> Result<ByteStream> {
         let id = blob.id.as_ref().ok_or_else(|| Error::new(ErrorKind::NotFound, "the attachment has no bytes here"))?;
         let request = Request::get(self.address(&["blobs", id.as_str()])?);
         let place = self.place().await?;
-        let opened = self.client.download(request, None).await.map_err(|error| match error.kind() {
+        let opened = self.client.download(request, range).await.map_err(|error| match error.kind() {
             // A bare 410 means a dead cursor elsewhere; there are none here.
             ErrorKind::CursorExpired => Error::new(ErrorKind::NotFound, "the service no longer has this"),
             _ => error,

@@ -3,14 +3,16 @@
 //! What it captures is what the service declares in its schema: records with their relationships, permissions, states
 //! (the trash is one) and attachments. What the service leaves out stands in its discovery document under `excluded`.
 //!
-//! - **Rights**: a bearer token that may read the export. One account is one connector.
+//! - **Rights**: a bearer token that may read the export (`export.read`, `export.blobs`). One account is one connector. A
+//!   token that reads some collections copies those; the others stand in the report as not visible.
 //! - **Increments**: one log over all collections, whose cursors are the service's. A dead cursor and a new generation
 //!   cause a full read.
 //! - **Deletions** are told by the log, with their reasons.
 //! - **Completeness**: the coverage that the service states; records that it cannot export are gaps.
 //! - **Pacing**: as many requests at once as the service announces, a rate from the settings, and a pause of all when the service
 //!   asks for one.
-//! - **Attachments** are read whole; a connection that is cut is made good by reading again from the beginning.
+//! - **Attachments** are read from where a cut connection ended, if the service serves ranges, and checked by their
+//!   digest. To hosts that the service sends readers to, the token is not sent.
 //! - **Restore**: not yet; the connector only reads.
 //!
 //! ```no_run
@@ -81,6 +83,7 @@ impl Connector for OpenExportConnector {
         capabilities.reports_deletions = true;
         capabilities.reads_records = true;
         capabilities.blobs = true;
+        capabilities.blob_ranges = true;
         capabilities
     }
 
@@ -94,7 +97,8 @@ impl Connector for OpenExportConnector {
         }
         let api = self.api().await?.with_budget(options.budget);
         let catalog = api.catalog().await?;
-        Ok(Box::new(OpenExportSnapshot::new(api, catalog)))
+        let coverage = api.coverage(&catalog).await?;
+        Ok(Box::new(OpenExportSnapshot::new(api, catalog, coverage)))
     }
 
     async fn sink(&self, _options: SinkOptions) -> Result<Box<dyn Sink>> {

@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use saas_backup_core::{
     BlobRef, ByteStream, Catalog, CollectionName, Coverage, Error, ErrorKind, EventStream, Feed, FeedId, FeedKind,
-    FeedStream, Key, Only, ReadRequest, Result, Snapshot,
+    FeedStream, Key, Only, ReadRequest, Result, Snapshot, Visibility,
 };
 
 use super::client::Api;
@@ -16,11 +16,20 @@ use super::reader::Reader;
 pub(super) struct OpenExportSnapshot {
     api: Api,
     catalog: Catalog,
+    coverage: Coverage,
 }
 
 impl OpenExportSnapshot {
-    pub(super) fn new(api: Api, catalog: Catalog) -> Self {
-        Self { api, catalog }
+    pub(super) fn new(api: Api, catalog: Catalog, coverage: Coverage) -> Self {
+        Self { api, catalog, coverage }
+    }
+
+    /// The collections that the token reads: of the others there is nothing to ask for.
+    fn readable(&self) -> impl Iterator<Item = CollectionName> {
+        let hidden = |name: &CollectionName| {
+            self.coverage.collections.get(name).is_some_and(|coverage| coverage.visible == Visibility::None)
+        };
+        self.catalog.names().filter(move |name| !hidden(name)).cloned()
     }
 
     fn reader(&self, mut request: ReadRequest) -> Result<Reader> {
@@ -57,11 +66,11 @@ impl Snapshot for OpenExportSnapshot {
     }
 
     async fn coverage(&self) -> Result<Coverage> {
-        self.api.coverage(&self.catalog).await
+        Ok(self.coverage.clone())
     }
 
     fn feeds(&self) -> FeedStream {
-        let names: Vec<CollectionName> = self.catalog.names().cloned().collect();
+        let names: Vec<CollectionName> = self.readable().collect();
         let log = Feed::log(FeedId::from_static("changes:log"), names.clone());
         stream::iter([log].into_iter().chain(names.into_iter().map(Feed::slice)).map(Ok)).boxed()
     }
@@ -71,9 +80,6 @@ impl Snapshot for OpenExportSnapshot {
     }
 
     async fn open(&self, _owner: &Key, blob: &BlobRef, range: Option<Range<u64>>) -> Result<ByteStream> {
-        if range.is_some() {
-            return Err(Error::new(ErrorKind::Unsupported, "this connector reads attachments whole"));
-        }
-        self.api.blob(blob).await
+        self.api.blob(blob, range).await
     }
 }

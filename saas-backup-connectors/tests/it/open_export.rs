@@ -15,12 +15,13 @@ use saas_backup_core::testkit::{self, Random};
 use saas_backup_core::{
     BlobRef, Catalog, Collection, CollectionName, Connector, DeletionGuard, Error, ErrorKind, Event, Json, Key, Kind,
     Line, LineCodec, Record, RecordState, RefRule, Reference, Result, RunStatus, SnapshotOptions, Start, StreamKind,
-    StreamWriter, TransferOptions, Transferred, transfer,
+    StreamWriter, TransferOptions, Transferred, Visibility, async_trait, transfer,
 };
 use saas_backup_export_api::{
-    AccountId, CursorKey, ExportConfig, MemoryAccount, MemorySource, Principal, Schema, ServiceInfo, StaticTokens,
-    router,
+    AccountId, Authenticator, CursorKey, ExportConfig, MemoryAccount, MemorySource, Principal, Schema, Scope,
+    ServiceInfo, StaticTokens, router,
 };
+use secrecy::SecretString;
 use tower_http::compression::CompressionLayer;
 
 use super::server::serve;
@@ -39,6 +40,25 @@ struct Service {
     url: String,
     requests: Arc<Mutex<Vec<Asked>>>,
     tamper: Tamper,
+    tokens: Regranted,
+}
+
+/// Tokens whose scopes can be changed.
+#[derive(Clone, Debug)]
+struct Regranted {
+    tokens: StaticTokens,
+    scopes: Arc<Mutex<Option<Vec<Scope>>>>,
+}
+
+#[async_trait]
+impl Authenticator for Regranted {
+    async fn authenticate(&self, token: &SecretString) -> Result<Principal> {
+        let principal = self.tokens.authenticate(token).await?;
+        Ok(match &*self.scopes.lock().unwrap() {
+            Some(scopes) => principal.with_scopes(scopes.iter().cloned()),
+            None => principal,
+        })
+    }
 }
 
 fn name(text: &str) -> CollectionName {
@@ -67,16 +87,17 @@ impl Service {
             .with(&TOKEN.into(), Principal::new("one").with_account(one.clone()))
             .with(&"both".into(), Principal::new("both").with_account(one.clone()).with_account(two.clone()))
             .with(&"none".into(), Principal::new("none"));
+        let tokens = Regranted { tokens, scopes: Arc::default() };
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let base = format!("{url}/export/v1").parse().unwrap();
-        let config = ExportConfig::new(base, tokens, CursorKey::from_bytes([5; 32])).unwrap();
+        let config = ExportConfig::new(base, tokens.clone(), CursorKey::from_bytes([5; 32])).unwrap();
         let requests = Arc::new(Mutex::new(Vec::new()));
         let tamper = Tamper::default();
         let state = (Arc::clone(&requests), Arc::clone(&tamper));
         let app = router(source.clone(), config).layer(middleware::from_fn_with_state(state, between));
         tokio::spawn(async move { axum::serve(listener, app).await });
-        Self { account: source.account(&one), other: source.account(&two), url, requests, tamper }
+        Self { account: source.account(&one), other: source.account(&two), url, requests, tamper, tokens }
     }
 
     /// A service with a user, `count` notes and a comment on each.
@@ -112,6 +133,10 @@ impl Service {
 
     fn take_asked(&self) -> Vec<Asked> {
         std::mem::take(&mut self.requests.lock().unwrap())
+    }
+
+    fn grant(&self, scopes: &[Scope]) {
+        *self.tokens.scopes.lock().unwrap() = Some(scopes.to_vec());
     }
 
     fn oracle(&self) -> BTreeMap<Key, String> {
@@ -374,6 +399,52 @@ async fn attachments_are_fetched_once_and_whole() {
     service.tamper(|_, body| body);
     assert_eq!(copy.run(&connector).await.unwrap().report.status, RunStatus::Complete);
     assert_eq!(copy.0.blob(broken.id.as_ref().unwrap()).unwrap(), "gone");
+}
+
+#[tokio::test]
+async fn a_part_of_an_attachment_is_asked_for_as_a_part() {
+    let service = Service::seeded(1).await;
+    let bytes: Vec<u8> = (0..100_000_u32).flat_map(u32::to_le_bytes).collect();
+    let blob = service.account.add_blob(bytes.clone(), "numbers.bin", "application/octet-stream");
+    service.account.put(note("n_a", "one").with_blob(blob.clone()));
+    let sent = Arc::new(Mutex::new(Vec::new()));
+    let lengths = Arc::clone(&sent);
+    service.tamper(move |path, body| {
+        if path.contains("/blobs/") {
+            lengths.lock().unwrap().push(body.len());
+        }
+        body
+    });
+    let snapshot = service.connector().snapshot(SnapshotOptions::default()).await.unwrap();
+    let part = snapshot.open(&key("notes/n_a"), &blob, Some(100_000..100_100)).await.unwrap();
+    let part: Vec<Bytes> = part.try_collect().await.unwrap();
+    assert_eq!(part.concat(), bytes[100_000..100_100]);
+    assert_eq!(*sent.lock().unwrap(), [100]);
+}
+
+#[tokio::test]
+async fn a_token_that_reads_more_or_less_than_before_loses_nothing_from_the_copy() {
+    let service = Service::seeded(30).await;
+    service.grant(&[Scope::ReadCollection(name("users")), Scope::Blobs]);
+    let (connector, copy) = (service.connector(), Copy::new());
+    let run = copy.run(&connector).await.unwrap();
+    assert_eq!((run.report.status, run.report.totals().written), (RunStatus::Complete, 1));
+    assert_eq!(run.report.completeness.collections[&name("notes")].visible, Visibility::None);
+
+    service.grant(&[Scope::Read, Scope::Blobs]);
+    let run = copy.run(&connector).await.unwrap();
+    assert_eq!(run.report.status, RunStatus::Complete);
+    assert_eq!(copy.versions(), service.oracle());
+
+    service.grant(&[Scope::ReadCollection(name("users")), Scope::Blobs]);
+    service.account.put(note("n_000", "unseen"));
+    let run = copy.run(&connector).await.unwrap();
+    assert_eq!((run.report.status, copy.versions().len()), (RunStatus::NeedsReview, 61));
+
+    service.grant(&[Scope::Read, Scope::Blobs]);
+    let run = copy.run(&connector).await.unwrap();
+    assert_eq!(run.report.status, RunStatus::Complete, "{:?}", run.report);
+    assert_eq!(copy.versions(), service.oracle());
 }
 
 #[tokio::test]
