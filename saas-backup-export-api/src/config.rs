@@ -98,11 +98,6 @@ impl ExportConfig {
         let origin = self.api_base.origin().ascii_serialization();
         (!self.authorization_servers.is_empty()).then(|| format!("{origin}{}", self.resource_metadata_path()))
     }
-
-    /// The profiles that a service with these settings offers.
-    pub(crate) fn profiles(&self) -> &'static [&'static str] {
-        if self.authorization_servers.is_empty() { &["minimal"] } else { &["minimal", "core", "incremental"] }
-    }
 }
 
 #[cfg(test)]

@@ -50,7 +50,7 @@ impl CursorKey {
         let cursor = self.seal_content(&serde_json::to_vec(&sealed)?);
         if cursor.len() > MAX_CURSOR_CHARS {
             let error = Error::new(ErrorKind::LimitExceeded, "the cursor would be too long");
-            if position.filter().0.is_none() {
+            if !position.is_filtered() {
                 return Err(error);
             }
             let detail = "name fewer collections, or none for all of them";
@@ -111,6 +111,9 @@ pub(crate) enum Position {
     /// In the log of changes.
     #[serde(rename = "c")]
     Changes(ChangesPosition),
+    /// In the log of erasures.
+    #[serde(rename = "e")]
+    Erasures(Watermark),
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -125,10 +128,11 @@ pub(crate) struct ChangesPosition {
 }
 
 impl Position {
-    fn filter(&self) -> &Filter {
+    fn is_filtered(&self) -> bool {
         match self {
-            Self::Snapshot(position) => &position.filter,
-            Self::Changes(position) => &position.filter,
+            Self::Snapshot(position) => position.filter.0.is_some(),
+            Self::Changes(position) => position.filter.0.is_some(),
+            Self::Erasures(_) => false,
         }
     }
 }

@@ -55,6 +55,8 @@ pub enum Scope {
     ReadCollection(CollectionName),
     /// `export.blobs`: the bytes of attachments.
     Blobs,
+    /// `export.erasures`: what is to be erased, and the receipts.
+    Erasures,
 }
 
 impl Scope {
@@ -63,6 +65,7 @@ impl Scope {
         match text {
             "export.read" => Some(Self::Read),
             "export.blobs" => Some(Self::Blobs),
+            "export.erasures" => Some(Self::Erasures),
             _ => {
                 let name = text.strip_prefix("export.read:")?;
                 CollectionName::parse(name).ok().map(Self::ReadCollection)
@@ -77,6 +80,7 @@ impl fmt::Display for Scope {
             Self::Read => formatter.write_str("export.read"),
             Self::ReadCollection(name) => write!(formatter, "export.read:{name}"),
             Self::Blobs => formatter.write_str("export.blobs"),
+            Self::Erasures => formatter.write_str("export.erasures"),
         }
     }
 }
@@ -192,7 +196,7 @@ mod tests {
 
     #[test]
     fn scopes_are_those_of_the_protocol() {
-        for text in ["export.read", "export.read:notes", "export.blobs"] {
+        for text in ["export.read", "export.read:notes", "export.blobs", "export.erasures"] {
             assert_eq!(Scope::parse(text).unwrap().to_string(), text);
         }
         for text in ["", "export", "export.write", "export.read:", "EXPORT.READ"] {

@@ -9,7 +9,7 @@ use saas_backup_core::{CollectionName, Digest, Key, Result, Start, StreamKind};
 use crate::cursor::{ChangesPosition, Filter, Position, SnapshotPosition};
 use crate::params::Params;
 use crate::sums::Adder;
-use crate::walk::{ChangesWalk, Frame, LineStream, RecordsWalk, SnapshotWalk, lines};
+use crate::walk::{ChangesWalk, ErasuresWalk, Frame, LineStream, RecordsWalk, SnapshotWalk, lines};
 use crate::{
     AccountId, ChangesRequest, ExportConfig, ExportSource, Grant, Head, Principal, ProblemDetails, Scope, Sums,
     Watermark,
@@ -110,7 +110,7 @@ impl Kit {
     fn open_changes(&self, grant: &Grant, head: &Head, cursor: &str) -> Result<ChangesPosition, ProblemDetails> {
         match self.open(grant, head, cursor)? {
             Position::Changes(position) => Ok(position),
-            Position::Snapshot(_) => Err(ProblemDetails::cursor_invalid()),
+            _ => Err(ProblemDetails::cursor_invalid()),
         }
     }
 
@@ -180,6 +180,33 @@ impl Kit {
         let regranted = context.regranted(&position);
         let walk = ChangesWalk::new(self.clone(), context, position, limit).with_reset(regranted).with_drift(drift);
         Ok(Answer { generation: head.generation, lines: lines(walk, self.frame()).await? })
+    }
+
+    /// What copies must erase, after a cursor or from the beginning.
+    pub(crate) async fn erasures(&self, grant: Grant, params: &Params) -> Result<Answer, ProblemDetails> {
+        let head = self.source.head(&grant).await?;
+        let position = match params.get("since") {
+            None => None,
+            // A request to erase outlives what the account was rebuilt from: its log has no generations.
+            Some(cursor) => match self.config.cursor_key.open(grant.account.as_str(), cursor)? {
+                (_, Position::Erasures(watermark)) => Some(watermark),
+                _ => return Err(ProblemDetails::cursor_invalid()),
+            },
+        };
+        let context = self.context(grant, &head).await?;
+        let limit = params.limit(self.config.limits.max_page_lines)?;
+        let walk = ErasuresWalk::new(self.clone(), context, position, limit);
+        Ok(Answer { generation: head.generation, lines: lines(walk, self.frame()).await? })
+    }
+
+    /// The profiles that the service offers.
+    pub(crate) fn profiles(&self) -> Vec<&'static str> {
+        let mut profiles = vec!["minimal"];
+        if !self.config.authorization_servers.is_empty() {
+            profiles.extend(["core", "incremental"]);
+            profiles.extend(self.source.erasures().map(|_| "erasure"));
+        }
+        profiles
     }
 
     /// Some records as they are now.

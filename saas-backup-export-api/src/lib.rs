@@ -39,6 +39,7 @@
 mod canonical;
 mod config;
 mod cursor;
+mod erasures;
 #[cfg(feature = "fuzzing")]
 #[doc(hidden)]
 pub mod fuzzing;
@@ -58,6 +59,7 @@ mod walk;
 
 pub use config::ExportConfig;
 pub use cursor::CursorKey;
+pub use erasures::{ErasureLog, ErasurePage, FiledReceipt};
 pub use grant::{AccountId, Authenticator, Grant, Principal, Scope, StaticTokens};
 #[cfg(feature = "axum")]
 pub use http::router;

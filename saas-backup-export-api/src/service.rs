@@ -73,6 +73,9 @@ pub struct Limits {
     pub blob_url_ttl_seconds: u64,
     /// Time in which a full export of any account is possible, in seconds. Default: one day.
     pub full_export_target_seconds: u64,
+    /// How long requests to erase stay in their log, in seconds; the source keeps this promise. Default and least: 400
+    /// days.
+    pub erasure_retention_seconds: u64,
     /// How many requests a principal has. Default: 6,000 a minute.
     #[serde(skip)]
     pub quota: Quota,
@@ -98,6 +101,9 @@ impl Quota {
 /// The protocol's bound on a line, in bytes.
 pub(crate) const MAX_LINE_BYTES: usize = 4 * 1024 * 1024;
 
+/// What the protocol asks of the log of erasures: 400 days.
+const ERASURE_RETENTION_SECONDS: u64 = 400 * 24 * 3600;
+
 impl Default for Limits {
     fn default() -> Self {
         Self {
@@ -110,6 +116,7 @@ impl Default for Limits {
             max_wait_seconds: 60,
             blob_url_ttl_seconds: 900,
             full_export_target_seconds: 24 * 3600,
+            erasure_retention_seconds: ERASURE_RETENTION_SECONDS,
             quota: Quota::new(6_000, 60),
         }
     }
@@ -169,6 +176,13 @@ impl Limits {
     #[must_use]
     pub fn with_blob_url_ttl_seconds(mut self, seconds: u64) -> Self {
         self.blob_url_ttl_seconds = seconds;
+        self
+    }
+
+    /// Sets how long requests to erase stay, in seconds; at least 400 days.
+    #[must_use]
+    pub fn with_erasure_retention_seconds(mut self, seconds: u64) -> Self {
+        self.erasure_retention_seconds = seconds.max(ERASURE_RETENTION_SECONDS);
         self
     }
 

@@ -13,7 +13,7 @@ use saas_backup_core::{
 use serde::{Deserialize, Serialize};
 use url::Url;
 
-use crate::{AccountId, Grant, Schema, ServiceInfo};
+use crate::{AccountId, ErasureLog, Grant, Schema, ServiceInfo};
 
 /// A product's data, as the server kit reads it.
 ///
@@ -79,6 +79,11 @@ pub trait ExportSource: Debug + Send + Sync + 'static {
         Ok(Coverage::default())
     }
 
+    /// What copies must erase, for a product that passes such requests on (profile `erasure`). Default: none.
+    fn erasures(&self) -> Option<&dyn ErasureLog> {
+        None
+    }
+
     /// The sums of some collections at one position of the log, as the grant sees them.
     ///
     /// `None` (the default) has the kit read the collections and add the versions up, which costs a full read and
@@ -141,6 +146,10 @@ impl<T: ExportSource + ?Sized> ExportSource for Arc<T> {
 
     async fn coverage(&self, grant: &Grant) -> Result<Coverage> {
         (**self).coverage(grant).await
+    }
+
+    fn erasures(&self) -> Option<&dyn ErasureLog> {
+        (**self).erasures()
     }
 
     async fn sums(&self, grant: &Grant, collections: &[CollectionName]) -> Result<Option<Sums>> {

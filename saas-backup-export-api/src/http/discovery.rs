@@ -20,7 +20,7 @@ pub(super) async fn document(
         "open_export_versions": ["1.0"],
         "service": service,
         "api_base": config.base(),
-        "profiles": config.profiles(),
+        "profiles": server.kit.profiles(),
         "public_schema": format!("{}/public-schema", config.base()),
         "excluded": service.excluded,
         "limits": config.limits,
@@ -56,6 +56,7 @@ pub(super) async fn resource_metadata(
     let mut scopes = vec!["export.read".to_owned()];
     scopes.extend(schema.catalog.names().map(|name| format!("export.read:{name}")));
     scopes.push("export.blobs".to_owned());
+    scopes.extend(server.kit.source.erasures().map(|_| "export.erasures".to_owned()));
     let issuers: Vec<Value> = config.authorization_servers.iter().map(|issuer| issuer_of(issuer).into()).collect();
     let document = json!({
         "resource": config.base(),

@@ -4,6 +4,7 @@ mod accounts;
 mod answer;
 mod blobs;
 mod discovery;
+mod erasures;
 mod gate;
 mod range;
 mod streams;
@@ -45,7 +46,7 @@ pub fn router(source: impl ExportSource, config: ExportConfig) -> Router {
     let gate = Gate::new(&config.limits, Arc::clone(&config.clock));
     let server = Server { kit: Kit { source: Arc::new(source), config: Arc::new(config) }, gate };
 
-    let accounts = Router::new()
+    let mut accounts = Router::new()
         .route("/accounts", only(get(accounts::list)))
         .route("/accounts/{account}/schema", only(get(accounts::schema)))
         .route("/accounts/{account}/coverage", only(get(accounts::coverage)))
@@ -55,7 +56,14 @@ pub fn router(source: impl ExportSource, config: ExportConfig) -> Router {
         .route("/accounts/{account}/inventory", only(get(streams::inventory)))
         .route("/accounts/{account}/changes", only(get(streams::changes)))
         .route("/accounts/{account}/records", only(post(streams::records)))
-        .route("/accounts/{account}/records/{collection}/{id}", only(get(streams::record)))
+        .route("/accounts/{account}/records/{collection}/{id}", only(get(streams::record)));
+    if server.kit.source.erasures().is_some() {
+        let receipts = get(erasures::receipts).post(erasures::receive);
+        accounts = accounts
+            .route("/accounts/{account}/erasures", only(get(erasures::requests)))
+            .route("/accounts/{account}/erasures/{erasure}/receipts", only(receipts));
+    }
+    let accounts = accounts
         .layer(coding())
         // Outside of the layer: the length and the digest of an attachment are those of the bytes that are sent.
         .route("/accounts/{account}/blobs/{blob}", only(get(blobs::blob)))

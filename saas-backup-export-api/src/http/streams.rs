@@ -94,7 +94,7 @@ pub(super) async fn records(
     Ok(stream(server.kit.records(grant, named.ids).await?, pass))
 }
 
-fn stream(answer: Answer, pass: Pass) -> Response {
+pub(super) fn stream(answer: Answer, pass: Pass) -> Response {
     let lines = answer.lines.map(move |piece| {
         // The place at work is kept until the last line is on its way.
         let _held = &pass;

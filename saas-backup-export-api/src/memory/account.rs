@@ -12,7 +12,7 @@ use crate::AccountId;
 /// A handle on one account of a [`MemorySource`]: does what people do in a product, and what goes wrong in one.
 #[derive(Clone, Debug)]
 pub struct MemoryAccount {
-    source: MemorySource,
+    pub(super) source: MemorySource,
     id: AccountId,
 }
 
@@ -26,7 +26,7 @@ impl MemoryAccount {
         &self.id
     }
 
-    fn act<T>(&self, act: impl FnOnce(&mut AccountState) -> T) -> T {
+    pub(super) fn act<T>(&self, act: impl FnOnce(&mut AccountState) -> T) -> T {
         act(self.source.lock().accounts.entry(self.id.clone()).or_default())
     }
 

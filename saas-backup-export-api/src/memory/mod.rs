@@ -1,6 +1,7 @@
 //! A source in memory: what the kit's tests and the demonstration service export.
 
 mod account;
+mod erasures;
 mod state;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -14,8 +15,8 @@ use saas_backup_core::{
 pub use self::account::{MemoryAccount, Transaction};
 use self::state::{AccountState, State};
 use crate::{
-    AccountId, Blob, ChangePage, ChangesRequest, Entry, ExportSource, Grant, Head, ScanPage, ScanRequest, Schema,
-    ServiceInfo, Watermark,
+    AccountId, Blob, ChangePage, ChangesRequest, Entry, ErasureLog, ExportSource, Grant, Head, ScanPage, ScanRequest,
+    Schema, ServiceInfo, Watermark,
 };
 
 /// Accounts in memory with a log in commit order; cloning gives another handle on the same data.
@@ -118,6 +119,10 @@ impl ExportSource for MemorySource {
             let answer = Blob::new(size, futures::stream::iter(pieces).boxed()).with_digest(blob.digest);
             Ok(answer.with_media_type(blob.media_type.clone()))
         })?
+    }
+
+    fn erasures(&self) -> Option<&dyn ErasureLog> {
+        Some(self)
     }
 
     async fn coverage(&self, grant: &Grant) -> Result<Coverage> {

@@ -8,6 +8,7 @@ use saas_backup_core::{
     Reset, ResetReason, Result,
 };
 
+use super::erasures::Erasures;
 use crate::{AccountId, Change, ChangePage, Entry, ScanRequest, Schema, ServiceInfo, Watermark};
 
 #[derive(Debug)]
@@ -36,6 +37,7 @@ pub(super) struct AccountState {
     blobs: BTreeMap<BlobId, HeldBlob>,
     failing: BTreeSet<Key>,
     failing_blobs: BTreeSet<BlobId>,
+    pub(super) erasures: Erasures,
     pub(super) reads_left: Option<usize>,
 }
 
@@ -88,6 +90,27 @@ impl AccountState {
             self.log.push(Logged::Deleted(deletion));
         }
         found
+    }
+
+    pub(super) fn keys_of(&self, wanted: impl Fn(&Record) -> bool) -> Vec<Key> {
+        self.records
+            .values()
+            .map(|held| &held.record)
+            .filter(|record| wanted(record))
+            .map(|record| record.key.clone())
+            .collect()
+    }
+
+    /// Takes a record and the attachments that no other record has.
+    pub(super) fn erase(&mut self, key: Key, now: DateTime<Utc>) {
+        let blobs = self.record(&key).map(|record| record.blobs.clone()).unwrap_or_default();
+        self.delete(Deletion::new(key, DeletionReason::Erased), now);
+        for id in blobs.into_iter().filter_map(|blob| blob.id) {
+            let named = |held: &Held| held.record.blobs.iter().any(|blob| blob.id.as_ref() == Some(&id));
+            if !self.records.values().any(named) {
+                self.blobs.remove(&id);
+            }
+        }
     }
 
     pub(super) fn set_hidden(&mut self, key: &Key, hidden: bool) -> bool {

@@ -144,7 +144,7 @@ impl Frame {
         self.write(&Line::Gap(gap))
     }
 
-    fn write(&mut self, line: &Line) -> Result<()> {
+    pub(crate) fn write(&mut self, line: &Line) -> Result<()> {
         let (writer, pending) = self.open()?;
         writer.write(line, pending)
     }

@@ -1,6 +1,7 @@
 //! The walks behind the answers, and how their lines become a body.
 
 mod changes;
+mod erasures;
 mod frame;
 mod records;
 mod snapshot;
@@ -15,6 +16,7 @@ use futures::{FutureExt as _, StreamExt as _};
 use saas_backup_core::{Result, Start};
 
 pub(crate) use self::changes::ChangesWalk;
+pub(crate) use self::erasures::ErasuresWalk;
 pub(crate) use self::frame::Frame;
 pub(crate) use self::records::RecordsWalk;
 pub(crate) use self::snapshot::SnapshotWalk;

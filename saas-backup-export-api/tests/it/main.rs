@@ -6,6 +6,7 @@ mod changes;
 mod coding;
 mod discovery;
 mod drift;
+mod erasures;
 mod framing;
 mod model;
 mod problems;

@@ -11,9 +11,9 @@ use saas_backup_core::{
     RefRule, Reference, Result, StreamCheck, async_trait,
 };
 use saas_backup_export_api::{
-    AccountId, Blob, ChangePage, ChangesRequest, CursorKey, Entry, ExportConfig, ExportSource, Grant, Head, Limits,
-    MemoryAccount, MemorySource, Principal, ScanPage, ScanRequest, Schema, Scope, ServiceInfo, StaticTokens, Watermark,
-    router,
+    AccountId, Blob, ChangePage, ChangesRequest, CursorKey, Entry, ErasureLog, ExportConfig, ExportSource, Grant, Head,
+    Limits, MemoryAccount, MemorySource, Principal, ScanPage, ScanRequest, Schema, Scope, ServiceInfo, StaticTokens,
+    Watermark, router,
 };
 use serde_json::Value;
 
@@ -73,9 +73,10 @@ impl Server {
         let service = ServiceInfo::new("notes", "Notes", "Example Ltd").with_excluded("search index", "derived");
         let source = MemorySource::new(service, schema()).with_clock(clock.clone());
         let (one, two) = (AccountId::parse("ws_1").unwrap(), AccountId::parse("ws 2/b").unwrap());
+        let every = [Scope::Read, Scope::Blobs, Scope::Erasures];
         let users = [Scope::ReadCollection(name("users"))];
         let tokens = StaticTokens::default()
-            .with(&TOKEN.into(), Principal::new("one").with_account(one.clone()))
+            .with(&TOKEN.into(), Principal::new("one").with_account(one.clone()).with_scopes(every))
             .with(&SECOND_TOKEN.into(), Principal::new("again").with_account(one.clone()))
             .with(&OTHER_TOKEN.into(), Principal::new("two").with_account(two.clone()))
             .with(&USERS_TOKEN.into(), Principal::new("users").with_account(one.clone()).with_scopes(users));
@@ -342,6 +343,9 @@ impl<H: Hooks> ExportSource for Hooked<H> {
     }
     async fn changes(&self, grant: &Grant, request: &ChangesRequest) -> Result<ChangePage> {
         self.0.changes(grant, request).await
+    }
+    fn erasures(&self) -> Option<&dyn ErasureLog> {
+        self.0.erasures()
     }
     async fn changed(&self, grant: &Grant, since: &Watermark) -> Result<()> {
         self.1.waits();
