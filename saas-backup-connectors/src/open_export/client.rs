@@ -4,7 +4,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use futures::StreamExt as _;
 use saas_backup_core::{
-    Account, BlobRef, Budget, ByteStream, Catalog, Coverage, Error, ErrorKind, Key, Permit, Result,
+    Account, BlobRef, Budget, ByteStream, Catalog, Coverage, ErasureReceipt, Error, ErrorKind, Key, Permit, Result,
 };
 use serde::Serialize;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -37,6 +37,7 @@ struct Service {
     id: String,
     name: String,
     account: String,
+    profiles: Vec<String>,
 }
 
 /// A body and its share of the byte budget.
@@ -70,7 +71,12 @@ impl Api {
         Ok(Self {
             client,
             places: Arc::new(Semaphore::new(places)),
-            service: Arc::new(Service { id: discovery.service.id, name: discovery.service.name, account }),
+            service: Arc::new(Service {
+                id: discovery.service.id,
+                name: discovery.service.name,
+                account,
+                profiles: discovery.profiles,
+            }),
             page_lines: config.page_lines.max(1),
         })
     }
@@ -82,6 +88,10 @@ impl Api {
 
     pub(super) fn account_id(&self) -> &str {
         &self.service.account
+    }
+
+    pub(super) fn offers(&self, profile: &str) -> bool {
+        self.service.profiles.iter().any(|offered| offered == profile)
     }
 
     /// Who the token speaks for; asks the service, so that a token that does not do is noticed.
@@ -126,6 +136,22 @@ impl Api {
     pub(super) async fn changes(&self, since: &str) -> Result<Body> {
         let request = Request::get(self.address(&["changes"])?).query("limit", self.page_lines);
         Ok(self.send(request.query("since", since)).await?.into_parts())
+    }
+
+    /// A page of what copies must erase.
+    pub(super) async fn erasures(&self, since: Option<&str>) -> Result<Body> {
+        let mut request = Request::get(self.address(&["erasures"])?).query("limit", self.page_lines);
+        if let Some(since) = since {
+            request = request.query("since", since);
+        }
+        Ok(self.send(request).await?.into_parts())
+    }
+
+    /// Says what was done about a request to erase.
+    pub(super) async fn receipt(&self, receipt: &ErasureReceipt) -> Result<()> {
+        let address = self.address(&["erasures", &receipt.id, "receipts"])?;
+        // Saying it twice says it once.
+        self.send(Request::post(address).idempotent().json(receipt)?).await.map(drop)
     }
 
     /// Some records by name; at most 500.

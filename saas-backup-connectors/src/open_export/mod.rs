@@ -13,6 +13,8 @@
 //!   asks for one.
 //! - **Attachments** are read from where a cut connection ended, if the service serves ranges, and checked by their
 //!   digest. To hosts that the service sends readers to, the token is not sent.
+//! - **Erasures**: what the service asks copies to erase, and receipts for it, where it offers the profile `erasure` and the
+//!   token has the scope `export.erasures`.
 //! - **Restore**: not yet; the connector only reads.
 //!
 //! ```no_run
@@ -31,6 +33,7 @@
 mod catalog;
 mod client;
 mod config;
+mod erasures;
 mod error;
 mod model;
 mod page;
@@ -38,23 +41,38 @@ mod position;
 mod reader;
 mod snapshot;
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use saas_backup_core::{
-    Account, At, Capabilities, Connector, Error, ErrorKind, Result, Sink, SinkOptions, Snapshot, SnapshotOptions,
+    Account, At, Capabilities, Connector, Erasures, Error, ErrorKind, Result, Sink, SinkOptions, Snapshot,
+    SnapshotOptions,
 };
 use tokio::sync::OnceCell;
 use url::Url;
 
 use self::client::Api;
 pub use self::config::OpenExportConfig;
+use self::erasures::OpenExportErasures;
 use self::snapshot::OpenExportSnapshot;
 
 /// An account of a service that speaks the Open Export Protocol.
 #[derive(Debug)]
 pub struct OpenExportConnector {
-    config: OpenExportConfig,
     /// Found with the first call and kept: its pauses are those of the account.
-    api: OnceCell<Api>,
+    api: Arc<LazyApi>,
+}
+
+#[derive(Debug)]
+struct LazyApi {
+    config: OpenExportConfig,
+    found: OnceCell<Api>,
+}
+
+impl LazyApi {
+    async fn get(&self) -> Result<&Api> {
+        self.found.get_or_try_init(|| Api::connect(&self.config)).await
+    }
 }
 
 impl OpenExportConnector {
@@ -65,11 +83,7 @@ impl OpenExportConnector {
     /// [`ErrorKind::Configuration`] if the address is none.
     pub fn new(config: OpenExportConfig) -> Result<Self> {
         Url::parse(&config.url).map_err(|_| Error::new(ErrorKind::Configuration, "the url is none"))?;
-        Ok(Self { config, api: OnceCell::new() })
-    }
-
-    async fn api(&self) -> Result<&Api> {
-        self.api.get_or_try_init(|| Api::connect(&self.config)).await
+        Ok(Self { api: Arc::new(LazyApi { config, found: OnceCell::new() }) })
     }
 }
 
@@ -88,14 +102,14 @@ impl Connector for OpenExportConnector {
     }
 
     async fn check(&self) -> Result<Account> {
-        self.api().await?.account().await
+        self.api.get().await?.account().await
     }
 
     async fn snapshot(&self, options: SnapshotOptions) -> Result<Box<dyn Snapshot>> {
         if options.at != At::Now {
             return Err(Error::new(ErrorKind::Unsupported, "a service shows the present alone"));
         }
-        let api = self.api().await?.with_budget(options.budget);
+        let api = self.api.get().await?.with_budget(options.budget);
         let catalog = api.catalog().await?;
         let coverage = api.coverage(&catalog).await?;
         Ok(Box::new(OpenExportSnapshot::new(api, catalog, coverage)))
@@ -103,5 +117,9 @@ impl Connector for OpenExportConnector {
 
     async fn sink(&self, _options: SinkOptions) -> Result<Box<dyn Sink>> {
         Err(Error::new(ErrorKind::Unsupported, "this connector only reads"))
+    }
+
+    fn erasures(&self) -> Option<Arc<dyn Erasures>> {
+        Some(Arc::new(OpenExportErasures::new(Arc::clone(&self.api))))
     }
 }

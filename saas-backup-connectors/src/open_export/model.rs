@@ -9,6 +9,8 @@ pub(super) struct Discovery {
     pub(super) service: Service,
     pub(super) api_base: String,
     #[serde(default)]
+    pub(super) profiles: Vec<String>,
+    #[serde(default)]
     pub(super) limits: Limits,
 }
 

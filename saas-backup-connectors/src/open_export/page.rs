@@ -1,15 +1,15 @@
 use bytes::Bytes;
 use saas_backup_core::{
-    Cursor, End, Error, ErrorKind, Event, Line, LineCodec, LineReader, Result, Retry, Start, StreamCheck, StreamKind,
+    Cursor, End, ErasureEvent, Error, ErrorKind, Event, Line, LineCodec, LineReader, Result, Retry, Start, StreamCheck,
+    StreamKind,
 };
 
 /// One answer of the service, as far as it can be believed.
 #[derive(Debug)]
-pub(super) struct Page {
+pub(super) struct Page<T = Event> {
     pub(super) start: Start,
-    /// The events, each run of them with the checkpoint after it; all of a whole answer, else what stands before the
-    /// last checkpoint.
-    pub(super) events: Vec<Event>,
+    /// What the lines say; all of a whole answer, else what stands before the last checkpoint.
+    pub(super) events: Vec<T>,
     /// The last checkpoint of the events.
     pub(super) checkpoint: Option<Cursor>,
     pub(super) rest: Rest,
@@ -25,12 +25,39 @@ pub(super) enum Rest {
 }
 
 impl Page {
-    /// Reads a body.
+    /// Reads a body of records.
     ///
     /// # Errors
     ///
     /// If it does not even begin as it should.
     pub(super) fn read(body: Bytes, kind: StreamKind) -> Result<Self> {
+        Self::read_with(body, kind, |line| match line {
+            Line::Put(_) | Line::Gap(_) | Line::Schema(_) => Ok(line.into_event()),
+            Line::Delete(_) | Line::Reset(_) if kind == StreamKind::Changes => Ok(line.into_event()),
+            _ => Err(misplaced()),
+        })
+    }
+}
+
+impl Page<ErasureEvent> {
+    /// Reads a body of requests to erase.
+    ///
+    /// # Errors
+    ///
+    /// If it does not even begin as it should.
+    pub(super) fn read_erasures(body: Bytes) -> Result<Self> {
+        Self::read_with(body, StreamKind::Erasures, |line| match line {
+            Line::Erase(request) => Ok(Some(ErasureEvent::Erase(request))),
+            Line::Hold(request) => Ok(Some(ErasureEvent::Hold(request))),
+            Line::EraseCancel(end) => Ok(Some(ErasureEvent::Cancel(end))),
+            Line::HoldRelease(end) => Ok(Some(ErasureEvent::Release(end))),
+            _ => Err(misplaced()),
+        })
+    }
+}
+
+impl<T> Page<T> {
+    fn read_with(body: Bytes, kind: StreamKind, meaning: impl Fn(Line) -> Result<Option<T>>) -> Result<Self> {
         let codec = LineCodec::wire();
         let (mut reader, mut check) = (LineReader::new(codec.limits.bytes), StreamCheck::new(codec));
         reader.push(body);
@@ -43,7 +70,7 @@ impl Page {
         }
         let mut page = Self { start: *start, events: Vec::new(), checkpoint: None, rest: Rest::Cut(cut()) };
         let mut kept = 0;
-        let ended = page.take_lines(&mut reader, &mut check, &mut kept);
+        let ended = page.take_lines(&mut reader, &mut check, &mut kept, meaning);
         match ended.and_then(|()| reader.finish()).and_then(|()| check.finish()) {
             Ok(end) => page.rest = Rest::Whole(Box::new(end)),
             Err(error) => {
@@ -54,8 +81,13 @@ impl Page {
         Ok(page)
     }
 
-    fn take_lines(&mut self, reader: &mut LineReader, check: &mut StreamCheck, kept: &mut usize) -> Result<()> {
-        let may = self.start.kind;
+    fn take_lines(
+        &mut self,
+        reader: &mut LineReader,
+        check: &mut StreamCheck,
+        kept: &mut usize,
+        meaning: impl Fn(Line) -> Result<Option<T>>,
+    ) -> Result<()> {
         while let Some(line) = reader.next_line()? {
             let line = check.decode(&line)?;
             match line {
@@ -64,15 +96,15 @@ impl Page {
                     self.checkpoint = Some(cursor);
                     *kept = self.events.len();
                 }
-                Line::Put(_) | Line::Gap(_) | Line::Schema(_) => self.events.extend(line.into_event()),
-                Line::Delete(_) | Line::Reset(_) if may == StreamKind::Changes => self.events.extend(line.into_event()),
-                _ => {
-                    return Err(Error::new(ErrorKind::InvalidData, "a line does not belong into this stream"));
-                }
+                line => self.events.extend(meaning(line)?),
             }
         }
         Ok(())
     }
+}
+
+fn misplaced() -> Error {
+    Error::new(ErrorKind::InvalidData, "a line does not belong into this stream")
 }
 
 fn cut() -> Error {

@@ -210,7 +210,7 @@ impl Reader {
 }
 
 /// Where to go on: the next page, or the last checkpoint of one that was cut; `None` at the end.
-fn goes_on(page: Page) -> Result<Option<String>> {
+pub(super) fn goes_on<T>(page: Page<T>) -> Result<Option<String>> {
     match (page.rest, page.checkpoint) {
         (Rest::Whole(end), _) if !end.more => Ok(None),
         (Rest::Whole(end), _) => text_of(end.cursor.as_ref().ok_or_else(no_cursor)?).map(Some),

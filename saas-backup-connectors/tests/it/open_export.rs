@@ -13,9 +13,10 @@ use saas_backup_connectors::open_export::{OpenExportConfig, OpenExportConnector}
 use saas_backup_core::memory::{MemoryConnector, MemoryStore};
 use saas_backup_core::testkit::{self, Random};
 use saas_backup_core::{
-    BlobRef, Catalog, Collection, CollectionName, Connector, DeletionGuard, Error, ErrorKind, Event, Json, Key, Kind,
-    Line, LineCodec, Record, RecordState, RefRule, Reference, Result, RunStatus, SnapshotOptions, Start, StreamKind,
-    StreamWriter, TransferOptions, Transferred, Visibility, async_trait, transfer,
+    BlobRef, Catalog, Collection, CollectionName, Connector, Cursor, DeletionGuard, ErasureEvent, ErasureReceipt,
+    ErasureRequest, ErasureState, ErasureTarget, Erasures, Error, ErrorKind, Event, Json, Key, Kind, Line, LineCodec,
+    Record, RecordState, RefRule, Reference, Result, RunStatus, SnapshotOptions, Start, StreamKind, StreamWriter,
+    TransferOptions, Transferred, Visibility, async_trait, transfer,
 };
 use saas_backup_export_api::{
     AccountId, Authenticator, CursorKey, ExportConfig, MemoryAccount, MemorySource, Principal, Schema, Scope,
@@ -23,6 +24,7 @@ use saas_backup_export_api::{
 };
 use secrecy::SecretString;
 use tower_http::compression::CompressionLayer;
+use url::Url;
 
 use super::server::serve;
 
@@ -83,8 +85,9 @@ impl Service {
         let schema = Schema::new(Catalog::new(vec![users, notes.with_blobs(), comments]));
         let source = MemorySource::new(ServiceInfo::new("notes", "Notes", "Example"), schema);
         let (one, two) = (AccountId::parse("ws 1/a").unwrap(), AccountId::parse("ws_2").unwrap());
+        let every = [Scope::Read, Scope::Blobs, Scope::Erasures];
         let tokens = StaticTokens::default()
-            .with(&TOKEN.into(), Principal::new("one").with_account(one.clone()))
+            .with(&TOKEN.into(), Principal::new("one").with_account(one.clone()).with_scopes(every))
             .with(&"both".into(), Principal::new("both").with_account(one.clone()).with_account(two.clone()))
             .with(&"none".into(), Principal::new("none"));
         let tokens = Regranted { tokens, scopes: Arc::default() };
@@ -92,6 +95,7 @@ impl Service {
         let url = format!("http://{}", listener.local_addr().unwrap());
         let base = format!("{url}/export/v1").parse().unwrap();
         let config = ExportConfig::new(base, tokens.clone(), CursorKey::from_bytes([5; 32])).unwrap();
+        let config = config.with_authorization_server(Url::parse("https://login.example.com").unwrap());
         let requests = Arc::new(Mutex::new(Vec::new()));
         let tamper = Tamper::default();
         let state = (Arc::clone(&requests), Arc::clone(&tamper));
@@ -445,6 +449,63 @@ async fn a_token_that_reads_more_or_less_than_before_loses_nothing_from_the_copy
     let run = copy.run(&connector).await.unwrap();
     assert_eq!(run.report.status, RunStatus::Complete, "{:?}", run.report);
     assert_eq!(copy.versions(), service.oracle());
+}
+
+async fn requests(feed: &Arc<dyn Erasures>, from: Option<Cursor>) -> (Vec<ErasureEvent>, Option<Cursor>) {
+    let events: Vec<ErasureEvent> = feed.requests(from).try_collect().await.unwrap();
+    let (cursors, events): (Vec<_>, Vec<_>) =
+        events.into_iter().partition(|event| matches!(event, ErasureEvent::Checkpoint(_)));
+    let last = cursors.into_iter().next_back();
+    let cursor = last.map(|event| if let ErasureEvent::Checkpoint(cursor) = event { cursor } else { unreachable!() });
+    (events, cursor)
+}
+
+fn erasure(id: &str, record: &str) -> ErasureRequest {
+    let time = |text: &str| text.parse().unwrap();
+    let targets = vec![ErasureTarget::record(key(record))];
+    ErasureRequest::new(id, time("2026-03-01T09:00:00Z"), "data-subject-request", time("2026-03-31T09:00:00Z"), targets)
+}
+
+#[tokio::test]
+async fn what_copies_must_erase_is_read_once_and_answered() {
+    let service = Service::seeded(3).await;
+    let feed = service.connector().erasures().unwrap();
+    let (none, start) = requests(&feed, None).await;
+    assert_eq!(none, []);
+    let asked: Vec<ErasureRequest> = (0..25).map(|number| erasure(&format!("er {number}/x"), "notes/n_001")).collect();
+    for request in &asked {
+        service.account.erase(request.clone());
+    }
+    service.account.cancel_erasure("er 0/x");
+    for from in [None, start] {
+        let (events, end) = requests(&feed, from).await;
+        assert_eq!(events.len(), 26);
+        assert_eq!(events[24], ErasureEvent::Erase(asked[24].clone()));
+        assert!(matches!(&events[25], ErasureEvent::Cancel(end) if end.id == "er 0/x"));
+        assert_eq!(requests(&feed, end).await.0, []);
+    }
+    let receipt = ErasureReceipt::new("er 3/x", ErasureState::Applied, "2026-03-02T00:00:00Z".parse().unwrap());
+    feed.receipt(&receipt).await.unwrap();
+    feed.receipt(&receipt).await.unwrap();
+    assert_eq!(service.account.receipts("er 3/x").iter().map(|filed| &filed.receipt).collect::<Vec<_>>(), [&receipt]);
+    let unknown = ErasureReceipt::new("er_99", ErasureState::Applied, receipt.at);
+    assert_eq!(feed.receipt(&unknown).await.unwrap_err().kind(), ErrorKind::NotFound);
+}
+
+#[tokio::test]
+async fn a_service_that_asks_for_no_erasures_gives_none() {
+    let service = Service::seeded(1).await;
+    service.tamper(|path, body| {
+        if !path.contains("well-known") {
+            return body;
+        }
+        String::from_utf8(body).unwrap().replace(r#","erasure""#, "").into_bytes()
+    });
+    let feed = service.connector().erasures().unwrap();
+    assert_eq!(requests(&feed, None).await, (vec![], None));
+    let receipt = ErasureReceipt::new("er_1", ErasureState::Applied, "2026-03-02T00:00:00Z".parse().unwrap());
+    assert_eq!(feed.receipt(&receipt).await.unwrap_err().kind(), ErrorKind::Unsupported);
+    assert!(!service.take_requests().iter().any(|path| path.contains("erasures")));
 }
 
 #[tokio::test]

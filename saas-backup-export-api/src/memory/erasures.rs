@@ -50,6 +50,13 @@ impl MemoryAccount {
         });
     }
 
+    /// What the holders of copies said about a request; nothing about one that does not exist.
+    pub fn receipts(&self, erasure: &str) -> Vec<FiledReceipt> {
+        self.act(|account| {
+            account.erasures.receipts.get(erasure).into_iter().flat_map(BTreeMap::values).cloned().collect()
+        })
+    }
+
     /// Withdraws a request to erase.
     pub fn cancel_erasure(&self, id: impl Into<String>) {
         let end = ErasureEnd::new(id, self.source.clock.now());
