@@ -648,7 +648,7 @@ pub(crate) struct EraseArgs {
     #[arg(value_name = "SOURCE")]
     pub(crate) source: String,
     /// A person, as the source names them: their record, and what they wrote
-    #[arg(long = "subject", value_name = "COLLECTION/ID", required_unless_present_any = ["records", "conditions"])]
+    #[arg(long = "subject", value_name = "COLLECTION/ID", required_unless_present_any = ["records", "conditions", "requested"])]
     pub(crate) subjects: Vec<String>,
     /// Also records that refer to the person by this relationship
     #[arg(long = "relation", value_name = "NAME", requires = "subjects")]
@@ -660,8 +660,11 @@ pub(crate) struct EraseArgs {
     #[arg(long = "where", value_name = "COLLECTION/POINTER=VALUE")]
     pub(crate) conditions: Vec<String>,
     /// The id of the request, such as the number of a ticket; stands in the clear: no personal data
-    #[arg(long, value_name = "ID")]
-    pub(crate) request: String,
+    #[arg(long, value_name = "ID", required_unless_present = "requested")]
+    pub(crate) request: Option<String>,
+    /// Everything that the source itself asks to erase; it is told what was done. Repeat it after `maintain`
+    #[arg(long, conflicts_with_all = ["subjects", "relations", "records", "conditions", "request", "basis"])]
+    pub(crate) requested: bool,
     /// Why: data-subject-request, retention, contract-end, court-order, unlawful or other
     #[arg(long, value_name = "WHY", default_value = "data-subject-request")]
     pub(crate) basis: String,

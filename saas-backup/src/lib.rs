@@ -50,11 +50,12 @@ pub use config::{
 };
 pub use project::{
     AlertTried, Change, ChangeKind, Checked, CollectionPlan, CollectionStatus, CollectionSummary, Configured,
-    ConfiguredJob, DrillPoint, DrillRequest, DrillStatus, Drilled, Erased, ErasureStep, Escrowed, ExportRequest,
-    Exported, Failure, ForgetOptions, Forgot, Initialised, InventoryCopies, InventoryItem, KeyCheck, KeyHolders,
-    KeyOptions, KeysChanged, KeysChecked, Listing, MaintainOptions, Maintained, Mended, NewKey, Plan, Point, Problem,
-    Project, RecordSummary, Reloaded, Repaired, Replicated, ReplicatedSource, Restored, ServeOptions, Serving,
-    ServingHandle, SourceStatus, Stats, Verified, VerifyRead, Version, keygen, keygen_to, write_starter_config,
+    ConfiguredJob, DrillPoint, DrillRequest, DrillStatus, Drilled, Erased, ErasedRequests, ErasureStep, Escrowed,
+    ExportRequest, Exported, Failure, ForgetOptions, Forgot, Initialised, InventoryCopies, InventoryItem, KeyCheck,
+    KeyHolders, KeyOptions, KeysChanged, KeysChecked, Listing, MaintainOptions, Maintained, Mended, NewKey, Plan,
+    Point, Problem, Project, RecordSummary, Reloaded, Repaired, Replicated, ReplicatedSource, RequestOptions,
+    RequestOutcome, Restored, ServeOptions, Serving, ServingHandle, SourceStatus, Stats, Verified, VerifyRead, Version,
+    keygen, keygen_to, write_starter_config,
 };
 pub use provider::OwnBackup;
 pub use registry::{ConnectorEntry, Context, FormatEntry, Registry};

@@ -1,13 +1,14 @@
 //! What is remembered on this machine, beside the repository: locks, last runs, schedules, id maps.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use chrono::{DateTime, Utc};
 use saas_backup_core::{
-    CollectionName, Coverage, Digest, Error, ErrorKind, Period, Result, RunId, RunReport, RunStatus,
+    CollectionName, Coverage, Digest, ErasureReceipt, ErasureRequest, ErasureState, Error, ErrorKind, Period, Result,
+    RunId, RunReport, RunStatus,
 };
 use saas_backup_ops::RunOutcome;
 use saas_backup_repository::Anchor;
@@ -191,6 +192,52 @@ impl StateFolder {
     pub(crate) fn note_anchor(&self, source: &str, anchor: Anchor) -> Result<()> {
         let seen = Seen { sequence: anchor.sequence, sha256: anchor.sha256 };
         replace(&self.folder("anchors")?.join(format!("{source}.json")), &serde_json::to_vec(&seen)?)
+    }
+}
+
+impl StateFolder {
+    /// What a source that asks to erase was told.
+    pub(crate) fn answered(&self, source: &str) -> Result<Answered> {
+        read_or_default(&self.0.join("requests").join(format!("{source}.json")))
+    }
+
+    /// Notes what a source was told.
+    pub(crate) fn note_answered(&self, source: &str, answered: &Answered) -> Result<()> {
+        replace(&self.folder("requests")?.join(format!("{source}.json")), &serde_json::to_vec_pretty(answered)?)
+    }
+}
+
+/// What a source that asks to erase was told, by the ids of its requests. Without it, it is told again.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub(crate) struct Answered {
+    told: BTreeMap<String, ErasureState>,
+    /// Requests for what was never held: they need not be searched for again.
+    nothing_held: BTreeSet<String>,
+}
+
+impl Answered {
+    pub(crate) fn told(&self, request: &str) -> Option<&ErasureState> {
+        self.told.get(request)
+    }
+
+    pub(crate) fn tell(&mut self, receipt: &ErasureReceipt) {
+        self.told.insert(receipt.id.clone(), receipt.state);
+    }
+
+    pub(crate) fn held_nothing(&self, request: &str) -> bool {
+        self.nothing_held.contains(request)
+    }
+
+    pub(crate) fn note_nothing_held(&mut self, request: &str) {
+        self.nothing_held.insert(request.to_owned());
+    }
+
+    /// Keeps what is known of these requests alone.
+    pub(crate) fn forget_others(&mut self, requests: &[ErasureRequest]) {
+        let known: BTreeSet<&str> = requests.iter().map(|request| request.id.as_str()).collect();
+        self.told.retain(|id, _| known.contains(id.as_str()));
+        self.nothing_held.retain(|id| known.contains(id.as_str()));
     }
 }
 

@@ -3,7 +3,7 @@ use std::io::Read as _;
 
 use saas_backup::core::{CollectionName, Error, ErrorKind, Json, Key, Reference, Result};
 use saas_backup::repository::{EraseOptions, Erasure, ErasureProgress, Scanned, Subject};
-use saas_backup::{Erased, ErasureStep, Project};
+use saas_backup::{Erased, ErasedRequests, ErasureStep, Project, RequestOptions};
 use serde::Serialize;
 
 use super::{Session, named_or_all};
@@ -17,10 +17,7 @@ use crate::{failure, signals};
 const LISTED: usize = 50;
 
 pub(super) async fn erase(session: &Session, args: &EraseArgs) -> Result<Outcome> {
-    let subject = subject(args)?;
     let project = session.project()?;
-    let options = EraseOptions::new(&args.request).with_basis(args.basis.clone());
-    let options = options.with_despite_hold(args.despite_hold).with_dry_run(args.dry_run);
     let stop = signals::stop_token(session.output, "what is hidden stays hidden; `saas-backup maintain` does the rest");
     let console = Console::start(session.output, &args.source);
     let mut show = |step: ErasureStep<'_>| match step {
@@ -30,13 +27,68 @@ pub(super) async fn erase(session: &Session, args: &EraseArgs) -> Result<Outcome
         }
         _ => {}
     };
+    let stopped = || Error::new(ErrorKind::Cancelled, "the erasure was stopped");
+    if args.requested {
+        let options = RequestOptions::default().with_despite_hold(args.despite_hold).with_dry_run(args.dry_run);
+        let result = tokio::select! {
+            result = project.erase_requested(&args.source, &options, &mut show) => result,
+            () = stop.cancelled() => Err(stopped()),
+        };
+        console.end();
+        let erased = result?;
+        session.output.result(&erased, describe_requested)?;
+        return Ok(Outcome::Done);
+    }
+    let subject = subject(args)?;
+    let options = EraseOptions::new(args.request.clone().unwrap_or_default()).with_basis(args.basis.clone());
+    let options = options.with_despite_hold(args.despite_hold).with_dry_run(args.dry_run);
     let result = tokio::select! {
         result = project.erase(&args.source, &subject, &options, &mut show) => result,
-        () = stop.cancelled() => Err(Error::new(ErrorKind::Cancelled, "the erasure was stopped")),
+        () = stop.cancelled() => Err(stopped()),
     };
     console.end();
     session.output.result(&result?, describe)?;
     Ok(Outcome::Done)
+}
+
+fn describe_requested(erased: &ErasedRequests) -> String {
+    let ErasedRequests { source, requests, .. } = erased;
+    if requests.is_empty() {
+        return format!("{source}: asks to erase nothing\n");
+    }
+    let rows: Vec<Vec<String>> = requests
+        .iter()
+        .map(|outcome| {
+            let receipt = &outcome.receipt;
+            let until = receipt.expires_by.map(|until| format!(" until {}", time(until))).unwrap_or_default();
+            let why = receipt.reason.as_ref().map(|reason| format!(": {reason}")).unwrap_or_default();
+            let state = format!("{}{until}{why}", word(&receipt.state));
+            let told = if outcome.told { "now" } else { "" };
+            vec![
+                short(&outcome.request, 60),
+                time(outcome.apply_by),
+                outcome.records.to_string(),
+                short(&state, 200),
+                told.to_owned(),
+            ]
+        })
+        .collect();
+    let mut text = format!("{source}\n{}", table(&["REQUEST", "BY", "RECORDS", "STATE", "TOLD"], &rows));
+    if erased.dry_run {
+        text.push_str("nothing was changed, and nobody was told\n");
+    } else {
+        kept_by_copies(&mut text, &erased.kept_by_replicas, &erased.kept_by_followers);
+    }
+    text
+}
+
+fn kept_by_copies(text: &mut String, replicas: &[String], followers: &[String]) {
+    for replica in replicas {
+        let _ = writeln!(text, "{replica} keeps what it holds: give its [[replica]] prune = true, then `replicate`");
+    }
+    for replica in followers {
+        let _ = writeln!(text, "{replica} keeps what it holds: run the same `erase` with it as [repository]");
+    }
 }
 
 fn subject(args: &EraseArgs) -> Result<Subject> {
@@ -106,13 +158,7 @@ fn describe(erased: &Erased) -> String {
         let _ = writeln!(text, "request {}: {}", short(&last.request, 200), progress(last));
     }
     if !erased.dry_run {
-        for replica in &erased.kept_by_replicas {
-            let _ =
-                writeln!(text, "{replica} keeps what it holds: give its [[replica]] prune = true, then `replicate`");
-        }
-        for replica in &erased.kept_by_followers {
-            let _ = writeln!(text, "{replica} keeps what it holds: run the same `erase` with it as [repository]");
-        }
+        kept_by_copies(&mut text, &erased.kept_by_replicas, &erased.kept_by_followers);
     }
     text
 }

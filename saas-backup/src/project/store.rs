@@ -155,6 +155,10 @@ impl Store {
         Ok(Arc::new(self.0.source(name)?.with_history(true)))
     }
 
+    pub(super) fn is_encrypted(&self) -> bool {
+        self.0.is_encrypted()
+    }
+
     pub(super) async fn points(&self, name: &str) -> Result<Vec<Point>> {
         self.0.source(name)?.points().await
     }

@@ -9,5 +9,6 @@ mod project;
 mod registry;
 mod reload;
 mod replica;
+mod requests;
 mod support;
 mod upkeep;
