@@ -236,6 +236,39 @@ impl<'a> Scanner<'a> {
         text.ok_or_else(|| self.malformed("the value does not end with the text"))
     }
 
+    /// Reads an object that nests at most `depth` deep, its names each once, and gives the place of one member's value,
+    /// which nests at most `own_depth` deep.
+    pub(crate) fn object_with(&mut self, wanted: &str, own_depth: usize, depth: usize) -> Result<Option<Range<usize>>> {
+        let depth = deeper(self.at, depth)?;
+        let (mut names, mut found, mut first) = (Vec::with_capacity(16), None, true);
+        self.open(b'{')?;
+        while self.next_entry(b'}', &mut first)? {
+            let name = self.name()?;
+            let (start, next) = self.token(self.at);
+            let is_wanted = name == wanted;
+            self.at = self.skip(start, next, if is_wanted { own_depth } else { depth })?;
+            if is_wanted {
+                found = Some(start..self.at);
+            }
+            names.push(name);
+        }
+        names.sort_unstable();
+        if names.windows(2).any(|pair| matches!(pair, [left, right] if left == right)) {
+            return Err(refused(self.at, "a name stands twice in one object"));
+        }
+        Ok(found)
+    }
+
+    /// Jumps over a value that was read before, if it begins here, and gives its text.
+    pub(crate) fn known_value(&mut self, place: &Range<usize>) -> Result<&'a str> {
+        self.peek();
+        if self.at != place.start {
+            return Err(self.malformed("another value than expected"));
+        }
+        self.at = place.end;
+        self.slice(place.start, place.end)
+    }
+
     /// Passes over the value that begins at this place with this byte, and gives the place behind it.
     fn skip(&mut self, at: usize, first: Option<u8>, depth: usize) -> Result<usize> {
         match first {

@@ -85,8 +85,8 @@ impl Reading {
         }
         let since = at.cursor();
         let (body, _held) = api.erasures(since).await?;
-        self.guard.advance(since.unwrap_or_default(), &body)?;
         let mut page = Page::read_erasures(body)?;
+        self.guard.advance(since.unwrap_or_default(), &page.mark())?;
         if page.start.account != api.account_id() {
             return Err(Error::new(ErrorKind::InvalidData, "the service answered for another account"));
         }

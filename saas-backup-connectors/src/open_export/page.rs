@@ -103,6 +103,17 @@ impl<T> Page<T> {
     }
 }
 
+impl<T> Page<T> {
+    /// What tells this answer from others.
+    pub(super) fn mark(&self) -> Vec<u8> {
+        match (&self.rest, &self.checkpoint) {
+            (Rest::Whole(end), _) => end.digest.as_bytes().to_vec(),
+            (Rest::Cut(_), Some(checkpoint)) => checkpoint.as_json().as_bytes().to_vec(),
+            (Rest::Cut(_), None) => Vec::new(),
+        }
+    }
+}
+
 fn misplaced() -> Error {
     Error::new(ErrorKind::InvalidData, "a line does not belong into this stream")
 }

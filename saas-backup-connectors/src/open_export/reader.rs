@@ -114,8 +114,8 @@ impl Reader {
     fn snapshot_page(&mut self, body: Body, at: Option<(String, String, String)>) -> Result<Batch> {
         let (body, permit) = body;
         let generation = at.as_ref().map(|(_, _, generation)| generation.as_str());
-        self.advance(at.as_ref().map_or("", |(cursor, _, _)| cursor), &body)?;
         let mut page = self.open(body, StreamKind::Snapshot, generation)?;
+        self.advance(at.as_ref().map_or("", |(cursor, _, _)| cursor), &page)?;
         let changes = match at {
             Some((_, changes, _)) => changes,
             None => changes_cursor(&page)?,
@@ -143,8 +143,8 @@ impl Reader {
 
     fn changes_page(&mut self, body: Body, cursor: String, generation: String) -> Result<Batch> {
         let (body, permit) = body;
-        self.advance(&cursor, &body)?;
         let mut page = self.open(body, StreamKind::Changes, Some(&generation))?;
+        self.advance(&cursor, &page)?;
         let mut events = std::mem::take(&mut page.events);
         events.retain(|event| self.is_wanted(event));
         let last = match &page.rest {
@@ -194,8 +194,8 @@ impl Reader {
         Ok(page)
     }
 
-    fn advance(&mut self, cursor: &str, body: &[u8]) -> Result<()> {
-        self.guard.advance(cursor, body)
+    fn advance(&mut self, cursor: &str, page: &Page) -> Result<()> {
+        self.guard.advance(cursor, &page.mark())
     }
 
     /// Whether an event is of what was asked for. A collection that is not in the catalog yet is read in full once it is.

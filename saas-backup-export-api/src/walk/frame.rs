@@ -130,7 +130,9 @@ impl Frame {
     /// Takes the lines that are to be sent now.
     pub(crate) fn take(&mut self) -> Bytes {
         self.taken += self.pending.len();
-        Bytes::from(std::mem::take(&mut self.pending))
+        // The next lines will be about as long.
+        let next = Vec::with_capacity(self.pending.len() + self.pending.len() / 8);
+        Bytes::from(std::mem::replace(&mut self.pending, next))
     }
 
     fn gap(&mut self, mut gap: Gap) -> Result<()> {

@@ -3,6 +3,7 @@ mod stream;
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
@@ -21,12 +22,13 @@ const MAX_TYPE_CHARS: usize = 32;
 pub(super) fn line(codec: &LineCodec, bytes: &Bytes) -> Result<Line> {
     let text = checked_text(codec, bytes)?;
     let kind = kind_of(codec, text)?;
+    let mut data = None;
     if codec.is_wire() {
         let mut scanner = Scanner::interoperable(text);
-        scanner.value(codec.depth() + ENVELOPE_DEPTH)?;
+        data = scanner.object_with("data", codec.depth(), codec.depth() + ENVELOPE_DEPTH)?;
         scanner.end()?;
     }
-    let mut decoder = Decoder { scanner: Scanner::new(text), codec, line: bytes, own: false };
+    let mut decoder = Decoder { scanner: Scanner::new(text), codec, line: bytes, own: false, data };
     let line = match kind {
         LineKind::Start => Line::Start(Box::new(decoder.start()?)),
         LineKind::Put => Line::Put(Box::new(decoder.put()?)),
@@ -62,7 +64,7 @@ pub(super) fn own_put(codec: &LineCodec, bytes: &Bytes) -> Result<Record> {
     if kind_of(codec, text)? != LineKind::Put {
         return Err(broken("the line is not a put"));
     }
-    let mut decoder = Decoder { scanner: Scanner::new(text), codec, line: bytes, own: true };
+    let mut decoder = Decoder { scanner: Scanner::new(text), codec, line: bytes, own: true, data: None };
     let record = decoder.put()?;
     decoder.scanner.end()?;
     rules::check_record(codec, &record)?;
@@ -105,6 +107,8 @@ struct Decoder<'a> {
     line: &'a Bytes,
     /// Whether the codec wrote the line itself.
     own: bool,
+    /// Where the value of `data` stands, if the whole line was read before.
+    data: Option<Range<usize>>,
 }
 
 impl<'a> Decoder<'a> {
@@ -163,10 +167,11 @@ impl<'a> Decoder<'a> {
 
     /// Reads the `data` of a record.
     fn data(&mut self) -> Result<Json> {
-        if !self.own {
-            return self.json();
-        }
-        let text = self.scanner.last_value(self.codec.depth())?;
+        let text = match &self.data {
+            Some(place) => self.scanner.known_value(place)?,
+            None if self.own => self.scanner.last_value(self.codec.depth())?,
+            None => return self.json(),
+        };
         Ok(Json::from_checked(self.line.slice_ref(text.as_bytes())))
     }
 
