@@ -11,9 +11,12 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use examples::{demo, project, script};
-use saas_backup::core::{Error, ErrorKind, Key, ManualClock, Reference, Result, RunStatus, TransferOptions};
+use saas_backup::core::{
+    Clock as _, ErasureRequest, ErasureState, ErasureTarget, Error, ErrorKind, Key, ManualClock, Reference, Result,
+    RunStatus, TransferOptions,
+};
 use saas_backup::repository::{Concerned, EraseOptions, ErasureProgress, Subject};
-use saas_backup::{Config, Erased, MaintainOptions, Project, VerifyRead};
+use saas_backup::{Config, Erased, MaintainOptions, Project, RequestOptions, VerifyRead};
 
 const HELP: &str = "\
 Erases a person from every point in time of a source.
@@ -24,7 +27,8 @@ Lists what a saas-backup.toml's SOURCE holds of the person whose record is COLLE
 and what they wrote. With --erase it is erased, for the request of this id. Takes the identity, which CONFIG names.
 
 Without arguments: backs a demo service up, finds what one person wrote there, erases it, and searches everything that can
-still be read for them: before, at once, and after the grace.
+still be read for them: before, at once, and after the grace. Then the service asks to erase somebody else, as one that passes such
+requests on does, and is told.
 ";
 
 const DAY: Duration = Duration::from_hours(24);
@@ -136,10 +140,36 @@ async fn show() -> Result<()> {
     println!("   {}", if is_gone { "gone: nothing that can be read holds it" } else { "NOT gone" });
     let whole = project.verify(VerifyRead::ALL, &mut |_, _| {}).await?;
     println!("   {} objects read back, {} problems", whole.read, whole.problems.len());
-    if same && is_gone && before > 0 && scanned.found.is_empty() && whole.good {
+
+    println!("\n6. What the service itself asks copies to erase, and what it is told");
+    let answered = ask(&service, &project, &clock).await?;
+    if same && is_gone && before > 0 && scanned.found.is_empty() && whole.good && answered {
         return Ok(());
     }
     Err(Error::new(ErrorKind::Integrity, "the repository is not what it should be"))
+}
+
+/// Has the service pass on the request of another person; says whether it was done and answered.
+async fn ask(service: &demo::Demo, project: &Project, clock: &ManualClock) -> Result<bool> {
+    let (now, lin) = (clock.now(), Reference::from(&Key::parse("users", "lin")?));
+    let targets = vec![ErasureTarget::person(lin)];
+    service.account().erase(ErasureRequest::new("er_1", now, "data-subject-request", now + 30 * DAY, targets));
+    let done = project.erase_requested("notes", &RequestOptions::default(), &mut |_| {}).await?;
+    for outcome in &done.requests {
+        println!(
+            "   {}: {} records, to be done by {}",
+            outcome.request,
+            outcome.records,
+            outcome.apply_by.date_naive()
+        );
+    }
+    let mut told = Vec::new();
+    for filed in service.account().receipts("er_1") {
+        let until = filed.receipt.expires_by.map(|until| format!(" until {}", until.date_naive())).unwrap_or_default();
+        println!("   the service was told: {:?}{until}", filed.receipt.state);
+        told.push(filed.receipt.state);
+    }
+    Ok(told == [ErasureState::BeyondUse] && done.requests.iter().all(|outcome| outcome.records > 0))
 }
 
 /// Whether each point holds what is expected of it.

@@ -204,8 +204,8 @@ impl Kit {
         let mut profiles = vec!["minimal"];
         if !self.config.authorization_servers.is_empty() {
             profiles.extend(["core", "incremental"]);
-            profiles.extend(self.source.erasures().map(|_| "erasure"));
         }
+        profiles.extend(self.source.erasures().map(|_| "erasure"));
         profiles
     }
 

@@ -3,8 +3,8 @@ use saas_backup_core::{
     RefRule, Result,
 };
 use saas_backup_export_api::{
-    AccountId, CursorKey, ExportConfig, MemoryAccount, MemorySource, Principal, Schema, ServiceInfo, StaticTokens,
-    router,
+    AccountId, CursorKey, ExportConfig, MemoryAccount, MemorySource, Principal, Schema, Scope, ServiceInfo,
+    StaticTokens, router,
 };
 use tokio::task::JoinHandle;
 
@@ -14,7 +14,9 @@ pub(super) async fn serve(token: &str, clock: ManualClock) -> Result<(MemoryAcco
     let source = MemorySource::new(service, Schema::new(catalog()?)).with_clock(clock.clone());
     let id = AccountId::parse("demo")?;
     let account = source.account(&id);
-    let tokens = StaticTokens::default().with(&token.into(), Principal::new("you").with_account(id));
+    let scopes = [Scope::Read, Scope::Blobs, Scope::Erasures];
+    let principal = Principal::new("you").with_account(id).with_scopes(scopes);
+    let tokens = StaticTokens::default().with(&token.into(), principal);
 
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
     let url = format!("http://{}", listener.local_addr()?);
