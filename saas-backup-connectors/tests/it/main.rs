@@ -9,6 +9,8 @@ mod fake_wordpress;
 mod live_postgres;
 #[cfg(all(unix, feature = "airbyte", feature = "singer"))]
 mod live_taps;
+#[cfg(feature = "open-export")]
+mod live_vendor;
 #[cfg(feature = "wordpress")]
 mod live_wordpress;
 #[cfg(feature = "open-export")]
