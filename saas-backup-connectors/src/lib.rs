@@ -24,6 +24,8 @@ pub mod postgres;
 mod process;
 #[cfg(feature = "singer")]
 pub mod singer;
+#[cfg(any(feature = "open-export", feature = "wordpress"))]
+mod spool;
 #[cfg(feature = "wordpress")]
 pub mod wordpress;
 

@@ -57,6 +57,8 @@ pub enum Scope {
     Blobs,
     /// `export.erasures`: what is to be erased, and the receipts.
     Erasures,
+    /// `export.import`: writing records back.
+    Import,
 }
 
 impl Scope {
@@ -66,6 +68,7 @@ impl Scope {
             "export.read" => Some(Self::Read),
             "export.blobs" => Some(Self::Blobs),
             "export.erasures" => Some(Self::Erasures),
+            "export.import" => Some(Self::Import),
             _ => {
                 let name = text.strip_prefix("export.read:")?;
                 CollectionName::parse(name).ok().map(Self::ReadCollection)
@@ -81,6 +84,7 @@ impl fmt::Display for Scope {
             Self::ReadCollection(name) => write!(formatter, "export.read:{name}"),
             Self::Blobs => formatter.write_str("export.blobs"),
             Self::Erasures => formatter.write_str("export.erasures"),
+            Self::Import => formatter.write_str("export.import"),
         }
     }
 }
@@ -196,7 +200,7 @@ mod tests {
 
     #[test]
     fn scopes_are_those_of_the_protocol() {
-        for text in ["export.read", "export.read:notes", "export.blobs", "export.erasures"] {
+        for text in ["export.read", "export.read:notes", "export.blobs", "export.erasures", "export.import"] {
             assert_eq!(Scope::parse(text).unwrap().to_string(), text);
         }
         for text in ["", "export", "export.write", "export.read:", "EXPORT.READ"] {

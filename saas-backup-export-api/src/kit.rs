@@ -206,6 +206,7 @@ impl Kit {
             profiles.extend(["core", "incremental"]);
         }
         profiles.extend(self.source.erasures().map(|_| "erasure"));
+        profiles.extend(self.source.imports().map(|_| "restore"));
         profiles
     }
 

@@ -26,7 +26,8 @@
 //! # fn main() {}
 //! ```
 //!
-//! What is implemented are the profiles `minimal`, and with an authorization server `core` and `incremental`;
+//! What is implemented are the profiles `minimal`, with an authorization server `core` and `incremental`, and for sources
+//! that can, `erasure` and `restore`;
 //! `docs/export-api.md` specifies them.
 //!
 //! | feature | what it adds |
@@ -46,6 +47,7 @@ pub mod fuzzing;
 mod grant;
 #[cfg(feature = "axum")]
 mod http;
+mod imports;
 mod kit;
 #[cfg(feature = "memory")]
 mod memory;
@@ -63,6 +65,9 @@ pub use erasures::{ErasureLog, ErasurePage, FiledReceipt};
 pub use grant::{AccountId, Authenticator, Grant, Principal, Scope, StaticTokens};
 #[cfg(feature = "axum")]
 pub use http::router;
+pub use imports::{
+    Accepts, Entries, Import, ImportEntry, ImportMode, ImportState, ImportTarget, ImportWrite, Links, Origin, Placed,
+};
 #[cfg(feature = "memory")]
 pub use memory::{MemoryAccount, MemorySource, Transaction};
 pub use problem::ProblemDetails;

@@ -112,6 +112,10 @@ impl ProblemDetails {
         Self::new("insufficient-scope", 403, "The grant does not allow this request").with("scope", scope.to_string())
     }
 
+    pub(crate) fn digest_mismatch() -> Self {
+        Self::new("digest-mismatch", 422, "The bytes are not those that the digest names")
+    }
+
     pub(crate) fn drift_moved() -> Self {
         Self::new("drift-moved", 409, "The account has changed since this cursor: read the changes and ask again")
     }

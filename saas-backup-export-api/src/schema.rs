@@ -123,7 +123,9 @@ impl Schema {
         let blobs = if collection.blobs { json!([{ "role": "attachment" }]) } else { json!([]) };
         out.insert("blobs".to_owned(), blobs);
         out.insert("access".to_owned(), json!({ "exported": collection.access }));
-        out.insert("supports".to_owned(), json!(["snapshot", "changes", "inventory"]));
+        let mut supports = vec!["snapshot", "changes", "inventory"];
+        supports.extend(collection.restorable.then_some("import"));
+        out.insert("supports".to_owned(), json!(supports));
         if !collection.fields.is_empty() {
             out.insert("x-open-export".to_owned(), json!({ "fields": collection.fields }));
         }

@@ -76,6 +76,11 @@ pub struct Limits {
     /// How long requests to erase stay in their log, in seconds; the source keeps this promise. Default and least: 400
     /// days.
     pub erasure_retention_seconds: u64,
+    /// How long an import stays open, in seconds; then what it created is removed, unless it was committed. Default: 7
+    /// days.
+    pub import_ttl_seconds: u64,
+    /// Largest attachment that an import may upload, in bytes. Default: 5 GiB.
+    pub max_import_blob_bytes: u64,
     /// How many requests a principal has. Default: 6,000 a minute.
     #[serde(skip)]
     pub quota: Quota,
@@ -117,6 +122,8 @@ impl Default for Limits {
             blob_url_ttl_seconds: 900,
             full_export_target_seconds: 24 * 3600,
             erasure_retention_seconds: ERASURE_RETENTION_SECONDS,
+            import_ttl_seconds: 7 * 24 * 3600,
+            max_import_blob_bytes: 5 * 1024 * 1024 * 1024,
             quota: Quota::new(6_000, 60),
         }
     }
@@ -183,6 +190,20 @@ impl Limits {
     #[must_use]
     pub fn with_erasure_retention_seconds(mut self, seconds: u64) -> Self {
         self.erasure_retention_seconds = seconds.max(ERASURE_RETENTION_SECONDS);
+        self
+    }
+
+    /// Sets how long an import stays open, in seconds.
+    #[must_use]
+    pub fn with_import_ttl_seconds(mut self, seconds: u64) -> Self {
+        self.import_ttl_seconds = seconds;
+        self
+    }
+
+    /// Sets the largest attachment that an import may upload, in bytes.
+    #[must_use]
+    pub fn with_max_import_blob_bytes(mut self, bytes: u64) -> Self {
+        self.max_import_blob_bytes = bytes;
         self
     }
 

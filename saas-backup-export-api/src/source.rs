@@ -13,7 +13,7 @@ use saas_backup_core::{
 use serde::{Deserialize, Serialize};
 use url::Url;
 
-use crate::{AccountId, ErasureLog, Grant, Schema, ServiceInfo};
+use crate::{AccountId, ErasureLog, Grant, ImportTarget, Schema, ServiceInfo};
 
 /// A product's data, as the server kit reads it.
 ///
@@ -84,6 +84,11 @@ pub trait ExportSource: Debug + Send + Sync + 'static {
         None
     }
 
+    /// Takes records back, for a product that does (profile `restore`). Default: no.
+    fn imports(&self) -> Option<&dyn ImportTarget> {
+        None
+    }
+
     /// The sums of some collections at one position of the log, as the grant sees them.
     ///
     /// `None` (the default) has the kit read the collections and add the versions up, which costs a full read and
@@ -150,6 +155,10 @@ impl<T: ExportSource + ?Sized> ExportSource for Arc<T> {
 
     fn erasures(&self) -> Option<&dyn ErasureLog> {
         (**self).erasures()
+    }
+
+    fn imports(&self) -> Option<&dyn ImportTarget> {
+        (**self).imports()
     }
 
     async fn sums(&self, grant: &Grant, collections: &[CollectionName]) -> Result<Option<Sums>> {

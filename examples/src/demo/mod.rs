@@ -21,7 +21,7 @@ use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 use tokio::task::JoinHandle;
 
-/// The token that reads the account.
+/// The token that reads the account, and writes it back.
 const TOKEN: &str = "demo_token";
 
 /// A running service. It ends when this is dropped.
@@ -53,11 +53,20 @@ pub struct Note {
 ///
 /// If no port is free.
 pub async fn start() -> Result<Demo> {
-    let clock = ManualClock::new(content::BEGINNING.parse().unwrap_or_default());
-    let (account, url, serving) = service::serve(TOKEN, clock.clone()).await?;
-    let demo = Demo { account, clock, url, serving };
+    let demo = empty().await?;
     content::fill(&demo)?;
     Ok(demo)
+}
+
+/// Starts the service with an account that holds nothing yet.
+///
+/// # Errors
+///
+/// If no port is free.
+pub async fn empty() -> Result<Demo> {
+    let clock = ManualClock::new(content::BEGINNING.parse().unwrap_or_default());
+    let (account, url, serving) = service::serve(TOKEN, clock.clone()).await?;
+    Ok(Demo { account, clock, url, serving })
 }
 
 /// Starts the service and opens its account; the service ends with the connector.

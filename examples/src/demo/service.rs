@@ -14,7 +14,7 @@ pub(super) async fn serve(token: &str, clock: ManualClock) -> Result<(MemoryAcco
     let source = MemorySource::new(service, Schema::new(catalog()?)).with_clock(clock.clone());
     let id = AccountId::parse("demo")?;
     let account = source.account(&id);
-    let scopes = [Scope::Read, Scope::Blobs, Scope::Erasures];
+    let scopes = [Scope::Read, Scope::Blobs, Scope::Erasures, Scope::Import];
     let principal = Principal::new("you").with_account(id).with_scopes(scopes);
     let tokens = StaticTokens::default().with(&token.into(), principal);
 
@@ -72,5 +72,6 @@ fn catalog() -> Result<Catalog> {
         .with_ref(RefRule::one("note", name("notes")).required())
         .with_ref(RefRule::one("author", name("users")))
         .with_fields(fields);
-    Ok(Catalog::new(vec![users, notebooks, notes, comments]))
+    let collections = [users, notebooks, notes, comments].map(Collection::with_restore);
+    Ok(Catalog::new(collections.to_vec()))
 }

@@ -45,6 +45,9 @@ fn collection(described: SchemaCollection) -> Collection {
     if !described.blobs.is_empty() {
         collection = collection.with_blobs();
     }
+    if described.supports.iter().any(|way| way == "import") {
+        collection = collection.with_restore();
+    }
     collection.access = described.access.exported;
     collection
 }

@@ -3,8 +3,11 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use futures::StreamExt as _;
+use http::header::CONTENT_TYPE;
+use http::{HeaderValue, Method, StatusCode};
 use saas_backup_core::{
-    Account, BlobRef, Budget, ByteStream, Catalog, Coverage, ErasureReceipt, Error, ErrorKind, Key, Permit, Result,
+    Account, BlobRef, Budget, ByteStream, Catalog, Coverage, Digest, ErasureReceipt, Error, ErrorKind, Key, Permit,
+    Result,
 };
 use serde::Serialize;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -13,14 +16,16 @@ use url::Url;
 use super::OpenExportConfig;
 use super::catalog::{catalog, coverage, whole};
 use super::error::classify;
-use super::model::{Accounts, CoverageDocument, Discovery, SchemaDocument};
-use crate::http::{Addresses, Authorization, Client, ClientOptions, Request, Response};
+use super::model::{Accounts, CoverageDocument, Discovery, ImportDocument, NewImport, SchemaDocument};
+use crate::http::{Addresses, Authorization, Body as HttpBody, Client, ClientOptions, Request, Response};
 
 /// Largest document of a service, in bytes.
 const MAX_DOCUMENT_BYTES: usize = 4 * 1024 * 1024;
 /// Largest answer that a service may announce, and what its last line may come to on top.
 const MAX_PAGE_BYTES: usize = 64 * 1024 * 1024;
 const LAST_LINES_BYTES: usize = 9 * 1024 * 1024;
+
+const LINES: HeaderValue = HeaderValue::from_static("application/vnd.open-export+ndjson; version=1");
 
 /// One account of one service.
 #[derive(Clone, Debug)]
@@ -90,6 +95,10 @@ impl Api {
         &self.service.account
     }
 
+    pub(super) fn service_id(&self) -> &str {
+        &self.service.id
+    }
+
     pub(super) fn offers(&self, profile: &str) -> bool {
         self.service.profiles.iter().any(|offered| offered == profile)
     }
@@ -152,6 +161,53 @@ impl Api {
         let address = self.address(&["erasures", &receipt.id, "receipts"])?;
         // Saying it twice says it once.
         self.send(Request::post(address).idempotent().json(receipt)?).await.map(drop)
+    }
+
+    /// Begins to write the account.
+    pub(super) async fn begin_import(&self, asked: &NewImport<'_>) -> Result<ImportDocument> {
+        // Not idempotent: a second one would stay open.
+        self.send(Request::post(self.address(&["imports"])?).json(asked)?).await?.json()
+    }
+
+    /// Writes records, whose answers come in their order.
+    pub(super) async fn import_records(&self, import: &str, lines: Bytes) -> Result<Body> {
+        let address = self.address(&["imports", import, "records"])?;
+        // Each line has a key: sending it twice writes it once.
+        let request = Request::post(address).idempotent().header(CONTENT_TYPE, LINES).body(HttpBody::Bytes(lines));
+        Ok(self.send(request).await?.into_parts())
+    }
+
+    /// Whether bytes are there for the records of an import.
+    pub(super) async fn has_import_blob(&self, import: &str, digest: &Digest) -> Result<bool> {
+        let request = Request::new(Method::HEAD, self.import_blob(import, digest)?);
+        match self.send(request).await {
+            Ok(_) => Ok(true),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Sends bytes for the records of an import.
+    pub(super) async fn put_import_blob(&self, import: &str, digest: &Digest, bytes: HttpBody) -> Result<()> {
+        let request = Request::new(Method::PUT, self.import_blob(import, digest)?);
+        self.send(request.body(bytes)).await.map(drop)
+    }
+
+    fn import_blob(&self, import: &str, digest: &Digest) -> Result<Url> {
+        self.address(&["imports", import, "blobs", &format!("sha-256:{digest}")])
+    }
+
+    /// Ends an import; `false` if the service has more to do and wants to be asked again.
+    pub(super) async fn commit_import(&self, import: &str) -> Result<(ImportDocument, bool)> {
+        let request = Request::post(self.address(&["imports", import, "commit"])?).idempotent();
+        let response = self.send(request).await?;
+        let done = response.status() != StatusCode::ACCEPTED;
+        Ok((response.json()?, done))
+    }
+
+    /// Removes an import with what it created.
+    pub(super) async fn discard_import(&self, import: &str) -> Result<()> {
+        self.send(Request::new(Method::DELETE, self.address(&["imports", import])?)).await.map(drop)
     }
 
     /// Some records by name; at most 500.

@@ -25,6 +25,10 @@ pub struct OpenExportConfig {
     /// The account to read. Default: the one that the token is for, if there is just one.
     #[serde(default)]
     pub account: Option<String>,
+    /// For a restore: the account of the service that the copy was made of, if it is another one than that which is
+    /// written. Where it is the same, records that are still there are found by their ids. Default: the same.
+    #[serde(default)]
+    pub origin_account: Option<String>,
     /// The host of the API, where the service names another host for it than that of `url`. The token is sent there.
     #[serde(default)]
     pub api_host: Option<String>,
@@ -51,6 +55,7 @@ impl OpenExportConfig {
             url: url.into(),
             token: token.into(),
             account: None,
+            origin_account: None,
             api_host: None,
             file_hosts: Vec::new(),
             page_lines: page_lines(),
@@ -63,6 +68,13 @@ impl OpenExportConfig {
     #[must_use]
     pub fn with_account(mut self, account: impl Into<String>) -> Self {
         self.account = Some(account.into());
+        self
+    }
+
+    /// Names the account that the copy was made of, if it is another one than that which is written.
+    #[must_use]
+    pub fn with_origin_account(mut self, account: impl Into<String>) -> Self {
+        self.origin_account = Some(account.into());
         self
     }
 

@@ -23,6 +23,11 @@ pub(super) fn classify(failure: &Failure<'_>) -> Error {
         (Some("blob-gone" | "record-gone"), _) => (ErrorKind::NotFound, "the service no longer has this"),
         (Some("blob-blocked"), _) => (ErrorKind::PermissionDenied, "the service blocks this attachment"),
         (Some("blob-pending"), _) => (ErrorKind::Unavailable, "the service still prepares this attachment"),
+        (Some("import-expired" | "import-closed"), _) => {
+            (ErrorKind::Conflict, "the import ended before it was committed: restore again, which goes on where it was")
+        }
+        (Some("digest-mismatch"), _) => (ErrorKind::Integrity, "the service received other bytes"),
+        (Some("quota-storage"), _) => (ErrorKind::StorageFull, "the account's storage is full"),
         (Some("account-suspended"), _) => (ErrorKind::PermissionDenied, "the account is suspended"),
         (Some("insufficient-scope"), _) => (ErrorKind::PermissionDenied, "the token lacks a scope"),
         (Some("version-unsupported"), _) | (None, 406) => {
@@ -61,6 +66,9 @@ mod tests {
             (410, "urn:open-export:problem:generation-changed", ErrorKind::CursorExpired),
             (410, "urn:open-export:problem:snapshot-expired", ErrorKind::CursorExpired),
             (410, "about:blank", ErrorKind::CursorExpired),
+            (410, "urn:open-export:problem:import-expired", ErrorKind::Conflict),
+            (422, "urn:open-export:problem:digest-mismatch", ErrorKind::Integrity),
+            (507, "urn:open-export:problem:quota-storage", ErrorKind::StorageFull),
             (410, "urn:open-export:problem:blob-gone", ErrorKind::NotFound),
             (403, "urn:open-export:problem:insufficient-scope", ErrorKind::PermissionDenied),
             (406, "about:blank", ErrorKind::UnsupportedVersion),

@@ -1,7 +1,9 @@
 //! The documents of the protocol, as far as they are read here.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use saas_backup_core::{CollectionName, FieldMapping, Json, Kind, Visibility};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 #[derive(Debug, Deserialize)]
 pub(super) struct Discovery {
@@ -63,6 +65,8 @@ pub(super) struct SchemaCollection {
     pub(super) blobs: Vec<serde::de::IgnoredAny>,
     #[serde(default)]
     pub(super) access: SchemaAccess,
+    #[serde(default)]
+    pub(super) supports: Vec<String>,
     #[serde(default, rename = "x-open-export")]
     pub(super) hints: Option<Hints>,
 }
@@ -113,4 +117,36 @@ pub(super) struct CoverageEntry {
     pub(super) reason: Option<String>,
     #[serde(default)]
     pub(super) grant: Option<String>,
+}
+
+/// Asks to begin an import.
+#[derive(Debug, Serialize)]
+pub(super) struct NewImport<'a> {
+    pub(super) mode: &'a str,
+    pub(super) dry_run: bool,
+    pub(super) notify: bool,
+    pub(super) preserve: [&'a str; 3],
+    pub(super) origin: ImportOrigin,
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct ImportOrigin {
+    pub(super) service: String,
+    pub(super) account: String,
+}
+
+#[derive(Debug, Deserialize)]
+pub(super) struct ImportDocument {
+    pub(super) import: String,
+    #[serde(default)]
+    pub(super) accepts: Option<Accepts>,
+    #[serde(default)]
+    pub(super) totals: BTreeMap<String, u64>,
+    #[serde(default)]
+    pub(super) unresolved: u64,
+}
+
+#[derive(Debug, Default, Deserialize)]
+pub(super) struct Accepts {
+    pub(super) collections: BTreeSet<CollectionName>,
 }

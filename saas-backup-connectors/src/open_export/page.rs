@@ -1,7 +1,7 @@
 use bytes::Bytes;
 use saas_backup_core::{
-    Cursor, End, ErasureEvent, Error, ErrorKind, Event, Line, LineCodec, LineReader, Result, Retry, Start, StreamCheck,
-    StreamKind,
+    Cursor, End, ErasureEvent, Error, ErrorKind, Event, ImportResult, Line, LineCodec, LineReader, Result, Retry,
+    Start, StreamCheck, StreamKind,
 };
 
 /// One answer of the service, as far as it can be believed.
@@ -53,6 +53,24 @@ impl Page<ErasureEvent> {
             Line::HoldRelease(end) => Ok(Some(ErasureEvent::Release(end))),
             _ => Err(misplaced()),
         })
+    }
+}
+
+impl Page<ImportResult> {
+    /// Reads what became of records that were sent.
+    ///
+    /// # Errors
+    ///
+    /// If it is not a whole answer.
+    pub(super) fn read_results(body: Bytes) -> Result<Vec<ImportResult>> {
+        let page = Self::read_with(body, StreamKind::ImportResults, |line| match line {
+            Line::Result(result) => Ok(Some(*result)),
+            _ => Err(misplaced()),
+        })?;
+        match page.rest {
+            Rest::Whole(_) => Ok(page.events),
+            Rest::Cut(error) => Err(error),
+        }
     }
 }
 

@@ -3,16 +3,15 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use bytes::Bytes;
 use saas_backup_core::{
-    BlobId, BlobRef, BlobSlot, BlobWriter, Error, ErrorKind, Feed, Key, Receipt, Result, RunReport, RunStart, Sink,
-    State, StoredBlob, Writer,
+    BlobId, BlobRef, BlobSlot, BlobWriter, Feed, Key, Receipt, Result, RunReport, RunStart, Sink, State, StoredBlob,
+    Writer,
 };
-use tokio::fs::File;
-use tokio::io::AsyncWriteExt as _;
 
 use super::record::blob_url;
 use super::site::Form;
-use super::target::{HeldFile, Target};
+use super::target::Target;
 use super::writer::SiteWriter;
+use crate::spool::Spool;
 
 /// A session that writes a site.
 #[derive(Debug)]
@@ -46,8 +45,7 @@ impl Sink for SiteSink {
         if is_known || self.target.dry_run {
             return Ok(BlobSlot::Unwanted);
         }
-        let (file, path) = tempfile::NamedTempFile::new()?.into_parts();
-        let writer = FileWriter { target: Arc::clone(&self.target), id, file: File::from_std(file), path, size: 0 };
+        let writer = FileWriter { target: Arc::clone(&self.target), id, spool: Spool::new()? };
         Ok(BlobSlot::Want(Box::new(writer)))
     }
 
@@ -74,24 +72,17 @@ impl Sink for SiteSink {
 struct FileWriter {
     target: Arc<Target>,
     id: BlobId,
-    file: File,
-    path: tempfile::TempPath,
-    size: u64,
+    spool: Spool,
 }
 
 #[async_trait]
 impl BlobWriter for FileWriter {
     async fn write(&mut self, chunk: Bytes) -> Result<()> {
-        self.size += chunk.len() as u64;
-        Ok(self.file.write_all(&chunk).await?)
+        self.spool.write(&chunk).await
     }
 
-    async fn finish(mut self: Box<Self>, blob: StoredBlob) -> Result<()> {
-        self.file.flush().await?;
-        if blob.size != self.size {
-            return Err(Error::new(ErrorKind::Integrity, "the file was not kept whole"));
-        }
-        self.target.hold_file(self.id, HeldFile { path: self.path, size: self.size });
+    async fn finish(self: Box<Self>, blob: StoredBlob) -> Result<()> {
+        self.target.hold_file(self.id, self.spool.finish(blob).await?);
         Ok(())
     }
 

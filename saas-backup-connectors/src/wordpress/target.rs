@@ -1,5 +1,4 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::path::PathBuf;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use saas_backup_core::{BlobId, CollectionName, Error, ErrorKind, IdMap, Key, Record, RecordId, Result, WriteMode};
@@ -7,6 +6,7 @@ use serde_json::Value;
 
 use super::content;
 use super::site::{Form, Site, SiteCollection};
+use crate::spool::SpooledFile;
 
 /// The site that is written, and what is known of where things went.
 #[derive(Debug)]
@@ -31,16 +31,10 @@ struct Memory {
     /// Collections that were written to their end once.
     finished: BTreeSet<CollectionName>,
     old_base: Option<String>,
-    files: HashMap<BlobId, HeldFile>,
+    /// The bytes of files, until the record that owns them is written.
+    files: HashMap<BlobId, SpooledFile>,
     guesses: Vec<Guess>,
     written: bool,
-}
-
-/// The bytes of a file, until the record that owns it is written.
-#[derive(Debug)]
-pub(super) struct HeldFile {
-    pub(super) path: tempfile::TempPath,
-    pub(super) size: u64,
 }
 
 /// A text with addresses that were guessed.
@@ -197,11 +191,11 @@ impl Target {
         self.lock().addresses.insert(old.to_owned(), new.to_owned());
     }
 
-    pub(super) fn hold_file(&self, blob: BlobId, file: HeldFile) {
+    pub(super) fn hold_file(&self, blob: BlobId, file: SpooledFile) {
         self.lock().files.insert(blob, file);
     }
 
-    pub(super) fn take_file(&self, blob: &BlobId) -> Option<HeldFile> {
+    pub(super) fn take_file(&self, blob: &BlobId) -> Option<SpooledFile> {
         self.lock().files.remove(blob)
     }
 
@@ -215,11 +209,5 @@ impl Target {
 
     fn lock(&self) -> MutexGuard<'_, Memory> {
         self.memory.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl HeldFile {
-    pub(super) fn path(&self) -> PathBuf {
-        self.path.to_path_buf()
     }
 }

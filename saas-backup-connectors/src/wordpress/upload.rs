@@ -4,8 +4,9 @@ use saas_backup_core::{BlobRef, Error, ErrorKind, Record, Result};
 use serde_json::Value;
 
 use super::record::blob_url;
-use super::target::{HeldFile, Target};
-use crate::http::{Body, Request};
+use super::target::Target;
+use crate::http::Request;
+use crate::spool::SpooledFile;
 
 /// What marks an upload that only a text shows, so that a second try finds it.
 const INLINE_SLUG: &str = "restored-file-";
@@ -54,7 +55,7 @@ impl Target {
         Ok(response.json::<Vec<Value>>()?.into_iter().next())
     }
 
-    async fn send_file(&self, blob: &BlobRef, file: &HeldFile, parameters: &[(&str, &str)]) -> Result<Value> {
+    async fn send_file(&self, blob: &BlobRef, file: &SpooledFile, parameters: &[(&str, &str)]) -> Result<Value> {
         let name = blob.name.as_deref().unwrap_or("file");
         // WordPress reads the bytes between the quotes as they are, and cleans the name itself.
         let clean: String = name.chars().filter(|c| !c.is_control() && !matches!(c, '"' | '\\' | '/')).collect();
@@ -65,7 +66,7 @@ impl Target {
             .query("context", "edit")
             .header(CONTENT_TYPE, HeaderValue::from_str(kind).map_err(refused)?)
             .header(CONTENT_DISPOSITION, disposition.map_err(refused)?)
-            .body(Body::File { path: file.path(), length: file.size });
+            .body(file.body());
         let request = parameters.iter().fold(request, |request, (name, value)| request.query(name, value));
         self.site.api.client().send(request).await?.json()
     }

@@ -6,6 +6,7 @@ mod blobs;
 mod discovery;
 mod erasures;
 mod gate;
+mod imports;
 mod range;
 mod streams;
 
@@ -62,6 +63,15 @@ pub fn router(source: impl ExportSource, config: ExportConfig) -> Router {
         accounts = accounts
             .route("/accounts/{account}/erasures", only(get(erasures::requests)))
             .route("/accounts/{account}/erasures/{erasure}/receipts", only(receipts));
+    }
+    if server.kit.source.imports().is_some() {
+        accounts = accounts
+            .route("/accounts/{account}/imports", only(post(imports::begin)))
+            .route("/accounts/{account}/imports/{import}", only(get(imports::show).delete(imports::discard)))
+            .route("/accounts/{account}/imports/{import}/records", only(imports::taking_records()))
+            .route("/accounts/{account}/imports/{import}/blobs/{digest}", only(imports::blobs()))
+            .route("/accounts/{account}/imports/{import}/commit", only(post(imports::commit)))
+            .route("/accounts/{account}/imports/{import}/map", only(get(imports::map)));
     }
     let accounts = accounts
         .layer(coding())

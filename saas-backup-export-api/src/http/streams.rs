@@ -15,7 +15,7 @@ use super::{Caller, Server};
 use crate::ProblemDetails;
 use crate::kit::{Answer, MAX_RECORDS};
 
-const MEDIA_TYPE: HeaderValue = HeaderValue::from_static("application/vnd.open-export+ndjson; version=1");
+pub(super) const MEDIA_TYPE: HeaderValue = HeaderValue::from_static("application/vnd.open-export+ndjson; version=1");
 
 const WALK: [&str; 3] = ["collections", "limit", "cursor"];
 

@@ -2,6 +2,7 @@
 
 mod account;
 mod erasures;
+mod imports;
 mod state;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -15,8 +16,8 @@ use saas_backup_core::{
 pub use self::account::{MemoryAccount, Transaction};
 use self::state::{AccountState, State};
 use crate::{
-    AccountId, Blob, ChangePage, ChangesRequest, Entry, ErasureLog, ExportSource, Grant, Head, ScanPage, ScanRequest,
-    Schema, ServiceInfo, Watermark,
+    AccountId, Blob, ChangePage, ChangesRequest, Entry, ErasureLog, ExportSource, Grant, Head, ImportTarget, ScanPage,
+    ScanRequest, Schema, ServiceInfo, Watermark,
 };
 
 /// Accounts in memory with a log in commit order; cloning gives another handle on the same data.
@@ -122,6 +123,10 @@ impl ExportSource for MemorySource {
     }
 
     fn erasures(&self) -> Option<&dyn ErasureLog> {
+        Some(self)
+    }
+
+    fn imports(&self) -> Option<&dyn ImportTarget> {
         Some(self)
     }
 

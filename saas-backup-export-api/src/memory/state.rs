@@ -9,6 +9,7 @@ use saas_backup_core::{
 };
 
 use super::erasures::Erasures;
+use super::imports::Imports;
 use crate::{AccountId, Change, ChangePage, Entry, ScanRequest, Schema, ServiceInfo, Watermark};
 
 #[derive(Debug)]
@@ -34,10 +35,11 @@ pub(super) struct AccountState {
     log: Vec<Logged>,
     /// The position before the first entry of the log.
     floor: u64,
-    blobs: BTreeMap<BlobId, HeldBlob>,
+    pub(super) blobs: BTreeMap<BlobId, HeldBlob>,
     failing: BTreeSet<Key>,
     failing_blobs: BTreeSet<BlobId>,
     pub(super) erasures: Erasures,
+    pub(super) imports: Imports,
     pub(super) reads_left: Option<usize>,
 }
 

@@ -11,7 +11,7 @@ async fn d01_discovery_answers_anybody() {
     assert_eq!(answer.header("open-export-version"), "1.0");
     let json = answer.json();
     assert_eq!(json["open_export_versions"][0], "1.0");
-    assert_eq!(json["profiles"], serde_json::json!(["minimal", "core", "incremental", "erasure"]));
+    assert_eq!(json["profiles"], serde_json::json!(["minimal", "core", "incremental", "erasure", "restore"]));
     assert_eq!(json["api_base"], format!("http://{}/export/v1", server.address));
     assert_eq!(json["excluded"][0]["reason"], "derived");
     assert!(json["limits"]["change_retention_seconds"].as_u64().unwrap() >= 30 * 24 * 3600);

@@ -8,6 +8,7 @@ mod discovery;
 mod drift;
 mod erasures;
 mod framing;
+mod imports;
 mod model;
 mod problems;
 mod scopes;

@@ -41,6 +41,8 @@ pub(crate) const TOKEN: &str = "tok_one";
 pub(crate) const SECOND_TOKEN: &str = "tok_one_again";
 /// One that reads users alone.
 pub(crate) const USERS_TOKEN: &str = "tok_users";
+/// One that writes back and reads nothing.
+pub(crate) const IMPORT_TOKEN: &str = "tok_import";
 pub(crate) const OTHER_TOKEN: &str = "tok_two";
 
 pub(crate) fn name(text: &str) -> CollectionName {
@@ -73,11 +75,15 @@ impl Server {
         let service = ServiceInfo::new("notes", "Notes", "Example Ltd").with_excluded("search index", "derived");
         let source = MemorySource::new(service, schema()).with_clock(clock.clone());
         let (one, two) = (AccountId::parse("ws_1").unwrap(), AccountId::parse("ws 2/b").unwrap());
-        let every = [Scope::Read, Scope::Blobs, Scope::Erasures];
+        let every = [Scope::Read, Scope::Blobs, Scope::Erasures, Scope::Import];
         let users = [Scope::ReadCollection(name("users"))];
         let tokens = StaticTokens::default()
             .with(&TOKEN.into(), Principal::new("one").with_account(one.clone()).with_scopes(every))
             .with(&SECOND_TOKEN.into(), Principal::new("again").with_account(one.clone()))
+            .with(
+                &IMPORT_TOKEN.into(),
+                Principal::new("imports").with_account(one.clone()).with_scopes([Scope::Import]),
+            )
             .with(&OTHER_TOKEN.into(), Principal::new("two").with_account(two.clone()))
             .with(&USERS_TOKEN.into(), Principal::new("users").with_account(one.clone()).with_scopes(users));
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -117,6 +123,16 @@ impl Server {
     pub(crate) async fn post(&self, path: &str, body: impl Into<reqwest::Body>) -> Answer {
         let url = format!("http://{}/export/v1{path}", self.address);
         Answer::of(self.http.post(url).bearer_auth(TOKEN).body(body)).await
+    }
+
+    pub(crate) async fn post_as(&self, token: &str, path: &str, body: impl Into<reqwest::Body>) -> Answer {
+        let url = format!("http://{}/export/v1{path}", self.address);
+        Answer::of(self.http.post(url).bearer_auth(token).body(body)).await
+    }
+
+    pub(crate) async fn put(&self, path: &str, body: impl Into<reqwest::Body>) -> Answer {
+        let url = format!("http://{}/export/v1{path}", self.address);
+        Answer::of(self.http.put(url).bearer_auth(TOKEN).body(body)).await
     }
 
     pub(crate) async fn get_without_redirects(&self, path: &str) -> Answer {

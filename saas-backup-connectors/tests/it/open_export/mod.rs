@@ -28,6 +28,8 @@ use url::Url;
 
 use super::server::serve;
 
+mod restore;
+
 const TOKEN: &str = "tok_very_secret";
 
 /// What stands between the service and its reader, if anything does.
@@ -80,7 +82,7 @@ fn note(id: &str, title: &str) -> Record {
 impl Service {
     async fn start() -> Self {
         let notes = Collection::new(name("notes"), Kind::Document).with_ref(RefRule::one("author", name("users")));
-        let comments = Collection::new(name("comments"), Kind::Comment);
+        let comments = Collection::new(name("comments"), Kind::Comment).with_restore();
         let users = Collection::new(name("users"), Kind::User);
         let schema = Schema::new(Catalog::new(vec![users, notes.with_blobs(), comments]));
         let source = MemorySource::new(ServiceInfo::new("notes", "Notes", "Example"), schema);
