@@ -51,6 +51,8 @@ mod imports;
 mod kit;
 #[cfg(feature = "memory")]
 mod memory;
+#[cfg(feature = "outbox-sqlite")]
+mod outbox;
 mod params;
 mod problem;
 mod schema;
@@ -70,6 +72,8 @@ pub use imports::{
 };
 #[cfg(feature = "memory")]
 pub use memory::{MemoryAccount, MemorySource, Transaction};
+#[cfg(feature = "outbox-sqlite")]
+pub use outbox::{OutboxTable, SqliteOutbox};
 pub use problem::ProblemDetails;
 pub use schema::{Schema, SchemaDocument};
 pub use service::{Excluded, Limits, Quota, ServiceInfo};

@@ -10,6 +10,8 @@ mod erasures;
 mod framing;
 mod imports;
 mod model;
+#[cfg(feature = "outbox-sqlite")]
+mod outbox_sqlite;
 mod problems;
 mod scopes;
 mod snapshot;

@@ -4,20 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use saas_backup_export_api::{MemoryAccount, Transaction};
 
-use crate::support::{Page, Server, key, key_of, note, oracle};
-
-/// A deterministic stream of numbers (splitmix64).
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, bound: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (mixed ^ (mixed >> 31)) % bound
-    }
-}
+use crate::support::{Page, Random, Server, key, key_of, note, oracle};
 
 /// What people and operators do to an account.
 struct World {
@@ -143,7 +130,7 @@ async fn n04_z02_a_consumer_that_follows_the_rules_ends_with_what_is_there() {
     for seed in 0..40 {
         let server = Server::start().await;
         let account = server.account.clone();
-        let mut world = World { random: Random(seed), account, open: Vec::new(), quiet: false };
+        let mut world = World { random: Random::new(seed), account, open: Vec::new(), quiet: false };
         let mut consumer = Consumer::default();
         for _ in 0..12 {
             world.steps(12);
