@@ -51,7 +51,7 @@ mod imports;
 mod kit;
 #[cfg(feature = "memory")]
 mod memory;
-#[cfg(feature = "outbox-sqlite")]
+#[cfg(any(feature = "outbox-postgres", feature = "outbox-sqlite"))]
 mod outbox;
 mod params;
 mod problem;
@@ -72,8 +72,12 @@ pub use imports::{
 };
 #[cfg(feature = "memory")]
 pub use memory::{MemoryAccount, MemorySource, Transaction};
+#[cfg(any(feature = "outbox-postgres", feature = "outbox-sqlite"))]
+pub use outbox::OutboxTable;
+#[cfg(feature = "outbox-postgres")]
+pub use outbox::PgOutbox;
 #[cfg(feature = "outbox-sqlite")]
-pub use outbox::{OutboxTable, SqliteOutbox};
+pub use outbox::SqliteOutbox;
 pub use problem::ProblemDetails;
 pub use schema::{Schema, SchemaDocument};
 pub use service::{Excluded, Limits, Quota, ServiceInfo};

@@ -45,7 +45,7 @@ launch_server() {
     local begin=()
     [ "$(id -u)" != 0 ] || begin=(runuser -u postgres --)
     launch "${begin[@]}" "$programs/postgres" -D "$data/db" -h 127.0.0.1 -p "$port" -k '' -c wal_level=logical \
-        -c max_replication_slots=64 -c max_wal_senders=64 -c max_connections=200 -c fsync=off -c log_min_messages=error
+        -c max_replication_slots=64 -c max_wal_senders=64 -c max_connections=200 -c max_prepared_transactions=8 -c fsync=off -c log_min_messages=error
     local deadline=$((SECONDS + 60))
     while [ $SECONDS -lt $deadline ]; do
         alive || return 1

@@ -1,5 +1,7 @@
 //! A log of changes in the vendor's own database, and cursors over it that pass over no commit.
 
+#[cfg(feature = "outbox-postgres")]
+mod postgres;
 #[cfg(feature = "outbox-sqlite")]
 mod sqlite;
 
@@ -12,6 +14,8 @@ use saas_backup_core::{
 use serde::Deserialize as _;
 use serde::de::value::{Error as ValueError, StrDeserializer};
 
+#[cfg(feature = "outbox-postgres")]
+pub use self::postgres::PgOutbox;
 #[cfg(feature = "outbox-sqlite")]
 pub use self::sqlite::SqliteOutbox;
 use crate::{AccountId, Change, Limits, Watermark};

@@ -9,6 +9,8 @@ mod drift;
 mod erasures;
 mod framing;
 mod imports;
+#[cfg(feature = "outbox-postgres")]
+mod live_postgres;
 mod model;
 #[cfg(feature = "outbox-sqlite")]
 mod outbox_sqlite;
