@@ -34,6 +34,7 @@
 //! |---|---|
 //! | `axum` (default) | [`router`] |
 //! | `memory` | [`MemorySource`], for tests and demonstrations |
+//! | `outbox-postgres`, `outbox-sqlite` | logs of changes in a vendor's own database, with cursors that pass over no commit |
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![cfg_attr(not(feature = "axum"), expect(dead_code, reason = "a router is what the kit is for"))]
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use saas_backup_core::{CollectionName, ErrorKind};
 use saas_backup_export_api::{AccountId, ChangeKind, Limits, OutboxTable, PgOutbox, Watermark};
+use tokio::sync::watch;
 use tokio_postgres::{Client, NoTls};
 
 use crate::support::Random;
@@ -147,7 +148,9 @@ async fn a_cursor_from_before_what_was_pruned_or_set_back_is_expired() {
     assert_eq!(database.refused(&Watermark::new("nonsense")).await, ErrorKind::InvalidData);
 }
 
-async fn write_at_random(client: Client, seed: u64) {
+/// Each transaction stays open until the reader has read once more: a cursor that passes over it is made while others
+/// commit.
+async fn write_at_random(client: Client, seed: u64, mut rounds: watch::Receiver<u64>) {
     let mut random = Random::new(seed);
     for _ in 0..40 {
         client.batch_execute("BEGIN").await.unwrap();
@@ -166,6 +169,8 @@ async fn write_at_random(client: Client, seed: u64) {
             };
             client.batch_execute(&sql).await.unwrap();
         }
+        let round = *rounds.borrow();
+        rounds.wait_for(|now| *now > round).await.unwrap();
         client.batch_execute(if random.below(4) == 0 { "ROLLBACK" } else { "COMMIT" }).await.unwrap();
     }
 }
@@ -176,14 +181,16 @@ async fn a_reader_that_follows_by_cursor_ends_with_what_eight_writers_left() {
     for seed in 0..3 {
         let database = Database::new().await;
         let (mut since, mut copy) = (database.head().await, BTreeMap::new());
-        let mut writers = tokio::task::JoinSet::new();
+        let (mut writers, round) = (tokio::task::JoinSet::new(), watch::Sender::new(0));
         for writer in 0..8 {
-            writers.spawn(write_at_random(connect(&database.name).await, seed * 100 + writer));
+            let rounds = round.subscribe();
+            writers.spawn(write_at_random(connect(&database.name).await, seed * 100 + writer, rounds));
         }
         loop {
             while writers.try_join_next().is_some_and(|ended| ended.map(|()| true).unwrap()) {}
             let was_quiet = writers.is_empty() && database.outbox.lag(&database.reader).await.unwrap().is_zero();
-            let page = database.outbox.changes(&database.reader, &account(), &since, 3).await.unwrap();
+            // Large pages: a reader that lags behind the writers never meets a transaction that is open.
+            let page = database.outbox.changes(&database.reader, &account(), &since, 200).await.unwrap();
             for change in page.changes {
                 match change.kind {
                     ChangeKind::Touched(key) => {
@@ -199,6 +206,7 @@ async fn a_reader_that_follows_by_cursor_ends_with_what_eight_writers_left() {
                 }
             }
             since = page.next;
+            round.send_modify(|round| *round += 1);
             if was_quiet && !page.more {
                 break;
             }
