@@ -1,4 +1,4 @@
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -23,6 +23,7 @@ pub(crate) struct Console {
 #[derive(Debug)]
 struct Shown {
     counts: Counts,
+    of_feeds: BTreeMap<FeedId, Counts>,
     blob_bytes: u64,
     at_work: BTreeSet<FeedId>,
     expected: Option<u64>,
@@ -39,14 +40,7 @@ impl Console {
             bar.enable_steady_tick(Duration::from_millis(120));
             bar
         });
-        let state = Shown {
-            counts: Counts::default(),
-            blob_bytes: 0,
-            at_work: BTreeSet::new(),
-            expected: None,
-            last_line: Instant::now(),
-        };
-        Arc::new(Self { output, name: name.to_owned(), bar, state: Mutex::new(state) })
+        Arc::new(Self { output, name: name.to_owned(), bar, state: Mutex::new(Shown::new()) })
     }
 
     /// Takes the bar away.
@@ -84,17 +78,32 @@ impl Console {
 }
 
 impl Shown {
-    fn summary(&self) -> String {
-        let Counts { read, deleted, blobs, gaps, .. } = self.counts;
-        let mut text = match self.expected {
-            Some(expected) => format!("{read} records of about {expected}"),
-            None => format!("{read} records"),
-        };
-        for (count, what) in [(deleted, "deleted"), (blobs, "attachments"), (gaps, "missing")] {
-            if count > 0 {
-                let _ = write!(text, ", {count} {what}");
-            }
+    fn new() -> Self {
+        Self {
+            counts: Counts::default(),
+            of_feeds: BTreeMap::new(),
+            blob_bytes: 0,
+            at_work: BTreeSet::new(),
+            expected: None,
+            last_line: Instant::now(),
         }
+    }
+
+    fn advance(&mut self, feed: &FeedId, counts: &Counts) {
+        self.counts = self.counts.plus(counts);
+        let of_feed = self.of_feeds.entry(feed.clone()).or_default();
+        *of_feed = of_feed.plus(counts);
+    }
+
+    /// What a feed came to.
+    fn end(&mut self, feed: &FeedId, status: &str) -> String {
+        self.at_work.remove(feed);
+        let counts = self.of_feeds.remove(feed).unwrap_or_default();
+        format!("{feed} {status}: {}", counted(&counts, None))
+    }
+
+    fn summary(&self) -> String {
+        let mut text = counted(&self.counts, self.expected);
         if self.blob_bytes > 0 {
             let _ = write!(text, ", {}", bytes(self.blob_bytes));
         }
@@ -106,6 +115,20 @@ impl Shown {
     }
 }
 
+fn counted(counts: &Counts, expected: Option<u64>) -> String {
+    let Counts { read, deleted, blobs, gaps, .. } = *counts;
+    let mut text = match expected {
+        Some(expected) => format!("{read} records of about {expected}"),
+        None => format!("{read} records"),
+    };
+    for (count, what) in [(deleted, "deleted"), (blobs, "attachments"), (gaps, "missing")] {
+        if count > 0 {
+            let _ = write!(text, ", {count} {what}");
+        }
+    }
+    text
+}
+
 impl Progress for Console {
     fn event(&self, event: &ProgressEvent) {
         let mut state = self.state();
@@ -114,7 +137,7 @@ impl Progress for Console {
             ProgressEvent::FeedStarted { feed, .. } => {
                 state.at_work.insert(feed.id.clone());
             }
-            ProgressEvent::Advanced { counts, .. } => state.counts = state.counts.plus(counts),
+            ProgressEvent::Advanced { feed, counts } => state.advance(feed, counts),
             ProgressEvent::BlobBytes { bytes, .. } => state.blob_bytes += bytes,
             ProgressEvent::Waiting { feed, wait } => {
                 let text = format!("{}: {feed} did not answer; waits {} s and tries again", self.name, wait.as_secs());
@@ -123,9 +146,9 @@ impl Progress for Console {
                 return;
             }
             ProgressEvent::FeedFinished { feed, status } => {
-                state.at_work.remove(feed);
+                let ended = state.end(feed, &word(status));
                 if self.bar.is_none() {
-                    let text = format!("{}: {feed} {}: {}", self.name, word(status), state.summary());
+                    let text = format!("{}: {ended}", self.name);
                     state.last_line = Instant::now();
                     drop(state);
                     self.say(&text);
@@ -137,5 +160,25 @@ impl Progress for Console {
         let text = state.summary();
         drop(state);
         self.show(&text);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_feed_is_told_with_its_own_counts() {
+        let (mut shown, counted) = (Shown::new(), |read| {
+            let mut counts = Counts::default();
+            counts.read = read;
+            counts
+        });
+        let (notes, log) = (FeedId::from_static("notes"), FeedId::from_static("changes:log"));
+        shown.advance(&notes, &counted(3));
+        shown.advance(&notes, &counted(4));
+        assert_eq!(shown.end(&notes, "full"), "notes full: 7 records");
+        assert_eq!(shown.end(&log, "changes"), "changes:log changes: 0 records");
+        assert_eq!(shown.summary(), "7 records");
     }
 }
