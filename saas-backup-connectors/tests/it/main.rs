@@ -11,6 +11,8 @@ mod live_postgres;
 mod live_taps;
 #[cfg(feature = "open-export")]
 mod live_vendor;
+#[cfg(feature = "open-export")]
+mod live_vendor2;
 #[cfg(feature = "wordpress")]
 mod live_wordpress;
 #[cfg(feature = "open-export")]
@@ -21,6 +23,8 @@ mod program;
 mod server;
 #[cfg(all(unix, feature = "singer"))]
 mod singer;
+#[cfg(feature = "open-export")]
+mod vendor;
 #[cfg(feature = "wordpress")]
 mod wordpress;
 #[cfg(feature = "wordpress")]
