@@ -11,11 +11,13 @@ struct World {
     random: Random,
     account: MemoryAccount,
     open: Vec<Transaction>,
+    operations: u32,
     quiet: bool,
 }
 
 impl World {
     fn step(&mut self) {
+        self.operations += 1;
         let id = format!("n_{:02}", self.random.below(12));
         let note_key = key(&format!("notes/{id}"));
         match self.random.below(100) {
@@ -125,22 +127,39 @@ impl Consumer {
     }
 }
 
-#[tokio::test]
-async fn n04_z02_a_consumer_that_follows_the_rules_ends_with_what_is_there() {
-    for seed in 0..40 {
-        let server = Server::start().await;
-        let account = server.account.clone();
-        let mut world = World { random: Random::new(seed), account, open: Vec::new(), quiet: false };
-        let mut consumer = Consumer::default();
-        for _ in 0..12 {
-            world.steps(12);
-            consumer.sync(&server, &mut world).await;
-        }
-        for transaction in world.open.drain(..) {
-            transaction.commit();
-        }
-        world.quiet = true;
+/// Lives through one world: operations and syncs in turn, then a last sync in peace.
+async fn live(seed: u64) {
+    let server = Server::start().await;
+    let account = server.account.clone();
+    let mut world = World { random: Random::new(seed), account, open: Vec::new(), operations: 0, quiet: false };
+    let mut consumer = Consumer::default();
+    while world.operations < 500 {
+        world.steps(25);
         consumer.sync(&server, &mut world).await;
-        assert_eq!(consumer.records, oracle(&server.account), "seed {seed}");
     }
+    for transaction in world.open.drain(..) {
+        transaction.commit();
+    }
+    world.quiet = true;
+    consumer.sync(&server, &mut world).await;
+    assert_eq!(consumer.records, oracle(&server.account), "seed {seed}");
+}
+
+/// 200 worlds of 500 operations, in parts that run beside each other.
+macro_rules! worlds {
+    ($($name:ident: $seeds:expr;)+) => {
+        $(#[tokio::test]
+        async fn $name() {
+            for seed in $seeds {
+                live(seed).await;
+            }
+        })+
+    };
+}
+
+worlds! {
+    n04_z02_a_consumer_that_follows_the_rules_ends_with_what_is_there: 0..50;
+    n04_z02_a_consumer_that_follows_the_rules_ends_with_what_is_there_2: 50..100;
+    n04_z02_a_consumer_that_follows_the_rules_ends_with_what_is_there_3: 100..150;
+    n04_z02_a_consumer_that_follows_the_rules_ends_with_what_is_there_4: 150..200;
 }
