@@ -260,6 +260,17 @@ async fn r09_the_map_holds_every_record_that_was_written() {
 }
 
 #[tokio::test]
+async fn a_request_may_hold_eight_mebibytes() {
+    let server = Server::start().await;
+    let import = begin(&server, "create", ELSEWHERE).await;
+    let mut lines = [line("1", "users/u_1", &json!({})), line("2", "users/u_2", &json!({}))];
+    for line in &mut lines {
+        line["data"]["title"] = "x".repeat(3 * 1024 * 1024).into();
+    }
+    assert_eq!(statuses(&send(&server, &import, &lines).await), ["created", "created"]);
+}
+
+#[tokio::test]
 async fn r10_an_import_that_is_given_up_or_too_old_leaves_nothing() {
     let limits = Limits::default().with_import_ttl_seconds(3600);
     let server = Server::with_limits(limits).await;

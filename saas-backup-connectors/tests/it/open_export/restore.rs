@@ -132,6 +132,25 @@ async fn an_interrupted_restore_goes_on_and_writes_nothing_twice() {
 }
 
 #[tokio::test]
+async fn more_records_than_a_request_takes_go_in_several() {
+    let old = Service::seeded(700).await;
+    let store = copy(&old).await;
+    let new = Service::start().await;
+    grant_imports(&new);
+    let ids = IdMap::default();
+    let options = TransferOptions::new(WriteMode::Create).with_ids(ids.clone());
+    let report = restore(&store, &new, options).await.unwrap();
+    assert_eq!((counts(&report), ids.len()), ((1_401, 0, 0), 1_401));
+    let requests = new.take_requests();
+    assert!(
+        requests.iter().filter(|path| path.ends_with("/records")).count() >= 5,
+        "two collections of 700, and one of 1"
+    );
+    let restored = new.account.get(&ids.get(&key("notes/n_650")).unwrap()).unwrap();
+    assert_eq!(restored.data.as_str(), r#"{"title":"Note 650"}"#);
+}
+
+#[tokio::test]
 async fn an_answer_that_is_cut_is_asked_for_again() {
     let old = Service::seeded(40).await;
     let store = copy(&old).await;
